@@ -1,1 +1,11 @@
+//! kferry moves a Kafka cluster that cannot be converted in place onto a new one, record for record, and proves it.
+//!
+//! Facts are journaled, state is a fold of facts, what touches the world is at the edge, and evidence is a function of
+//! the journal and its artefacts. `ARCHITECTURE.md` beside this file is the map.
 
+pub mod domain;
+pub mod error;
+pub mod evidence;
+pub mod license;
+pub mod machine;
+pub mod validation;

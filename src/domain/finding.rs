@@ -1,0 +1,97 @@
+//! What precheck finds: one table of stable codes with severity and remedy.
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    Information,
+    Warning,
+    Blocker,
+}
+
+macro_rules! findings {
+    ($($variant:ident, $code:literal, $severity:ident, $title:literal, $remedy:literal;)*) => {
+        /// A stable precheck code.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum FindingCode { $(#[serde(rename = $code)] $variant,)* }
+
+        impl FindingCode {
+            pub const ALL: &'static [FindingCode] = &[$(FindingCode::$variant,)*];
+
+            pub fn as_str(self) -> &'static str { match self { $(FindingCode::$variant => $code,)* } }
+
+            pub fn severity(self) -> Severity { match self { $(FindingCode::$variant => Severity::$severity,)* } }
+
+            pub fn title(self) -> &'static str { match self { $(FindingCode::$variant => $title,)* } }
+
+            pub fn remedy(self) -> &'static str { match self { $(FindingCode::$variant => $remedy,)* } }
+        }
+    };
+}
+
+findings! {
+    SourceUnreachable, "KF-PRE-SOURCE-UNREACHABLE", Blocker, "the source cluster cannot be read", "check source.bootstrap_servers and the network from this host";
+    TargetUnreachable, "KF-PRE-TARGET-UNREACHABLE", Blocker, "the target cluster cannot be read", "check target.bootstrap_servers and the network from this host; `plan` works without a target";
+    SameCluster, "KF-PRE-SAME-CLUSTER", Blocker, "source and target are the same cluster", "name the new cluster's brokers under target.bootstrap_servers";
+    MetadataModes, "KF-PRE-METADATA-MODES", Information, "metadata modes of the two clusters", "nothing to do; kferry also copies between clusters of the same mode";
+    SourceTooOld, "KF-PRE-SOURCE-TOO-OLD", Blocker, "the source's brokers are older than 2.7", "upgrade the source to 2.7 or later; kferry needs Fetch v12 to notice an unclean election";
+    TargetTooOld, "KF-PRE-TARGET-TOO-OLD", Blocker, "the target's brokers lack a request that kferry needs", "use a target of Kafka 3.0 or later";
+    SourceUnhealthy, "KF-PRE-SOURCE-UNHEALTHY", Warning, "the source has offline or under-replicated partitions, or a reassignment under way", "wait until the source is stable; kferry waits too";
+    TargetUnhealthy, "KF-PRE-TARGET-UNHEALTHY", Warning, "the target has offline or under-replicated partitions, or a reassignment under way", "wait until the target is stable; kferry waits too";
+    NoTopics, "KF-PRE-NO-TOPICS", Blocker, "no topic of the source is selected", "check topics.include and topics.exclude";
+    TopicHoldsRecords, "KF-PRE-TOPIC-HOLDS-RECORDS", Blocker, "a topic exists on the target and is not empty", "delete it there if its records are not wanted, or exclude it with topics.exclude";
+    TopicDrift, "KF-PRE-TOPIC-DRIFT", Warning, "an empty topic exists on the target with other settings", "see topology.on_config_drift; the difference is listed";
+    TopicDriftRefused, "KF-PRE-TOPIC-DRIFT-REFUSED", Blocker, "an empty topic on the target differs and topology.on_config_drift is refuse, or its partition count differs", "align or delete the topic on the target";
+    Transactional, "KF-PRE-TRANSACTIONAL", Blocker, "the topic holds transactional records", "this version copies plain topics only; exclude the topic with topics.exclude";
+    Compacted, "KF-PRE-COMPACTED", Blocker, "the topic is or was compacted", "this version copies plain topics only; exclude the topic with topics.exclude";
+    LogAppendTime, "KF-PRE-LOG-APPEND-TIME", Blocker, "the topic keeps append times", "this version copies plain topics only; exclude the topic with topics.exclude";
+    OldFormat, "KF-PRE-OLD-FORMAT", Blocker, "the topic holds message sets of format v0 or v1", "this version copies format v2 only; exclude the topic with topics.exclude";
+    TieredStorage, "KF-PRE-TIERED-STORAGE", Warning, "the topic uses tiered storage", "its remote history is read through the brokers and copied to local storage on the target; check the target's disk room";
+    UnknownConfig, "KF-PRE-UNKNOWN-CONFIG", Warning, "a topic setting that the target's version does not know", "nothing to do if the setting is obsolete; it is listed and left out";
+    MessageSize, "KF-PRE-MESSAGE-SIZE", Information, "a topic's message size is above the target broker's default", "nothing to do; the topic's own max.message.bytes is carried over";
+    FutureTimestamps, "KF-PRE-FUTURE-TIMESTAMPS", Warning, "records dated in the future", "nothing to do; kferry raises message.timestamp.after.max.ms on the topic while it copies";
+    OpenTransactions, "KF-PRE-OPEN-TRANSACTIONS", Warning, "a transaction is open on a selected topic", "end it before the cutover; only decided data is copied";
+    ShortRetention, "KF-PRE-SHORT-RETENTION", Warning, "retention may delete records before they are copied", "raise the topic's retention on the source until the cutover";
+    PrefixCost, "KF-PRE-PREFIX-COST", Information, "offsets before the log start have to be filled on the target", "nothing to do; the cost is stated";
+    PrefixTooDear, "KF-PRE-PREFIX-TOO-DEAR", Blocker, "filling the offsets before the log start would take too long", "exclude the topic with topics.exclude; translated offsets are not in this version";
+    MappedUnsupported, "KF-PRE-MAPPED-UNSUPPORTED", Blocker, "offsets: mapped is asked for", "set offsets to auto or identical; this version copies at identical offsets";
+    ReplicationReduced, "KF-PRE-REPLICATION-REDUCED", Warning, "the target has fewer brokers than a topic has replicas", "add brokers to the target if the replication factor must be kept";
+    AuthorizerMissing, "KF-PRE-AUTHORIZER-MISSING", Warning, "the source has ACLs but the target has no authorizer", "configure authorizer.class.name on the target, or accept that the ACLs are not carried over";
+    AclDrift, "KF-PRE-ACL-DRIFT", Warning, "the target has ACLs that the source has not", "see acl.on_drift; the bindings are listed";
+    AclDriftRefused, "KF-PRE-ACL-DRIFT-REFUSED", Blocker, "the target has ACLs that the source has not and acl.on_drift is refuse", "remove them on the target, or set acl.on_drift to merge or replace";
+    OthersMayWrite, "KF-PRE-OTHERS-MAY-WRITE", Warning, "others may write to the target before the cutover", "restrict access to the target until the cutover; a foreign record stops its partition";
+    AllowEveryoneDiffers, "KF-PRE-ALLOW-EVERYONE", Warning, "allow.everyone.if.no.acl.found differs between the clusters", "align the setting, or add the ACLs that the source did without";
+    ActiveGroups, "KF-PRE-ACTIVE-GROUPS", Information, "groups with members on the source", "nothing to do now; stop them at the switch, their offsets are carried over at the cutover";
+    StaticMembers, "KF-PRE-STATIC-MEMBERS", Information, "groups with static members", "start each instance on the target only after it has stopped on the source";
+    GroupOnTarget, "KF-PRE-GROUP-ON-TARGET", Warning, "a group of the source has members on the target", "stop it there before the cutover; a group with members is left alone";
+    UncommittableGroups, "KF-PRE-GROUP-TYPE", Warning, "a group of a type whose offsets cannot be committed", "move it by hand; it is listed in the evidence as not covered";
+    StoreUnreachable, "KF-PRE-STORE-UNREACHABLE", Blocker, "the segment store cannot be written", "check backup.s3_bucket or backup.directory, the Region and the credentials";
+    EvidenceStoreUnreachable, "KF-PRE-EVIDENCE-STORE", Blocker, "the evidence store cannot be written", "check evidence.s3_bucket or evidence.directory, the Region and the credentials";
+    SigningKeyMissing, "KF-PRE-SIGNING-KEY", Blocker, "no usable signing key for the evidence", "run `kferry keygen --out kferry.key` and set evidence.signing_key_path";
+    DiskRoom, "KF-PRE-DISK-ROOM", Information, "bytes that the target has to hold", "check that the target's volumes have room for them";
+    TransactionState, "KF-PRE-TRANSACTION-STATE", Warning, "the cluster cannot host a transaction coordinator at present", "bring up as many brokers as transaction.state.log.replication.factor asks for";
+    WebhookMissing, "KF-PRE-WEBHOOK-MISSING", Blocker, "cutover.freeze is webhook and no webhook is configured", "set cutover.producer_freeze_webhook";
+    AuthUnsupported, "KF-PRE-AUTH-UNSUPPORTED", Blocker, "the authentication mode is not in this version", "use a plaintext listener; other modes follow";
+    ClusterArnUnsupported, "KF-PRE-CLUSTER-ARN-UNSUPPORTED", Blocker, "clusters by ARN are not in this version", "give the cluster's bootstrap_servers";
+    InPlace, "KF-PRE-IN-PLACE", Information, "an in-place conversion may serve as well", "read runbooks/in-place.md before you copy a cluster that could be converted";
+    NotProbed, "KF-PRE-NOT-PROBED", Information, "points that this version does not examine", "examine them by hand; the runbook lists them";
+}
+
+/// One finding of one run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    pub code: FindingCode,
+    pub severity: Severity,
+    /// A topic, a group, a cluster; empty where it concerns the whole.
+    pub subject: String,
+    /// What was observed, with numbers.
+    pub seen: String,
+    pub remedy: String,
+}
+
+impl Finding {
+    pub fn new(code: FindingCode, subject: impl Into<String>, seen: impl Into<String>) -> Self {
+        Self { code, severity: code.severity(), subject: subject.into(), seen: seen.into(), remedy: code.remedy().to_owned() }
+    }
+}

@@ -1,0 +1,10 @@
+//! Pure values: what a cluster, a log, a batch, a segment and a plan are. No I/O, no clock.
+
+pub mod acl;
+#[cfg(feature = "kafka")]
+pub mod batch;
+pub mod finding;
+pub mod offset;
+pub mod partition;
+pub mod plan;
+pub mod topology;

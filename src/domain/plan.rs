@@ -1,0 +1,98 @@
+//! The plan: what will be done to each topic, group and ACL, as one value that `execute` journals and follows.
+
+use super::acl::AclDiff;
+use super::finding::Finding;
+use super::topology::{ClusterSnapshot, ConfigValue};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Version of the plan's shape; raised with every change that a reader could notice.
+pub const PLAN_VERSION: u32 = 1;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OffsetMode {
+    /// Every record at its own offset.
+    Identical,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TopicAction {
+    Create,
+    /// The topic exists on the target and is empty.
+    Adopt,
+}
+
+/// What will be done to one partition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionPlan {
+    pub partition: i32,
+    pub log_start: i64,
+    pub log_end: i64,
+    /// Offsets below the log start, taken on the target by fillers that DeleteRecords then removes.
+    pub prefix_fillers: i64,
+    pub size_bytes: Option<i64>,
+}
+
+/// What will be done to one topic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopicPlan {
+    pub name: String,
+    pub source_topic_id: Option<String>,
+    pub action: TopicAction,
+    pub mode: OffsetMode,
+    pub mode_reason: String,
+    pub replication_factor: i16,
+    pub source_replication_factor: i16,
+    pub partitions: Vec<PartitionPlan>,
+    /// Set on the target after the commit: the source's settings on the topic, and those that the target's defaults would change.
+    pub configs: BTreeMap<String, String>,
+    /// Settings of the source that the target does not know, with their values: listed, not carried over.
+    pub unknown_configs: BTreeMap<String, String>,
+    /// On the topic while kferry copies; replaced by `configs` after the commit.
+    pub overrides: BTreeMap<String, String>,
+    /// Where an adopted topic differs: setting, target's value.
+    pub drift: BTreeMap<String, ConfigValue>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupPlan {
+    pub group_id: String,
+    pub group_type: String,
+    pub state: String,
+    pub members: usize,
+    pub partitions: usize,
+    /// Empty where its offsets will be carried over; otherwise the reason why not.
+    pub left_alone: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Estimate {
+    pub partitions: usize,
+    pub records_max: i64,
+    pub size_bytes: i64,
+    pub prefix_fillers: i64,
+    /// At the rate that is stated in `basis`.
+    pub seed_seconds: f64,
+    pub basis: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    pub version: u32,
+    pub migration_id: String,
+    pub created_at: String,
+    pub kferry_version: String,
+    pub source: ClusterSnapshot,
+    /// None where the target does not exist yet or cannot be reached.
+    pub target: Option<ClusterSnapshot>,
+    pub topics: Vec<TopicPlan>,
+    /// None where the source has no authorizer.
+    pub acls: Option<AclDiff>,
+    pub groups: Vec<GroupPlan>,
+    pub estimate: Estimate,
+    pub findings: Vec<Finding>,
+    /// What kferry will write on the source, and when.
+    pub source_changes: Vec<String>,
+}

@@ -1,0 +1,3 @@
+//! The signed evidence of a migration and its offline verification.
+
+pub mod merkle;

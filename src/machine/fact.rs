@@ -1,0 +1,151 @@
+//! What the journal holds: facts, past tense.
+
+use crate::domain::acl::AclBinding;
+use crate::domain::partition::TopicPartition;
+use crate::domain::plan::Plan;
+use crate::domain::topology::{ClusterSnapshot, CommittedOffset};
+use crate::evidence::merkle::Frontier;
+use crate::license::Grant;
+use crate::validation::report::ValidationReport;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Something that changes the world. Journaled as intended before it is performed and as completed after;
+/// an intention without a completion is probed on resume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "effect", rename_all = "snake_case")]
+pub enum Effect {
+    CreateTopic { topic: String, partitions: i32, replication_factor: i16, configs: BTreeMap<String, String> },
+    /// A topic that we created is deleted and created again, to be refilled.
+    RecreateTopic { topic: String, reason: String },
+    DeleteTopic { topic: String },
+    /// Sets exactly these values (None deletes the override), remembering what stood there before.
+    SetTopicConfigs { topic: String, configs: BTreeMap<String, Option<String>>, before: BTreeMap<String, Option<String>> },
+    CreateAcls { bindings: Vec<AclBinding> },
+    DeleteAcls { bindings: Vec<AclBinding> },
+    FreezeProducers { attempt: u32, mode: String, expires_at: String },
+    ThawProducers { attempt: u32, reason: String },
+    WriteSentinels { attempt: u32, transactional_id: String, partitions: usize },
+    CommitGroupOffsets { attempt: u32, groups: usize },
+    NotifyCommitted { attempt: u32 },
+    UploadBundle { key: String },
+}
+
+/// How far one partition's copy has come. All offsets are the target's, which are the source's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionCheckpoint {
+    #[serde(flatten)]
+    pub partition: TopicPartition,
+    /// How often the partition has been taken up; segments of one take lie in one folder.
+    pub take: u32,
+    pub source_log_start: i64,
+    /// Everything below was acknowledged by the target at its expected offset.
+    pub next_offset: i64,
+    /// Everything below (from `source_log_start` on) was read again from the target and equals the source.
+    pub verified_offset: i64,
+    /// The Merkle tree over the leaves as fetched from the source, up to `verified_offset`.
+    pub source_tree: Frontier,
+    /// The same over the leaves as read again from the target.
+    pub target_tree: Frontier,
+    /// Everything below lies in the store.
+    pub stored_offset: i64,
+    pub counts: CopyCounts,
+}
+
+/// What was done to one partition, over all takes as far as journaled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyCounts {
+    pub records: u64,
+    pub bytes: u64,
+    /// Batches as they lay on the source.
+    pub source_batches: u64,
+    /// Batches as they were produced.
+    pub target_batches: u64,
+    /// Source batches that were merged into larger ones.
+    pub merged_batches: u64,
+    pub control_records: u64,
+    pub filler_records: u64,
+    pub segments: u64,
+    pub segment_bytes: u64,
+    /// Records that expired on the source before they could be copied.
+    pub expired_offsets: u64,
+    /// Produce requests whose outcome was settled by looking at the target's log end.
+    pub reprobes: u64,
+}
+
+/// One frozen partition of one cutover attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrozenPartition {
+    #[serde(flatten)]
+    pub partition: TopicPartition,
+    /// The source's log end when the freeze was proven; the sentinel's own offset.
+    pub frozen_end: i64,
+    /// The source's log start at the same moment.
+    pub log_start: i64,
+}
+
+/// What became of one group at the cutover.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupOutcome {
+    pub group_id: String,
+    pub offsets: Vec<CommittedOffset>,
+    /// Empty where the offsets were committed on the target and read back; otherwise the reason why not.
+    pub left_alone: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CutoverReport {
+    pub attempt: u32,
+    pub mode: String,
+    pub frozen_at: String,
+    pub committed_at: String,
+    pub freeze_ms: u64,
+    /// Producer id of the sentinel transaction.
+    pub sentinel_producer_id: i64,
+    pub partitions: Vec<FrozenPartition>,
+    pub groups: Vec<GroupOutcome>,
+    /// Clients that were seen on the source's groups at the cutover.
+    pub groups_with_members_on_source: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "fact", rename_all = "snake_case")]
+pub enum Fact {
+    MigrationPlanned { plan: Box<Plan>, plan_sha256: String, config_sha256: String },
+    GrantRecorded { grant: Grant },
+    PrecheckStarted,
+    PrecheckCompleted { blockers: usize, warnings: usize, informations: usize },
+    TopologyCopyStarted,
+    TopologyCopied { topics: usize, bindings: usize },
+    SeedStarted { attempt: u32 },
+    /// Each partition has reached the end that it had when SEED began.
+    SeedCompleted { records: u64, bytes: u64, elapsed_ms: u64 },
+    TailStarted,
+    DrainReadyReached { lag_records: i64 },
+    /// The copy fell behind again before the cutover.
+    DrainReadyLost { lag_records: i64 },
+    PartitionTaken { #[serde(flatten)] partition: TopicPartition, take: u32, next_offset: i64, producer_id: i64 },
+    CopyCheckpointed { partitions: Vec<PartitionCheckpoint> },
+    PartitionQuarantined { #[serde(flatten)] partition: TopicPartition, code: String, seen: String },
+    CutoverStarted { attempt: u32 },
+    ProducersFrozen { attempt: u32, expires_at: String },
+    FreezeProven { attempt: u32, settle_ms: u64, producers_seen: usize },
+    SentinelsWritten { attempt: u32, producer_id: i64, partitions: Vec<FrozenPartition> },
+    Drained { attempt: u32 },
+    GroupOffsetsCommitted { attempt: u32, groups: usize, left_alone: usize },
+    CutoverAbandoned { attempt: u32, code: String, seen: String, thawed: bool },
+    /// The point of no return: durable before the freeze runs out.
+    CutoverCommitted { report: Box<CutoverReport> },
+    /// Settings and withheld ACLs are in place after the commit.
+    TargetReleased { topics: usize, bindings: usize },
+    ClientSwitchAcknowledged { late_records: i64 },
+    Validated { report: Box<ValidationReport> },
+    BundleStored { key: String, version_id: Option<String>, sha256: String, key_id: String },
+    Finalized { outcome: String },
+    RolledBack { topics_deleted: usize, bindings_deleted: usize },
+    EffectIntended { id: u64, effect: Effect },
+    EffectCompleted { id: u64, outcome: String },
+    AttemptFailed { code: String, seen: String, remedy: String },
+    Interrupted { signal: String },
+    ClusterObserved { cluster: String, snapshot: Box<ClusterSnapshot> },
+}

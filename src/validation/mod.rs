@@ -1,0 +1,3 @@
+//! The five checks of a finished copy.
+
+pub mod report;

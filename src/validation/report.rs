@@ -1,0 +1,44 @@
+//! What the five checks found, as the journal and the bundle hold it.
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Outcome {
+    Passed,
+    Warning,
+    /// The check compared nothing; it blocks `finalize` as a failure does.
+    NotRun,
+    Failed,
+}
+
+/// One check's result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckResult {
+    /// `topic_parity`, `counts_and_offsets`, `spot_check_records`, `sentinel_presence`, `consumer_group_reconciliation`.
+    pub check: String,
+    pub outcome: Outcome,
+    /// One sentence that says why, with numbers.
+    pub reason: String,
+    /// How many things were compared, and how many differed.
+    pub compared: u64,
+    pub differing: u64,
+    /// One line per partition, topic or group that is worth naming; at most a few hundred.
+    pub details: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ValidationReport {
+    pub validated_at: String,
+    pub outcome: Outcome,
+    pub checks: Vec<CheckResult>,
+    /// What no check covered, each with its reason.
+    pub not_covered: Vec<String>,
+}
+
+impl ValidationReport {
+    /// The worst outcome of all checks; `NotRun` where there is none.
+    pub fn worst(checks: &[CheckResult]) -> Outcome {
+        checks.iter().map(|c| c.outcome).max().unwrap_or(Outcome::NotRun)
+    }
+}
