@@ -74,7 +74,7 @@ pub struct Estimate {
     pub size_bytes: i64,
     pub prefix_fillers: i64,
     /// At the rate that is stated in `basis`.
-    pub seed_seconds: f64,
+    pub seed_seconds: u64,
     pub basis: String,
 }
 

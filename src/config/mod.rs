@@ -1,0 +1,3 @@
+//! The configuration: what a user writes, with defaults and limits.
+
+pub mod model;

@@ -1,0 +1,153 @@
+//! The configuration after defaults, environment and checks. Durations are milliseconds, sizes bytes.
+
+use crate::domain::acl::DriftPolicy;
+use std::fmt;
+use std::path::PathBuf;
+
+/// A value that never shows itself: `Debug` and `Display` print `***`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(value.into())
+    }
+
+    /// The value itself, for the one place that hands it to a client.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthMode {
+    Plaintext,
+    Tls,
+    Mtls,
+    Plain,
+    ScramSha256,
+    ScramSha512,
+    Iam,
+}
+
+#[derive(Clone, Debug)]
+pub struct Auth {
+    pub mode: AuthMode,
+    pub username: Option<String>,
+    pub password: Option<Secret>,
+    pub ca: Option<PathBuf>,
+    pub cert: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+}
+
+/// How to reach one cluster: by ARN, or by its bootstrap servers.
+#[derive(Clone, Debug)]
+pub struct ClusterConfig {
+    pub cluster_arn: Option<String>,
+    pub bootstrap_servers: Vec<String>,
+    pub auth: Auth,
+}
+
+/// Names that a pattern list selects; patterns are globs (`*`, `?`).
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    /// Empty means all.
+    pub include: Vec<String>,
+    pub exclude: Vec<String>,
+}
+
+/// Where objects lie.
+#[derive(Clone, Debug)]
+pub enum StoreConfig {
+    S3 {
+        bucket: String,
+        /// Without a leading slash; empty or with a trailing slash.
+        prefix: String,
+        region: Option<String>,
+        endpoint_url: Option<String>,
+        kms_key_arn: Option<String>,
+    },
+    Directory { path: PathBuf },
+}
+
+#[derive(Clone, Debug)]
+pub struct EvidenceConfig {
+    pub store: StoreConfig,
+    pub retention_days: u32,
+    /// Whether stored bundles get a COMPLIANCE retention (the bucket needs Object Lock).
+    pub object_lock: bool,
+    pub signing_key_path: Option<PathBuf>,
+    /// Time that must pass between the client switch's acknowledgement and `finalize`.
+    pub observation_hold_ms: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct SeedConfig {
+    pub max_concurrent_partitions: usize,
+    pub segment_max_bytes: usize,
+    pub memory_max_bytes: usize,
+    /// Bytes per second read from the source; None is unlimited.
+    pub rate_limit: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FreezeMode {
+    Manual,
+    Webhook,
+    Acl,
+}
+
+#[derive(Clone, Debug)]
+pub struct CutoverConfig {
+    pub drain_timeout_ms: u64,
+    pub drain_max_partition_lag: i64,
+    pub drain_stable_window_ms: u64,
+    pub freeze_settle_window_ms: u64,
+    pub max_producer_freeze_ms: u64,
+    pub freeze: FreezeMode,
+    pub producer_freeze_webhook: Option<Secret>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct ValidationConfig {
+    pub count_tolerance: i64,
+    pub spot_check_records_per_partition: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OffsetsMode {
+    Auto,
+    Identical,
+    Mapped,
+}
+
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub migration_id: Option<String>,
+    pub source: ClusterConfig,
+    pub target: ClusterConfig,
+    pub topics: Selection,
+    pub groups: Selection,
+    pub backup: StoreConfig,
+    pub evidence: EvidenceConfig,
+    pub seed: SeedConfig,
+    pub cutover: CutoverConfig,
+    pub validation: ValidationConfig,
+    pub on_config_drift: DriftPolicy,
+    pub on_acl_drift: DriftPolicy,
+    pub offsets: OffsetsMode,
+    /// None: the source's, capped by the target's brokers.
+    pub replication_factor: Option<i16>,
+}
