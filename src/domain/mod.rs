@@ -7,4 +7,6 @@ pub mod finding;
 pub mod offset;
 pub mod partition;
 pub mod plan;
+#[cfg(feature = "kafka")]
+pub mod record;
 pub mod topology;
