@@ -4,6 +4,8 @@
 //! the journal and its artefacts. `ARCHITECTURE.md` beside this file is the map.
 
 pub mod config;
+#[cfg(feature = "kafka")]
+pub mod copy;
 pub mod domain;
 pub mod error;
 pub mod evidence;

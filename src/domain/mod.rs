@@ -9,4 +9,5 @@ pub mod partition;
 pub mod plan;
 #[cfg(feature = "kafka")]
 pub mod record;
+pub mod segment;
 pub mod topology;

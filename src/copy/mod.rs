@@ -1,0 +1,11 @@
+//! The copy of one partition, free of I/O: events in, commands out.
+
+mod fillers;
+pub mod limits;
+mod merge;
+pub mod partition_copy;
+mod proof;
+mod segment_builder;
+
+pub use partition_copy::{Append, AppendBody, PartitionCopy, Position, Stop, TakeUp};
+pub use segment_builder::SealedSegment;

@@ -1,0 +1,666 @@
+//! The copy of one partition: what was fetched, stored, acknowledged, refused or lost goes in; what to do next comes out.
+//!
+//! The target's log is built append by append. Each append's base offset is known beforehand and the broker's answer
+//! has to confirm it. After a lost answer nothing is sent before the log end has been looked at.
+
+use super::limits::{FILLERS_PER_BATCH, FILLERS_PER_DELETE, IN_FLIGHT_APPENDS_MAX, SEQUENCE_MEMORY_MS, UNPROVEN_LEAVES_MAX};
+use super::merge::{self, Group};
+use super::proof::{Expected, Proof};
+use super::segment_builder::{SealedSegment, SegmentBuilder};
+use crate::domain::batch::{Batch, ProducerStamp, control_leaf, records_leaf};
+use crate::domain::partition::TopicPartition;
+use crate::domain::segment::{Leaf, LeafKind};
+use crate::error::{Code, Error};
+use crate::machine::fact::{CopyCounts, PartitionCheckpoint};
+use bytes::Bytes;
+use std::collections::VecDeque;
+
+/// Why a partition's copy cannot go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stop {
+    pub code: Code,
+    pub seen: String,
+}
+
+impl From<Stop> for Error {
+    fn from(stop: Stop) -> Self {
+        Error::new(stop.code, stop.seen)
+    }
+}
+
+/// Where a partition's copy starts.
+#[derive(Clone, Debug)]
+pub struct TakeUp {
+    pub partition: TopicPartition,
+    pub take: u32,
+    /// The target's log end and log start, settled.
+    pub target_end: i64,
+    pub target_log_start: i64,
+    pub source_log_start: i64,
+    /// What an earlier take has journaled.
+    pub checkpoint: Option<PartitionCheckpoint>,
+    /// The topic's `max.message.bytes` on the target while we copy.
+    pub batch_bytes_max: usize,
+    pub producer_id: i64,
+    pub producer_epoch: i16,
+}
+
+/// What to fetch next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    pub offset: i64,
+    /// KIP-595; -1 where no batch has been fetched yet.
+    pub last_fetched_epoch: i32,
+}
+
+/// One append to send: header and payload follow each other on the wire.
+#[derive(Clone, Debug)]
+pub struct Append {
+    pub base_offset: i64,
+    pub body: AppendBody,
+}
+
+#[derive(Clone, Debug)]
+pub enum AppendBody {
+    Batch { header: Bytes, payload: Bytes },
+    /// One control record, by an empty transaction.
+    Marker { commit: bool },
+}
+
+#[derive(Clone, Debug)]
+enum Unit {
+    Batch(Batch),
+    Marker { offset: i64, commit: bool },
+    Fillers { base_offset: i64, next_offset: i64, timestamp: i64 },
+}
+
+impl Unit {
+    fn base_offset(&self) -> i64 {
+        match self {
+            Unit::Batch(batch) => batch.base_offset,
+            Unit::Marker { offset, .. } => *offset,
+            Unit::Fillers { base_offset, .. } => *base_offset,
+        }
+    }
+
+    fn next_offset(&self) -> i64 {
+        match self {
+            Unit::Batch(batch) => batch.next_offset(),
+            Unit::Marker { offset, .. } => offset + 1,
+            Unit::Fillers { next_offset, .. } => *next_offset,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Sent,
+    Acknowledged,
+    Lost,
+}
+
+struct InFlight {
+    unit: Unit,
+    sequence: Option<i32>,
+    fate: Fate,
+}
+
+/// The copy of one partition. See the module's comment.
+pub struct PartitionCopy {
+    partition: TopicPartition,
+    take: u32,
+    producer_id: i64,
+    producer_epoch: i16,
+    next_sequence: i32,
+    renew_producer: bool,
+    batch_bytes_max: usize,
+
+    first_log_start: i64,
+    source_log_start: i64,
+    last_stable: Option<i64>,
+    next_fetch: i64,
+    last_fetched_epoch: i32,
+    fetching: bool,
+
+    /// The offset after everything that is queued, sent or acknowledged.
+    head: i64,
+    /// Seed: segments hold the appends back until they are stored.
+    store_first: bool,
+    segment: SegmentBuilder,
+    sealed: VecDeque<SealedSegment>,
+    /// Segments on their way to the store, in order: end, and whether it has arrived.
+    storing: VecDeque<(i64, bool)>,
+    stored_offset: i64,
+    unstored: VecDeque<Unit>,
+    ready: VecDeque<(Unit, Option<i32>)>,
+    in_flight: VecDeque<InFlight>,
+    probing: bool,
+    acknowledged: i64,
+
+    target_log_start: i64,
+    truncate_to: i64,
+    truncating: bool,
+
+    proof: Proof,
+    counts: CopyCounts,
+    stop: Option<Stop>,
+}
+
+impl PartitionCopy {
+    /// Takes the partition up where the target's log ends.
+    pub fn take_up(from: TakeUp) -> Self {
+        let checkpoint = from.checkpoint;
+        let first_log_start = checkpoint.as_ref().map_or(from.source_log_start, |c| c.source_log_start);
+        let proven = checkpoint.as_ref().map_or(first_log_start, |c| c.verified_offset);
+        let counts = checkpoint.as_ref().map(|c| c.counts).unwrap_or_default();
+        // A topic that was created anew is shorter than what was proven of the one before.
+        let (proven, counts, trees) = match checkpoint {
+            Some(c) if c.verified_offset <= from.target_end => (proven, counts, (c.source_tree, c.target_tree)),
+            _ => (first_log_start, CopyCounts::default(), Default::default()),
+        };
+        let mut copy = Self {
+            partition: from.partition,
+            take: from.take,
+            producer_id: from.producer_id,
+            producer_epoch: from.producer_epoch,
+            next_sequence: 0,
+            renew_producer: false,
+            batch_bytes_max: from.batch_bytes_max,
+            first_log_start,
+            source_log_start: from.source_log_start,
+            last_stable: None,
+            next_fetch: proven.min(from.target_end).max(from.source_log_start),
+            last_fetched_epoch: -1,
+            fetching: false,
+            head: from.target_end,
+            store_first: true,
+            segment: SegmentBuilder::default(),
+            sealed: VecDeque::new(),
+            storing: VecDeque::new(),
+            stored_offset: from.target_end,
+            unstored: VecDeque::new(),
+            ready: VecDeque::new(),
+            in_flight: VecDeque::new(),
+            probing: false,
+            acknowledged: from.target_end,
+            target_log_start: from.target_log_start,
+            truncate_to: from.source_log_start,
+            truncating: false,
+            proof: Proof::new(proven, trees.0, trees.1),
+            counts,
+            stop: None,
+        };
+        if copy.proof.verified_offset < from.source_log_start.min(from.target_end) {
+            // It expired on the source since, so it cannot be compared; the target lets go of it too.
+            copy.proof.expect(Expected::Gap { next_offset: from.source_log_start.min(from.target_end) });
+        }
+        copy
+    }
+
+    pub fn partition(&self) -> &TopicPartition {
+        &self.partition
+    }
+
+    pub fn stop(&self) -> Option<&Stop> {
+        self.stop.as_ref()
+    }
+
+    /// Stops the partition; the first reason stays.
+    pub fn halt(&mut self, code: Code, seen: impl Into<String>) {
+        let seen = seen.into();
+        self.stop.get_or_insert(Stop { code, seen });
+    }
+
+    /// Everything below lies on the target.
+    pub fn acknowledged(&self) -> i64 {
+        self.acknowledged
+    }
+
+    pub fn verified(&self) -> i64 {
+        self.proof.verified_offset
+    }
+
+    pub fn stored(&self) -> i64 {
+        self.stored_offset
+    }
+
+    /// The source's log start and last stable offset as last heard.
+    pub fn source_span(&self) -> (i64, Option<i64>) {
+        (self.source_log_start, self.last_stable)
+    }
+
+    pub fn counts(&self) -> &CopyCounts {
+        &self.counts
+    }
+
+    /// Bytes that wait in the open segment.
+    pub fn open_segment_bytes(&self) -> usize {
+        self.segment.bytes()
+    }
+
+    /// Whether anything waits for the store, for the target or for an answer.
+    pub fn busy(&self) -> bool {
+        !self.storing.is_empty() || !self.sealed.is_empty() || !self.ready.is_empty() || !self.in_flight.is_empty()
+    }
+
+    /// Lets appends go ahead of their segments, as TAIL does.
+    pub fn append_before_store(&mut self) {
+        self.store_first = false;
+        self.ready.extend(self.unstored.drain(..).map(|unit| (unit, None)));
+    }
+
+    // ---- fetch
+
+    /// What to fetch next; None while a fetch is under way, or while too much waits to be proven.
+    pub fn next_fetch(&self) -> Option<Position> {
+        let open = self.stop.is_none() && !self.fetching && self.proof.pending() < UNPROVEN_LEAVES_MAX;
+        open.then_some(Position { offset: self.next_fetch, last_fetched_epoch: self.last_fetched_epoch })
+    }
+
+    pub fn fetch_sent(&mut self) {
+        self.fetching = true;
+    }
+
+    /// The fetch gave nothing, for a reason that passes.
+    pub fn fetch_failed(&mut self) {
+        self.fetching = false;
+    }
+
+    /// The source no longer has what was asked for.
+    pub fn fetch_out_of_range(&mut self, log_start: i64, log_end: i64) {
+        self.fetching = false;
+        if log_end < self.next_fetch {
+            self.halt(Code::SourceDiverged, format!("the source ends at {log_end}, but was copied up to {}", self.next_fetch));
+        } else if log_start > self.next_fetch {
+            if self.next_fetch < self.head {
+                self.proof.expect(Expected::Gap { next_offset: log_start.min(self.head) });
+            }
+            self.source_log_start = log_start;
+            self.next_fetch = log_start;
+        }
+    }
+
+    /// Takes what a fetch gave: whole batches in order, the source's log start and last stable offset.
+    /// `leaves` are the batches' digests, computed where they were fetched.
+    pub fn fetched(&mut self, batches: Vec<(Batch, [u8; 32])>, log_start: i64, last_stable: i64, now_ms: u64) {
+        self.fetching = false;
+        self.source_log_start = self.source_log_start.max(log_start);
+        self.last_stable = Some(last_stable);
+        if self.stop.is_some() {
+            return;
+        }
+        if batches.is_empty() && self.next_fetch >= last_stable && self.head < self.source_log_start.min(last_stable) {
+            self.fill(self.source_log_start, 0);
+        }
+        let mut fresh: Vec<(Batch, [u8; 32])> = Vec::with_capacity(batches.len());
+        for (batch, leaf) in batches {
+            if batch.next_offset() <= self.next_fetch {
+                continue;
+            }
+            self.next_fetch = batch.next_offset();
+            self.last_fetched_epoch = batch.leader_epoch;
+            if batch.next_offset() <= self.head && fresh.is_empty() {
+                if batch.next_offset() > self.proof.verified_offset {
+                    self.proof.expect(Expected::CaughtUp(batch));
+                }
+                continue;
+            }
+            if let Err(stop) = self.accept(&batch) {
+                self.enqueue(std::mem::take(&mut fresh), now_ms);
+                self.stop.get_or_insert(stop);
+                return;
+            }
+            let expected = fresh.last().map_or(self.head, |(last, _)| last.next_offset());
+            if batch.base_offset != expected {
+                self.enqueue(std::mem::take(&mut fresh), now_ms);
+                let expired = expected < self.source_log_start && batch.base_offset > expected;
+                if !expired {
+                    let code = if batch.base_offset > expected { Code::CopyHole } else { Code::SourceDiverged };
+                    self.halt(code, format!("offset {expected} is due, but the source's next batch is {}..{}", batch.base_offset, batch.next_offset()));
+                    return;
+                }
+                self.fill(batch.base_offset, batch.base_timestamp);
+            }
+            fresh.push((batch, leaf));
+        }
+        self.enqueue(fresh, now_ms);
+    }
+
+    /// Refuses what this version cannot keep exactly.
+    fn accept(&self, batch: &Batch) -> Result<(), Stop> {
+        let stop = |code, what: &str| Err(Stop { code, seen: format!("the batch {}..{} {what}", batch.base_offset, batch.next_offset()) });
+        if batch.is_control() {
+            return Ok(());
+        }
+        if batch.is_transactional() {
+            return stop(Code::CopyTransactional, "is transactional");
+        }
+        if batch.is_log_append_time() {
+            return stop(Code::CopyUnsupportedFormat, "carries an append time");
+        }
+        if batch.has_holes() || batch.has_delete_horizon() {
+            return stop(Code::CopyHole, "has been compacted");
+        }
+        if batch.codec().is_none() {
+            return stop(Code::CopyUnsupportedFormat, "is compressed with an unknown codec");
+        }
+        Ok(())
+    }
+
+    /// Takes the offsets up to `next_offset` by fillers: they lie below the source's log start.
+    fn fill(&mut self, next_offset: i64, timestamp: i64) {
+        let base_offset = self.head;
+        let copied_from = self.first_log_start.max(base_offset);
+        self.counts.expired_offsets += (next_offset.min(self.source_log_start) - copied_from).max(0) as u64;
+        self.counts.filler_records += (next_offset - base_offset) as u64;
+        self.truncate_to = self.truncate_to.max(self.source_log_start);
+        self.proof.expect(Expected::Gap { next_offset });
+        self.push_unit(Unit::Fillers { base_offset, next_offset, timestamp });
+    }
+
+    fn enqueue(&mut self, fresh: Vec<(Batch, [u8; 32])>, now_ms: u64) {
+        let digests: std::collections::HashMap<i64, [u8; 32]> = fresh.iter().map(|(b, leaf)| (b.base_offset, *leaf)).collect();
+        for group in merge::group(fresh.into_iter().map(|(batch, _)| batch).collect(), self.batch_bytes_max) {
+            match group {
+                Group::One(batch) => self.enqueue_one(batch, &digests, now_ms),
+                Group::Many(batches) => match merge::merge(&batches).and_then(|merged| Ok((records_leaf(&batches)?, merged))) {
+                    Ok((digest, merged)) if merged.bytes().len() <= self.batch_bytes_max => {
+                        let leaf = Leaf { base_offset: merged.base_offset, next_offset: merged.next_offset(), kind: LeafKind::Records, digest };
+                        self.record_leaf(&batches, leaf, now_ms);
+                        self.push_unit(Unit::Batch(merged));
+                    }
+                    _ => batches.into_iter().for_each(|batch| self.enqueue_one(batch, &digests, now_ms)),
+                },
+            }
+        }
+    }
+
+    fn enqueue_one(&mut self, batch: Batch, digests: &std::collections::HashMap<i64, [u8; 32]>, now_ms: u64) {
+        let (base_offset, next_offset) = (batch.base_offset, batch.next_offset());
+        let (kind, unit, digest) = if batch.is_control() {
+            let unit = Unit::Marker { offset: base_offset, commit: batch.is_commit_marker() };
+            (LeafKind::Control, unit, control_leaf(base_offset))
+        } else {
+            let digest = digests.get(&base_offset).copied().unwrap_or_else(|| batch.leaf());
+            (LeafKind::Batch, Unit::Batch(batch.clone()), digest)
+        };
+        self.record_leaf(std::slice::from_ref(&batch), Leaf { base_offset, next_offset, kind, digest }, now_ms);
+        self.push_unit(unit);
+    }
+
+    fn record_leaf(&mut self, batches: &[Batch], leaf: Leaf, now_ms: u64) {
+        let records = if leaf.kind == LeafKind::Control { 0 } else { (leaf.next_offset - leaf.base_offset) as u64 };
+        let bytes = batches.iter().map(|b| b.bytes().len() as u64).sum();
+        self.segment.push(batches, leaf.clone(), now_ms);
+        self.proof.expect(Expected::Leaf { leaf, records, bytes, source_batches: batches.len() as u64 });
+    }
+
+    fn push_unit(&mut self, unit: Unit) {
+        self.head = unit.next_offset();
+        let waits = self.store_first && (!matches!(unit, Unit::Fillers { .. }) || !self.unstored.is_empty());
+        if waits {
+            self.unstored.push_back(unit);
+        } else {
+            self.ready.push_back((unit, None));
+        }
+    }
+
+    // ---- store
+
+    /// Closes the open segment, whatever its size.
+    pub fn seal(&mut self) {
+        self.sealed.extend(self.segment.seal());
+    }
+
+    /// Closes the open segment where it is full or has been open too long.
+    pub fn seal_if_due(&mut self, segment_bytes_max: usize, age_ms_max: u64, now_ms: u64) {
+        let old = !self.segment.is_empty() && now_ms.saturating_sub(self.segment.opened_at_ms()) >= age_ms_max;
+        let caught_up = self.store_first && self.last_stable.is_some_and(|end| self.next_fetch >= end);
+        if self.segment.bytes() >= segment_bytes_max || old || caught_up {
+            self.seal();
+        }
+    }
+
+    /// The next segment to put into the store.
+    pub fn next_segment(&mut self) -> Option<SealedSegment> {
+        let segment = self.sealed.pop_front()?;
+        self.storing.push_back((segment.next_offset, false));
+        Some(segment)
+    }
+
+    /// The store has acknowledged a segment and its manifest.
+    pub fn stored_segment(&mut self, next_offset: i64, bytes: u64) {
+        self.counts.segments += 1;
+        self.counts.segment_bytes += bytes;
+        for entry in self.storing.iter_mut().filter(|entry| entry.0 == next_offset) {
+            entry.1 = true;
+        }
+        while let Some((end, true)) = self.storing.front() {
+            self.stored_offset = *end;
+            self.storing.pop_front();
+        }
+        while self.unstored.front().is_some_and(|u| u.next_offset() <= self.stored_offset || matches!(u, Unit::Fillers { .. })) {
+            self.ready.extend(self.unstored.pop_front().map(|unit| (unit, None)));
+        }
+    }
+
+    // ---- append
+
+    fn sending_halted(&self) -> bool {
+        self.stop.is_some() || self.probing || self.renew_producer || self.in_flight.iter().any(|f| f.fate == Fate::Lost)
+    }
+
+    /// Whether an append could go now.
+    pub fn has_append(&self) -> bool {
+        !self.ready.is_empty() && !self.sending_halted()
+    }
+
+    /// The next append to send, oldest first; it counts as on its way from now on.
+    pub fn next_append(&mut self, now_ms: i64) -> Option<Append> {
+        if self.sending_halted() {
+            return None;
+        }
+        let marker_waits = self.in_flight.iter().any(|f| matches!(f.unit, Unit::Marker { .. }));
+        if marker_waits {
+            return None;
+        }
+        let (limit, is_marker) = match &self.ready.front()?.0 {
+            Unit::Marker { .. } => (1, true),
+            Unit::Fillers { .. } => (1, false),
+            Unit::Batch(batch) if batch.max_timestamp < now_ms - SEQUENCE_MEMORY_MS => (1, false),
+            Unit::Batch(_) => (IN_FLIGHT_APPENDS_MAX, false),
+        };
+        if self.in_flight.len() >= limit || (is_marker && !self.in_flight.is_empty()) {
+            return None;
+        }
+        let (unit, sequence) = self.ready.pop_front()?;
+        let (unit, rest) = cut_fillers(unit);
+        if let Some(rest) = rest {
+            self.ready.push_front((rest, None));
+        }
+        let base_offset = unit.base_offset();
+        let count = (unit.next_offset() - base_offset) as i32;
+        let (body, sequence) = match &unit {
+            Unit::Marker { commit, .. } => (AppendBody::Marker { commit: *commit }, None),
+            Unit::Batch(batch) => {
+                let sequence = sequence.unwrap_or_else(|| self.allot_sequence(count));
+                (AppendBody::Batch { header: batch.header_for(self.stamp(sequence)), payload: batch.payload() }, Some(sequence))
+            }
+            Unit::Fillers { timestamp, .. } => {
+                let sequence = sequence.unwrap_or_else(|| self.allot_sequence(count));
+                let batch = super::fillers::filler_batch(count, *timestamp);
+                (AppendBody::Batch { header: batch.header_for(self.stamp(sequence)), payload: batch.payload() }, Some(sequence))
+            }
+        };
+        self.in_flight.push_back(InFlight { unit, sequence, fate: Fate::Sent });
+        Some(Append { base_offset, body })
+    }
+
+    fn stamp(&self, base_sequence: i32) -> ProducerStamp {
+        ProducerStamp { producer_id: self.producer_id, producer_epoch: self.producer_epoch, base_sequence }
+    }
+
+    /// Sequences count data records and wrap to 0. Source: `DefaultRecordBatch.incrementSequence`.
+    fn allot_sequence(&mut self, count: i32) -> i32 {
+        let sequence = self.next_sequence;
+        self.next_sequence = match sequence.checked_add(count) {
+            Some(next) => next,
+            None => count - (i32::MAX - sequence) - 1,
+        };
+        sequence
+    }
+
+    /// The broker has appended what was sent as `base_offset`, at `appended_at`.
+    pub fn appended(&mut self, base_offset: i64, appended_at: i64) {
+        if appended_at != base_offset {
+            self.halt(Code::CopyQuarantined, format!("the append due at offset {base_offset} was made at {appended_at}"));
+            return;
+        }
+        self.set_fate(base_offset, Fate::Acknowledged);
+        while self.in_flight.front().is_some_and(|f| f.fate == Fate::Acknowledged) {
+            self.acknowledged = self.in_flight.pop_front().map_or(self.acknowledged, |f| f.unit.next_offset());
+        }
+    }
+
+    /// Nobody knows whether the append was made: no answer, or one that leaves it open.
+    pub fn append_lost(&mut self, base_offset: i64) {
+        self.set_fate(base_offset, Fate::Lost);
+    }
+
+    /// The broker did not know what to make of the sequence; the next attempt goes under a fresh producer id.
+    pub fn sequence_refused(&mut self, base_offset: i64) {
+        if self.in_flight.front().is_some_and(|f| f.unit.base_offset() == base_offset) {
+            self.renew_producer = true;
+        }
+        self.append_lost(base_offset);
+    }
+
+    fn set_fate(&mut self, base_offset: i64, fate: Fate) {
+        if let Some(entry) = self.in_flight.iter_mut().find(|f| f.unit.base_offset() == base_offset) {
+            entry.fate = fate;
+        }
+    }
+
+    /// Whether the target's log end has to be looked at: an append was lost and no answer is awaited any more.
+    pub fn needs_probe(&self) -> bool {
+        self.stop.is_none()
+            && !self.probing
+            && self.in_flight.iter().any(|f| f.fate == Fate::Lost)
+            && self.in_flight.iter().all(|f| f.fate != Fate::Sent)
+    }
+
+    /// Whether the records under way are so old that the broker may have forgotten our sequence.
+    pub fn probes_old_records(&self, now_ms: i64) -> bool {
+        self.in_flight.iter().any(|f| match &f.unit {
+            Unit::Batch(batch) => batch.max_timestamp < now_ms - SEQUENCE_MEMORY_MS,
+            Unit::Fillers { .. } => true,
+            Unit::Marker { .. } => false,
+        })
+    }
+
+    pub fn probe_sent(&mut self) {
+        self.probing = true;
+    }
+
+    /// The target's log end after it has stood still: what lies below was appended, the rest is sent again.
+    pub fn probed(&mut self, log_end: i64) {
+        self.probing = false;
+        self.counts.reprobes += 1;
+        while self.in_flight.front().is_some_and(|f| f.unit.next_offset() <= log_end) {
+            self.acknowledged = self.in_flight.pop_front().map_or(self.acknowledged, |f| f.unit.next_offset());
+        }
+        if self.acknowledged != log_end || self.in_flight.iter().any(|f| f.fate == Fate::Acknowledged) {
+            self.halt(Code::CopyQuarantined, format!("the target's log ends at {log_end}, but {} is due", self.acknowledged));
+            return;
+        }
+        while let Some(entry) = self.in_flight.pop_back() {
+            self.ready.push_front((entry.unit, entry.sequence));
+        }
+    }
+
+    /// Whether a fresh producer id is needed before anything is sent.
+    pub fn needs_producer(&self) -> bool {
+        self.renew_producer && !self.probing && self.in_flight.is_empty() && self.stop.is_none()
+    }
+
+    pub fn producer_renewed(&mut self, producer_id: i64, producer_epoch: i16) {
+        (self.producer_id, self.producer_epoch) = (producer_id, producer_epoch);
+        self.next_sequence = 0;
+        self.renew_producer = false;
+        self.ready.iter_mut().for_each(|(_, sequence)| *sequence = None);
+    }
+
+    // ---- log start
+
+    /// Raises the target's log start to this offset once everything below is acknowledged.
+    pub fn raise_log_start(&mut self, log_start: i64) {
+        self.truncate_to = self.truncate_to.max(log_start);
+    }
+
+    /// The offset up to which the target's records are to be deleted now.
+    pub fn next_truncation(&self) -> Option<i64> {
+        let goal = self.truncate_to.min(self.acknowledged);
+        let final_step = goal == self.truncate_to && goal > self.target_log_start;
+        let early_step = goal - self.target_log_start >= FILLERS_PER_DELETE;
+        (self.stop.is_none() && !self.truncating && (final_step || early_step)).then_some(goal)
+    }
+
+    pub fn truncation_sent(&mut self) {
+        self.truncating = true;
+    }
+
+    /// The target's log start as the broker says it; None where the request is to be made again.
+    pub fn truncated(&mut self, log_start: Option<i64>) {
+        self.truncating = false;
+        self.target_log_start = log_start.unwrap_or(self.target_log_start);
+    }
+
+    /// Whether the target's log start is where it should be.
+    pub fn log_start_settled(&self) -> bool {
+        self.target_log_start >= self.truncate_to
+    }
+
+    // ---- proof
+
+    /// Where to read the target again; None where nothing is there to be compared.
+    pub fn next_proof(&self) -> Option<i64> {
+        let from = self.proof.verified_offset.max(self.target_log_start);
+        (self.stop.is_none() && self.proof.pending() > 0 && from < self.acknowledged).then_some(from)
+    }
+
+    /// Compares what the target returned.
+    pub fn read_back(&mut self, batches: &[Batch]) {
+        if let Err(stop) = self.proof.compare(batches, &mut self.counts) {
+            self.stop.get_or_insert(stop);
+        }
+    }
+
+    /// What is durable of this partition, for the journal.
+    pub fn checkpoint(&self) -> PartitionCheckpoint {
+        PartitionCheckpoint {
+            partition: self.partition.clone(),
+            take: self.take,
+            source_log_start: self.first_log_start,
+            next_offset: self.acknowledged,
+            verified_offset: self.proof.verified_offset,
+            source_tree: self.proof.source_tree.clone(),
+            target_tree: self.proof.target_tree.clone(),
+            stored_offset: self.stored_offset,
+            counts: self.counts,
+        }
+    }
+}
+
+/// Cuts off the first batch's worth of fillers.
+fn cut_fillers(unit: Unit) -> (Unit, Option<Unit>) {
+    match unit {
+        Unit::Fillers { base_offset, next_offset, timestamp } if next_offset - base_offset > i64::from(FILLERS_PER_BATCH) => {
+            let cut = base_offset + i64::from(FILLERS_PER_BATCH);
+            (
+                Unit::Fillers { base_offset, next_offset: cut, timestamp },
+                Some(Unit::Fillers { base_offset: cut, next_offset, timestamp }),
+            )
+        }
+        other => (other, None),
+    }
+}

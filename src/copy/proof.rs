@@ -1,0 +1,171 @@
+//! Compares what was fetched from the source with what was read again from the target, batch by batch.
+
+use super::partition_copy::Stop;
+use crate::domain::batch::{Batch, records_leaf};
+use crate::domain::segment::{Leaf, LeafKind};
+use crate::error::Code;
+use crate::evidence::merkle::Frontier;
+use crate::machine::fact::CopyCounts;
+use std::collections::VecDeque;
+
+/// What the target has to return next.
+pub(super) enum Expected {
+    /// One append of this take.
+    Leaf { leaf: Leaf, records: u64, bytes: u64, source_batches: u64 },
+    /// A source batch whose append an earlier take has made; how it was merged then is seen on the target.
+    CaughtUp(Batch),
+    /// Offsets without records below the source's log start.
+    Gap { next_offset: i64 },
+}
+
+impl Expected {
+    fn next_offset(&self) -> i64 {
+        match self {
+            Expected::Leaf { leaf, .. } => leaf.next_offset,
+            Expected::CaughtUp(batch) => batch.next_offset(),
+            Expected::Gap { next_offset } => *next_offset,
+        }
+    }
+}
+
+pub(super) struct Proof {
+    pub source_tree: Frontier,
+    pub target_tree: Frontier,
+    /// Everything below was compared, or lies below the log start.
+    pub verified_offset: i64,
+    expected: VecDeque<Expected>,
+}
+
+impl Proof {
+    pub fn new(verified_offset: i64, source_tree: Frontier, target_tree: Frontier) -> Self {
+        Self { source_tree, target_tree, verified_offset, expected: VecDeque::new() }
+    }
+
+    pub fn expect(&mut self, expected: Expected) {
+        self.expected.push_back(expected);
+        self.settle_gaps();
+    }
+
+    pub fn pending(&self) -> usize {
+        self.expected.len()
+    }
+
+    fn settle_gaps(&mut self) {
+        while let Some(Expected::Gap { next_offset }) = self.expected.front() {
+            self.verified_offset = self.verified_offset.max(*next_offset);
+            self.expected.pop_front();
+        }
+    }
+
+    fn advance(&mut self, source: [u8; 32], target: [u8; 32], next_offset: i64) {
+        self.source_tree.push(source);
+        self.target_tree.push(target);
+        self.verified_offset = next_offset;
+    }
+
+    /// Takes batches as the target returned them, in order.
+    ///
+    /// Stops quietly where the source's side is not known yet; the rest is read once more then.
+    /// **Errors:** the first difference.
+    pub fn compare(&mut self, returned: &[Batch], counts: &mut CopyCounts) -> Result<(), Stop> {
+        for batch in returned {
+            if batch.next_offset() <= self.verified_offset {
+                continue;
+            }
+            self.settle_gaps();
+            // What expired on both sides before it could be compared is no difference.
+            while self.expected.front().is_some_and(|e| e.next_offset() <= batch.base_offset) {
+                let skipped = self.expected.pop_front().map_or(batch.base_offset, |e| e.next_offset());
+                counts.expired_offsets += (skipped - self.verified_offset).max(0) as u64;
+                self.verified_offset = skipped;
+            }
+            let done = match self.expected.front() {
+                None | Some(Expected::Gap { .. }) => false,
+                Some(Expected::Leaf { .. }) => self.compare_leaf(batch, counts)?,
+                Some(Expected::CaughtUp(_)) => self.compare_caught_up(batch, counts)?,
+            };
+            if !done {
+                break;
+            }
+            self.settle_gaps();
+        }
+        Ok(())
+    }
+
+    fn compare_leaf(&mut self, batch: &Batch, counts: &mut CopyCounts) -> Result<bool, Stop> {
+        let Some(Expected::Leaf { leaf, records, bytes, source_batches }) = self.expected.pop_front() else { return Ok(false) };
+        if (batch.base_offset, batch.next_offset()) != (leaf.base_offset, leaf.next_offset) {
+            return Err(mismatch(batch, format!("one append of {}..{} was made", leaf.base_offset, leaf.next_offset)));
+        }
+        let seen = match leaf.kind {
+            LeafKind::Batch | LeafKind::Control => batch.leaf(),
+            LeafKind::Records => records_leaf(std::slice::from_ref(batch)).map_err(|e| mismatch(batch, format!("its records cannot be read: {e:?}")))?,
+        };
+        if seen != leaf.digest {
+            return Err(mismatch(batch, "its digest differs".to_owned()));
+        }
+        counts.records += records;
+        counts.bytes += bytes;
+        counts.source_batches += source_batches;
+        counts.target_batches += 1;
+        if leaf.kind == LeafKind::Records {
+            counts.merged_batches += source_batches;
+        }
+        if leaf.kind == LeafKind::Control {
+            counts.control_records += 1;
+        }
+        self.advance(leaf.digest, seen, leaf.next_offset);
+        Ok(true)
+    }
+
+    fn compare_caught_up(&mut self, batch: &Batch, counts: &mut CopyCounts) -> Result<bool, Stop> {
+        let mut source = Vec::new();
+        for expected in &self.expected {
+            let Expected::CaughtUp(candidate) = expected else { break };
+            if candidate.base_offset >= batch.next_offset() {
+                break;
+            }
+            source.push(candidate.clone());
+        }
+        let Some(end) = source.last().map(Batch::next_offset) else { return Ok(false) };
+        if end < batch.next_offset() {
+            // More of the source has to be fetched first, unless what follows is known and does not fit.
+            if self.expected.len() > source.len() {
+                return Err(mismatch(batch, format!("the source's batches end at {end}")));
+            }
+            return Ok(false);
+        }
+        if end != batch.next_offset() || source[0].base_offset != batch.base_offset {
+            return Err(mismatch(batch, format!("the source's batches cover {}..{end}", source[0].base_offset)));
+        }
+        let (expected, seen) = match &source[..] {
+            [one] if one.leaf() == batch.leaf() => (one.leaf(), batch.leaf()),
+            [one] if one.is_control() || batch.is_control() => (one.leaf(), batch.leaf()),
+            several => {
+                let read = |batches: &[Batch]| records_leaf(batches).map_err(|e| mismatch(batch, format!("records cannot be read: {e:?}")));
+                (read(several)?, read(std::slice::from_ref(batch))?)
+            }
+        };
+        if expected != seen {
+            return Err(mismatch(batch, "its digest differs".to_owned()));
+        }
+        if batch.is_control() {
+            counts.control_records += 1;
+        } else {
+            counts.records += batch.record_count as u64;
+        }
+        counts.bytes += source.iter().map(|b| b.bytes().len() as u64).sum::<u64>();
+        counts.source_batches += source.len() as u64;
+        counts.target_batches += 1;
+        if source.len() > 1 {
+            counts.merged_batches += source.len() as u64;
+        }
+        self.expected.drain(..source.len());
+        self.advance(expected, seen, batch.next_offset());
+        Ok(true)
+    }
+}
+
+fn mismatch(batch: &Batch, what: String) -> Stop {
+    Stop { code: Code::DigestMismatch, seen: format!("the target returned a batch of {}..{}, but {what}", batch.base_offset, batch.next_offset()) }
+}

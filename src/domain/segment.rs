@@ -1,0 +1,93 @@
+//! Segments: runs of one partition's batches, byte for byte as Kafka's own log segments, each with a manifest.
+
+use super::partition::TopicPartition;
+use serde::{Deserialize, Serialize};
+
+/// Version of the manifest's shape.
+pub const MANIFEST_VERSION: u32 = 1;
+
+/// How a leaf was computed; the letter stands in the manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LeafKind {
+    /// Over one batch that was passed through undecoded.
+    #[serde(rename = "batch")]
+    Batch,
+    /// Over the records of several batches that were merged, in canonical form.
+    #[serde(rename = "records")]
+    Records,
+    /// A control record's place.
+    #[serde(rename = "control")]
+    Control,
+}
+
+/// The digest of what lies at `base_offset..next_offset`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leaf {
+    pub base_offset: i64,
+    pub next_offset: i64,
+    pub kind: LeafKind,
+    #[serde(with = "hex_digest")]
+    pub digest: [u8; 32],
+}
+
+/// What lies in one segment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    pub version: u32,
+    #[serde(flatten)]
+    pub partition: TopicPartition,
+    pub take: u32,
+    pub base_offset: i64,
+    pub next_offset: i64,
+    pub records: u64,
+    pub batches: u64,
+    /// Milliseconds since the epoch.
+    pub min_timestamp: i64,
+    pub max_timestamp: i64,
+    pub bytes: u64,
+    pub sha256: String,
+    pub leaves: Vec<Leaf>,
+}
+
+/// The folder of one take of one partition: no segment is ever overwritten, and takes may overlap.
+pub fn folder(prefix: &str, migration_id: &str, partition: &TopicPartition, take: u32) -> String {
+    format!("{prefix}{migration_id}/segments/{}/{}/{take:06}/", partition.topic, partition.partition)
+}
+
+/// The segment's file name, as Kafka names its own: the first offset in 20 digits.
+pub fn log_name(base_offset: i64) -> String {
+    format!("{base_offset:020}.log")
+}
+
+pub fn manifest_name(base_offset: i64) -> String {
+    format!("{base_offset:020}.manifest.json")
+}
+
+/// Lower-case hexadecimal of bytes.
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
+}
+
+mod hex_digest {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(digest: &[u8; 32], s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(&super::hex(digest))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<[u8; 32], D::Error> {
+        let text = String::deserialize(d)?;
+        let mut digest = [0; 32];
+        if text.len() != 64 || !text.is_ascii() {
+            return Err(D::Error::custom("a digest of 64 hexadecimal digits is expected"));
+        }
+        for (byte, at) in digest.iter_mut().zip((0..64).step_by(2)) {
+            *byte = u8::from_str_radix(&text[at..at + 2], 16).map_err(D::Error::custom)?;
+        }
+        Ok(digest)
+    }
+}
