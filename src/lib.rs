@@ -7,6 +7,7 @@ pub mod config;
 pub mod domain;
 pub mod error;
 pub mod evidence;
+pub mod journal;
 pub mod license;
 pub mod machine;
 pub mod validation;
