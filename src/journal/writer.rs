@@ -6,6 +6,7 @@ use super::lock::Lock;
 use super::{FILE_NAME, crash};
 use crate::error::{Code, Error, Result};
 use crate::machine::fact::Fact;
+use crate::machine::fold::Migration;
 use crate::machine::state::State;
 use jiff::Timestamp;
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -20,7 +21,7 @@ pub struct Journal {
     file: File,
     length_bytes: u64,
     chain: Chain,
-    state: Option<State>,
+    migration: Option<Migration>,
     /// Set by the first write that fails: what lies on the disk is not known any more.
     poisoned: bool,
     _lock: Lock,
@@ -37,10 +38,10 @@ impl Journal {
         let lock = Lock::take(dir)?;
         let path = dir.join(FILE_NAME);
         let mut file = open_file(dir, &path).map_err(|e| unwritable(&path, &e))?;
-        let mut state = None;
+        let mut migration = None;
         let scan = chain::scan(BufReader::new(&file), |entry| {
-            state = Some(next_state(state, &entry.fact).map_err(|e| unfolding(&entry, &e))?);
-            Ok(())
+            Migration::step(&mut migration, entry.seq, entry.at, &entry.fact)
+                .map_err(|e| Error::new(Code::JournalCorrupt, format!("journal line {}: {}", entry.seq, e.seen())))
         })?;
         let mut length_bytes = scan.length_bytes;
         match scan.end {
@@ -56,7 +57,7 @@ impl Journal {
         }
         // What was read may still lie in the page cache only, if the last writer's fsync did not succeed.
         file.sync_all().map_err(|e| unwritable(&path, &e))?;
-        Ok(Self { path, file, length_bytes, chain: scan.chain, state, poisoned: false, _lock: lock })
+        Ok(Self { path, file, length_bytes, chain: scan.chain, migration, poisoned: false, _lock: lock })
     }
 
     /// Like [`Journal::open`], for commands that go on with a migration and never begin one.
@@ -82,8 +83,11 @@ impl Journal {
             let seen = format!("{}: an earlier write did not succeed", self.path.display());
             return Err(Error::new(Code::JournalUnwritable, seen));
         }
-        let state = next_state(self.state, fact)?;
         let seq = self.chain.entries() + 1;
+        match &self.migration {
+            Some(migration) => drop(migration.check(fact)?),
+            None => check_first(fact)?,
+        }
         let entry = Entry::seal(seq, now, self.chain.head(), fact).map_err(|e| Error::new(Code::Bug, format!("entry {seq}: {e}")))?;
         crash::before(seq);
         if let Err(e) = self.write(&entry) {
@@ -96,7 +100,7 @@ impl Journal {
         crash::after(seq);
         self.length_bytes += entry.line().len() as u64 + 1;
         self.chain.advance(&entry);
-        self.state = Some(state);
+        Migration::step(&mut self.migration, seq, entry.at, fact)?;
         Ok(seq)
     }
 
@@ -110,9 +114,14 @@ impl Journal {
         self.file.sync_data()
     }
 
+    /// The migration as the journal's facts tell it; None while there are none.
+    pub fn migration(&self) -> Option<&Migration> {
+        self.migration.as_ref()
+    }
+
     /// The state that the journal's facts lead to; None while there are none.
     pub fn state(&self) -> Option<State> {
-        self.state
+        self.migration.as_ref().map(|m| m.state)
     }
 
     /// How many entries the journal holds, and the last one's hash.
@@ -139,17 +148,13 @@ impl Journal {
     }
 }
 
-/// The state after `fact`; a journal begins with the plan.
-fn next_state(state: Option<State>, fact: &Fact) -> Result<State> {
-    match (state, fact) {
-        (Some(state), fact) => Ok(state.after(fact)?.unwrap_or(state)),
-        (None, Fact::MigrationPlanned { .. }) => Ok(State::Planned),
-        (None, fact) => Err(Error::new(Code::StateIllegal, format!("{} may not be a journal's first fact", fact.name()))),
+/// A journal begins with a plan, under the digest that an auditor will compute.
+fn check_first(fact: &Fact) -> Result<()> {
+    match fact {
+        Fact::MigrationPlanned { plan, plan_sha256, .. } if plan.sha256().to_string() == *plan_sha256 => Ok(()),
+        Fact::MigrationPlanned { plan_sha256, .. } => Err(Error::new(Code::Bug, format!("the plan's digest is not {plan_sha256}"))),
+        other => Err(Error::new(Code::StateIllegal, format!("{} may not happen as a journal's first fact", other.name()))),
     }
-}
-
-fn unfolding(entry: &Entry, error: &Error) -> Error {
-    Error::new(Code::JournalCorrupt, format!("journal line {}: {}", entry.seq, error.seen()))
 }
 
 fn create_dir(dir: &Path) -> io::Result<()> {

@@ -234,6 +234,48 @@ pub fn facts() -> Vec<Fact> {
 }
 
 #[test]
+fn every_fact_is_among_the_samples() {
+    // A new variant does not compile here until it is named; then the count below asks for its sample.
+    let number = |fact: &Fact| match fact {
+        Fact::MigrationPlanned { .. } => 0,
+        Fact::GrantRecorded { .. } => 1,
+        Fact::PrecheckStarted => 2,
+        Fact::PrecheckCompleted { .. } => 3,
+        Fact::TopologyCopyStarted => 4,
+        Fact::TopologyCopied { .. } => 5,
+        Fact::SeedStarted { .. } => 6,
+        Fact::SeedCompleted { .. } => 7,
+        Fact::TailStarted => 8,
+        Fact::DrainReadyReached { .. } => 9,
+        Fact::DrainReadyLost { .. } => 10,
+        Fact::PartitionTaken { .. } => 11,
+        Fact::CopyCheckpointed { .. } => 12,
+        Fact::PartitionQuarantined { .. } => 13,
+        Fact::CutoverStarted { .. } => 14,
+        Fact::ProducersFrozen { .. } => 15,
+        Fact::FreezeProven { .. } => 16,
+        Fact::SentinelsWritten { .. } => 17,
+        Fact::Drained { .. } => 18,
+        Fact::GroupOffsetsCommitted { .. } => 19,
+        Fact::CutoverAbandoned { .. } => 20,
+        Fact::CutoverCommitted { .. } => 21,
+        Fact::TargetReleased { .. } => 22,
+        Fact::ClientSwitchAcknowledged { .. } => 23,
+        Fact::Validated { .. } => 24,
+        Fact::BundleStored { .. } => 25,
+        Fact::Finalized { .. } => 26,
+        Fact::RolledBack { .. } => 27,
+        Fact::EffectIntended { .. } => 28,
+        Fact::EffectCompleted { .. } => 29,
+        Fact::AttemptFailed { .. } => 30,
+        Fact::Interrupted { .. } => 31,
+        Fact::ClusterObserved { .. } => 32,
+    };
+    let numbers: std::collections::BTreeSet<i32> = facts().iter().map(number).collect();
+    assert_eq!(numbers.into_iter().collect::<Vec<_>>(), (0..=32).collect::<Vec<_>>());
+}
+
+#[test]
 fn every_fact_survives_its_json() {
     for fact in facts() {
         let text = serde_json::to_string(&fact).unwrap();
