@@ -56,7 +56,7 @@ impl Entry {
     /// Writes `fact` as the entry that follows the one whose hash is `prev`.
     ///
     /// **Errors**: only what the serialiser says, which is a defect.
-    pub(super) fn seal(seq: u64, at: Timestamp, prev: Digest, fact: &Fact) -> serde_json::Result<Self> {
+    pub(crate) fn seal(seq: u64, at: Timestamp, prev: Digest, fact: &Fact) -> serde_json::Result<Self> {
         let at = Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at);
         let mut line = serde_json::to_string(&Body { seq, at: format!("{at:.3}"), prev, fact })?;
         let hash = Digest::of(&line);

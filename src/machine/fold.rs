@@ -11,6 +11,7 @@ use crate::journal::Entry;
 use crate::license::Grant;
 use crate::validation::report::{Outcome, ValidationReport};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -56,7 +57,7 @@ pub struct Migration {
 }
 
 /// One state and when it was entered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stage {
     pub state: State,
     pub entered_at: Timestamp,
@@ -69,7 +70,7 @@ pub struct PrecheckCounts {
     pub informations: usize,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SeedTotals {
     pub records: u64,
     pub bytes: u64,

@@ -1,7 +1,9 @@
 //! Sample values for tests: a small plan, and every fact and effect once.
 
+use super::state::State;
 use super::fact::{CopyCounts, CutoverReport, Effect, Fact, FrozenPartition, GroupOutcome, PartitionCheckpoint};
 use crate::domain::acl::{AclBinding, AclDiff, Operation, PatternType, Permission, ResourceType};
+use crate::domain::digest::Digest;
 use crate::domain::finding::{Finding, FindingCode};
 use crate::domain::partition::TopicPartition;
 use crate::domain::plan::{Estimate, GroupPlan, OffsetMode, PLAN_VERSION, PartitionPlan, Plan, TopicAction, TopicPlan};
@@ -9,6 +11,7 @@ use crate::domain::topology::{
     Broker, ClusterSnapshot, CommittedOffset, ConfigSource, ConfigValue, GroupSnapshot, MetadataMode, PartitionSnapshot, TopicSnapshot,
 };
 use crate::evidence::merkle::Frontier;
+use crate::journal::Entry;
 use crate::license::Grant;
 use crate::validation::report::{CheckResult, Outcome, ValidationReport};
 
@@ -122,6 +125,13 @@ pub fn grant() -> Grant {
     }
 }
 
+/// One leaf per offset from 10 on.
+fn tree(next_offset: i64) -> Frontier {
+    let mut tree = Frontier::default();
+    (10..next_offset).for_each(|offset| tree.push([offset as u8; 32]));
+    tree
+}
+
 pub fn checkpoint(partition_number: i32, next_offset: i64) -> PartitionCheckpoint {
     PartitionCheckpoint {
         partition: partition(partition_number),
@@ -129,8 +139,8 @@ pub fn checkpoint(partition_number: i32, next_offset: i64) -> PartitionCheckpoin
         source_log_start: 10,
         next_offset,
         verified_offset: next_offset,
-        source_tree: Frontier::default(),
-        target_tree: Frontier::default(),
+        source_tree: tree(next_offset),
+        target_tree: tree(next_offset),
         stored_offset: next_offset,
         counts: CopyCounts { records: (next_offset - 10) as u64, bytes: 1000, source_batches: 2, target_batches: 2, filler_records: 10, segments: 1, segment_bytes: 1000, ..Default::default() },
     }
@@ -231,6 +241,63 @@ pub fn facts() -> Vec<Fact> {
         facts.push(Fact::EffectCompleted { id, outcome: "done".into() });
     }
     facts
+}
+
+/// The way of a migration without trouble, as (state, facts journaled in it, the last of which leaves it).
+pub fn way() -> Vec<(State, Vec<Fact>)> {
+    use State::*;
+    let effect = |id, effect| [Fact::EffectIntended { id, effect }, Fact::EffectCompleted { id, outcome: String::new() }];
+    let mut effects = effects();
+    effects.truncate(1);
+    vec![
+        (Planned, vec![Fact::GrantRecorded { grant: grant() }, Fact::PrecheckStarted]),
+        (Precheck, vec![Fact::PrecheckCompleted { blockers: 0, warnings: 1, informations: 2 }, Fact::TopologyCopyStarted]),
+        (TopologyCopy, [effect(1, effects.remove(0)).to_vec(), vec![Fact::TopologyCopied { topics: 1, bindings: 0 }, Fact::SeedStarted { attempt: 1 }]].concat()),
+        (
+            Seed,
+            vec![
+                Fact::PartitionTaken { partition: partition(0), take: 1, next_offset: 10, producer_id: 17 },
+                Fact::CopyCheckpointed { partitions: vec![checkpoint(0, 15), checkpoint(1, 12)] },
+                Fact::SeedCompleted { records: 7, bytes: 700, elapsed_ms: 10 },
+                Fact::TailStarted,
+            ],
+        ),
+        (Tail, vec![Fact::CopyCheckpointed { partitions: vec![checkpoint(0, 20)] }, Fact::DrainReadyReached { lag_records: 0 }]),
+        (DrainReady, vec![Fact::CutoverStarted { attempt: 1 }]),
+        (
+            Cutover,
+            vec![
+                Fact::ProducersFrozen { attempt: 1, expires_at: "later".into() },
+                Fact::FreezeProven { attempt: 1, settle_ms: 500, producers_seen: 0 },
+                Fact::SentinelsWritten { attempt: 1, producer_id: 4711, partitions: frozen() },
+                Fact::Drained { attempt: 1 },
+                Fact::CopyCheckpointed { partitions: vec![checkpoint(0, 21), checkpoint(1, 21)] },
+                Fact::GroupOffsetsCommitted { attempt: 1, groups: 1, left_alone: 1 },
+                Fact::CutoverCommitted { report: Box::new(cutover_report()) },
+            ],
+        ),
+        (AwaitingClientSwitch, vec![Fact::TargetReleased { topics: 1, bindings: 1 }, Fact::ClientSwitchAcknowledged { late_records: 3 }]),
+        (Validating, vec![Fact::Validated { report: Box::new(validation_report()) }, Fact::Finalized { outcome: "PASSED".into() }]),
+        (Finalized, vec![Fact::BundleStored { key: "k".into(), version_id: None, sha256: "s".into(), key_id: "i".into() }]),
+    ]
+}
+
+/// The facts of a whole migration, finalized.
+pub fn journey() -> Vec<Fact> {
+    std::iter::once(planned()).chain(way().into_iter().flat_map(|(_, facts)| facts)).collect()
+}
+
+/// The entries that `facts` make, a second apart.
+pub fn entries(facts: impl IntoIterator<Item = Fact>) -> Vec<Entry> {
+    let (mut seq, mut prev) = (0, Digest::ZERO);
+    let entry = |fact| {
+        seq += 1;
+        let at = jiff::Timestamp::from_second(1_767_323_045 + seq as i64).unwrap();
+        let entry = Entry::seal(seq, at, prev, &fact).unwrap();
+        prev = entry.hash;
+        entry
+    };
+    facts.into_iter().map(entry).collect()
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use super::*;
 use crate::machine::fact::CopyCounts;
-use crate::machine::sample::{self, checkpoint, cutover_report, facts, frozen, grant, partition, planned, validation_report};
+use crate::machine::sample::{self, checkpoint, cutover_report, facts, frozen, grant, partition, planned, validation_report, way};
 use proptest::prelude::*;
 
 fn at(seq: u64) -> Timestamp {
@@ -18,44 +18,6 @@ fn folded(facts: impl IntoIterator<Item = Fact>) -> Migration {
         step(&mut migration, &fact).unwrap();
     }
     migration.unwrap()
-}
-
-/// The way of a migration without trouble, as (state, facts journaled in it, the last of which leaves it).
-fn way() -> Vec<(State, Vec<Fact>)> {
-    use State::*;
-    let effect = |id, effect| [Fact::EffectIntended { id, effect }, Fact::EffectCompleted { id, outcome: String::new() }];
-    let mut effects = sample::effects();
-    effects.truncate(1);
-    vec![
-        (Planned, vec![Fact::GrantRecorded { grant: grant() }, Fact::PrecheckStarted]),
-        (Precheck, vec![Fact::PrecheckCompleted { blockers: 0, warnings: 1, informations: 2 }, Fact::TopologyCopyStarted]),
-        (TopologyCopy, [effect(1, effects.remove(0)).to_vec(), vec![Fact::TopologyCopied { topics: 1, bindings: 0 }, Fact::SeedStarted { attempt: 1 }]].concat()),
-        (
-            Seed,
-            vec![
-                Fact::PartitionTaken { partition: partition(0), take: 1, next_offset: 10, producer_id: 17 },
-                Fact::CopyCheckpointed { partitions: vec![checkpoint(0, 15), checkpoint(1, 12)] },
-                Fact::SeedCompleted { records: 7, bytes: 700, elapsed_ms: 10 },
-                Fact::TailStarted,
-            ],
-        ),
-        (Tail, vec![Fact::CopyCheckpointed { partitions: vec![checkpoint(0, 20)] }, Fact::DrainReadyReached { lag_records: 0 }]),
-        (DrainReady, vec![Fact::CutoverStarted { attempt: 1 }]),
-        (
-            Cutover,
-            vec![
-                Fact::ProducersFrozen { attempt: 1, expires_at: "later".into() },
-                Fact::FreezeProven { attempt: 1, settle_ms: 500, producers_seen: 0 },
-                Fact::SentinelsWritten { attempt: 1, producer_id: 4711, partitions: frozen() },
-                Fact::Drained { attempt: 1 },
-                Fact::GroupOffsetsCommitted { attempt: 1, groups: 1, left_alone: 1 },
-                Fact::CutoverCommitted { report: Box::new(cutover_report()) },
-            ],
-        ),
-        (AwaitingClientSwitch, vec![Fact::TargetReleased { topics: 1, bindings: 1 }, Fact::ClientSwitchAcknowledged { late_records: 3 }]),
-        (Validating, vec![Fact::Validated { report: Box::new(validation_report()) }, Fact::Finalized { outcome: "PASSED".into() }]),
-        (Finalized, vec![Fact::BundleStored { key: "k".into(), version_id: None, sha256: "s".into(), key_id: "i".into() }]),
-    ]
 }
 
 /// The migration as it stands at the end of `state`, just before the fact that leaves it.
