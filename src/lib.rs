@@ -9,6 +9,7 @@ pub mod copy;
 pub mod domain;
 pub mod error;
 pub mod evidence;
+pub mod journal;
 pub mod license;
 pub mod machine;
 pub mod validation;

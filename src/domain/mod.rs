@@ -3,6 +3,7 @@
 pub mod acl;
 #[cfg(feature = "kafka")]
 pub mod batch;
+pub mod digest;
 pub mod finding;
 pub mod offset;
 pub mod partition;

@@ -1,6 +1,7 @@
 //! The plan: what will be done to each topic, group and ACL, as one value that `execute` journals and follows.
 
 use super::acl::AclDiff;
+use super::digest::Digest;
 use super::finding::Finding;
 use super::topology::{ClusterSnapshot, ConfigValue};
 use serde::{Deserialize, Serialize};
@@ -95,4 +96,12 @@ pub struct Plan {
     pub findings: Vec<Finding>,
     /// What kferry will write on the source, and when.
     pub source_changes: Vec<String>,
+}
+
+impl Plan {
+    /// The SHA-256 of the plan's compact JSON, which is how it stands in the journal.
+    pub fn sha256(&self) -> Digest {
+        // Structs, strings and whole numbers: nothing that the serialiser could refuse.
+        Digest::of(serde_json::to_vec(self).unwrap_or_default())
+    }
 }

@@ -73,6 +73,28 @@ pub struct CopyCounts {
     pub reprobes: u64,
 }
 
+impl CopyCounts {
+    /// Adds another partition's counts.
+    pub fn add(&mut self, other: &CopyCounts) {
+        // Exhaustive, so that a new count is added too.
+        let CopyCounts {
+            records, bytes, source_batches, target_batches, merged_batches, control_records, filler_records, segments, segment_bytes,
+            expired_offsets, reprobes,
+        } = other;
+        self.records += records;
+        self.bytes += bytes;
+        self.source_batches += source_batches;
+        self.target_batches += target_batches;
+        self.merged_batches += merged_batches;
+        self.control_records += control_records;
+        self.filler_records += filler_records;
+        self.segments += segments;
+        self.segment_bytes += segment_bytes;
+        self.expired_offsets += expired_offsets;
+        self.reprobes += reprobes;
+    }
+}
+
 /// One frozen partition of one cutover attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FrozenPartition {
