@@ -7,6 +7,8 @@ pub mod config;
 pub mod domain;
 pub mod error;
 pub mod evidence;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 pub mod license;
 pub mod machine;
 pub mod validation;
