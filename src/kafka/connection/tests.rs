@@ -1,0 +1,150 @@
+use super::*;
+use crate::config::model::Auth;
+use bytes::BufMut;
+use kafka_protocol::messages::MetadataRequest;
+use tokio::net::TcpListener;
+
+/// ApiVersions v3, an answer that offers Metadata v0–v1.
+const VERSIONS: &[u8] = &[0, 0, 2, 0, 3, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+
+fn options() -> ConnectionOptions {
+    let auth = Auth { mode: AuthMode::Plaintext, username: None, password: None, ca: None, cert: None, key: None };
+    ConnectionOptions::from_config(&ClusterConfig { cluster_arn: None, bootstrap_servers: vec![], auth }).unwrap()
+}
+
+/// One end of a connection that plays the broker.
+struct Broker(TcpStream);
+
+impl Broker {
+    /// Listens, and answers the handshake of whoever comes.
+    async fn pair() -> (Connection, Broker) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let accept = async {
+            let mut broker = Broker(listener.accept().await.unwrap().0);
+            let handshake = broker.request().await;
+            assert_eq!(&handshake[..4], &[0, 18, 0, 3]);
+            broker.answer(0, VERSIONS).await;
+            broker
+        };
+        let options = options();
+        let (connection, broker) = tokio::join!(Connection::open(&address, &options), accept);
+        (connection.unwrap(), broker)
+    }
+
+    /// The next request after its length.
+    async fn request(&mut self) -> Vec<u8> {
+        let length = self.0.read_i32().await.unwrap();
+        let mut request = vec![0; length as usize];
+        self.0.read_exact(&mut request).await.unwrap();
+        request
+    }
+
+    async fn answer(&mut self, correlation_id: i32, body: &[u8]) {
+        let mut frame = BytesMut::new();
+        frame.put_i32(4 + body.len() as i32);
+        frame.put_i32(correlation_id);
+        frame.put_slice(body);
+        self.0.write_all(&frame).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn requests_go_out_in_call_order_and_answers_find_their_requests() {
+    let (connection, mut broker) = Broker::pair().await;
+    assert_eq!(connection.version_for::<MetadataRequest>(0, 12), Some(1));
+    let parts = |text: &'static str| vec![Bytes::from_static(text.as_bytes()), Bytes::from_static(b"!")];
+    let first = connection.send_frames(3, 1, parts("first"));
+    let second = connection.send_frames(3, 1, parts("second"));
+    assert_eq!(&broker.request().await[8..], b"\0\x06kferryfirst!");
+    assert_eq!(&broker.request().await[8..], b"\0\x06kferrysecond!");
+    broker.answer(1, b"one").await;
+    broker.answer(2, b"two").await;
+    assert_eq!(second.await.unwrap(), "two");
+    assert_eq!(first.await.unwrap(), "one");
+}
+
+#[tokio::test]
+async fn a_request_larger_than_the_sockets_buffers_arrives_whole() {
+    let (connection, mut broker) = Broker::pair().await;
+    let large = Bytes::from(vec![7; 20_000_000]);
+    let answer = connection.send_frames(0, 9, vec![Bytes::from_static(b"head"), large.clone(), large]);
+    let request = broker.request().await;
+    assert_eq!(request.len(), 8 + 2 + 6 + 1 + 4 + 40_000_000);
+    // Produce v9 answers with header v1: one byte of tagged fields.
+    broker.answer(1, &[&[0][..], &request[17..]].concat()).await;
+    let answer = answer.await.unwrap();
+    assert_eq!((&answer[..4], answer.len()), (&b"head"[..], 40_000_004));
+}
+
+#[tokio::test]
+async fn what_was_sent_is_lost_and_what_comes_later_is_not_sent_when_the_broker_goes() {
+    let (connection, mut broker) = Broker::pair().await;
+    let answer = connection.send_frames(3, 1, vec![]);
+    broker.request().await;
+    drop(broker);
+    assert!(matches!(answer.await, Err(CallError::Lost(_))));
+    assert!(!connection.is_alive());
+    assert!(matches!(connection.send_frames(3, 1, vec![]).await, Err(CallError::NotSent(_))));
+}
+
+#[tokio::test]
+async fn what_never_reached_the_socket_is_not_sent() {
+    let (connection, _broker) = Broker::pair().await;
+    // The broker reads nothing: the first request fills the socket, the second waits behind it.
+    let first = connection.send_frames(0, 9, vec![Bytes::from(vec![0; 50_000_000])]);
+    let second = connection.send_frames(0, 9, vec![Bytes::from(vec![0; 50_000_000])]);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    connection.close("test");
+    assert!(matches!(first.await, Err(CallError::Lost(_))));
+    assert!(matches!(second.await, Err(CallError::NotSent(_))));
+}
+
+#[tokio::test]
+async fn a_timeout_closes_the_connection() {
+    let (connection, mut broker) = Broker::pair().await;
+    let patient = connection.send_frames(3, 1, vec![]);
+    let hasty = connection.send_frames_within(Duration::from_millis(80), 3, 1, vec![]);
+    broker.request().await;
+    broker.request().await;
+    assert!(matches!(hasty.await, Err(CallError::Timeout(_))));
+    assert!(matches!(patient.await, Err(CallError::Lost(_))));
+    assert!(!connection.is_alive());
+}
+
+#[tokio::test]
+async fn an_answer_out_of_order_ends_the_connection() {
+    let (connection, mut broker) = Broker::pair().await;
+    let answer = connection.send_frames(3, 1, vec![]);
+    broker.request().await;
+    broker.answer(5, b"").await;
+    assert!(matches!(answer.await, Err(CallError::Lost(_))));
+    assert!(!connection.is_alive());
+}
+
+#[tokio::test]
+async fn an_answer_comes_also_after_the_last_handle_is_gone() {
+    let (connection, mut broker) = Broker::pair().await;
+    let answer = connection.send_frames(3, 1, vec![]);
+    drop(connection);
+    broker.request().await;
+    broker.answer(1, b"late").await;
+    assert_eq!(answer.await.unwrap(), "late");
+    // Nobody holds the connection any more: it is closed.
+    assert!(matches!(broker.0.read_u8().await, Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof));
+}
+
+#[tokio::test]
+async fn a_port_where_nobody_listens_is_not_sent() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    drop(listener);
+    assert!(matches!(Connection::open(&address, &options()).await, Err(CallError::NotSent(_))));
+}
+
+#[test]
+fn other_modes_than_plaintext_are_refused() {
+    let auth = Auth { mode: AuthMode::ScramSha512, username: None, password: None, ca: None, cert: None, key: None };
+    let refused = ConnectionOptions::from_config(&ClusterConfig { cluster_arn: None, bootstrap_servers: vec![], auth });
+    assert_eq!(refused.unwrap_err().code(), Code::ConfigUnsupported);
+}
