@@ -9,4 +9,6 @@ pub mod error;
 pub mod evidence;
 pub mod license;
 pub mod machine;
+#[cfg(feature = "kafka")]
+pub mod store;
 pub mod validation;
