@@ -65,7 +65,7 @@ impl ObjectStore for DirectoryStore {
     fn head<'a>(&'a self, key: &'a str) -> BoxFuture<'a, StoreResult<Option<Meta>>> {
         let name = key.to_owned();
         self.blocking(key, move |_, path| match fs::metadata(&path) {
-            Ok(found) if found.is_file() => Ok(Some(Meta { key: name, size_bytes: found.len(), etag: None, sha256: None })),
+            Ok(found) if found.is_file() => Ok(Some(Meta { key: name, size_bytes: found.len(), etag: None, version_id: None, sha256: None })),
             Ok(_) => Ok(None),
             Err(e) if absent(&e) => Ok(None),
             Err(e) => Err(classify(&path, &e)),
@@ -219,7 +219,7 @@ fn walk(root: &Path, folder: &Path, prefix: &str, found: &mut Vec<Meta>) -> io::
                 walk(root, &path, prefix, found)?;
             }
         } else if key.starts_with(prefix) {
-            found.push(Meta { key: key.to_owned(), size_bytes: meta.len(), etag: None, sha256: None });
+            found.push(Meta { key: key.to_owned(), size_bytes: meta.len(), etag: None, version_id: None, sha256: None });
         }
     }
     Ok(())

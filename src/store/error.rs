@@ -16,6 +16,8 @@ pub enum StoreErrorKind {
     AlreadyExists,
     /// Trying again cannot help: a wrong Region, a key that no object can have.
     Permanent,
+    /// A content, as sent or as read, differs from its checksum.
+    Corrupt,
     /// The caller cancelled while waiting.
     Cancelled,
 }
@@ -60,7 +62,7 @@ impl From<StoreError> for Error {
                 Code::StoreUnavailable
             }
             // Keys are chosen so that each is written once; another object under one is a damaged store.
-            StoreErrorKind::AlreadyExists => Code::StoreCorrupt,
+            StoreErrorKind::AlreadyExists | StoreErrorKind::Corrupt => Code::StoreCorrupt,
             StoreErrorKind::Cancelled => Code::Interrupted,
         };
         Error::new(code, error.seen)

@@ -3,6 +3,9 @@
 mod body;
 pub mod directory;
 mod error;
+pub mod patient;
+#[cfg(feature = "aws")]
+pub mod s3;
 
 pub use body::Body;
 pub use error::{StoreError, StoreErrorKind, StoreResult};
@@ -40,6 +43,8 @@ pub struct Meta {
     pub key: String,
     pub size_bytes: u64,
     pub etag: Option<String>,
+    /// None where the store keeps no versions, and in a listing.
+    pub version_id: Option<String>,
     /// SHA-256 of the whole content, where the store has checked and kept it; never in a listing.
     pub sha256: Option<[u8; 32]>,
 }
@@ -89,12 +94,18 @@ pub trait ObjectStore: Send + Sync {
     fn location(&self, key: &str) -> String;
 }
 
-/// Opens the configured store; touches neither network nor disk.
+/// Opens the configured store. Touches no object; for S3 the AWS chain is asked for Region and credentials.
 ///
-/// **Errors**: KF-CONFIG-UNSUPPORTED for S3 in a build without feature `aws`.
+/// **Errors**: KF-CONFIG-UNSUPPORTED for S3 in a build without feature `aws`; KF-CONFIG-INVALID where no Region is to be found.
 pub async fn open(config: &StoreConfig) -> Result<Arc<dyn ObjectStore>> {
     match config {
         StoreConfig::Directory { path } => Ok(Arc::new(directory::DirectoryStore::new(path.clone()))),
+        #[cfg(feature = "aws")]
+        StoreConfig::S3 { bucket, prefix, region, endpoint_url, kms_key_arn } => {
+            let client = crate::aws::s3_client(region.as_deref(), endpoint_url.as_deref()).await?;
+            Ok(Arc::new(s3::S3Store::new(client, bucket, prefix, kms_key_arn.clone())))
+        }
+        #[cfg(not(feature = "aws"))]
         StoreConfig::S3 { .. } => Err(crate::error::Error::new(
             crate::error::Code::ConfigUnsupported,
             "this build has no S3 support; build with feature `aws`, or set `directory`",
