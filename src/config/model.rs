@@ -109,6 +109,15 @@ pub enum FreezeMode {
     Acl,
 }
 
+/// What marks the cutover's place in each partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SentinelMode {
+    /// The control record of an empty transaction; no consumer ever sees it.
+    Invisible,
+    /// A record that consumers see.
+    Visible,
+}
+
 #[derive(Clone, Debug)]
 pub struct CutoverConfig {
     pub drain_timeout_ms: u64,
@@ -118,6 +127,7 @@ pub struct CutoverConfig {
     pub max_producer_freeze_ms: u64,
     pub freeze: FreezeMode,
     pub producer_freeze_webhook: Option<Secret>,
+    pub sentinel: SentinelMode,
 }
 
 #[derive(Clone, Copy, Debug)]
