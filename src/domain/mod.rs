@@ -3,8 +3,12 @@
 pub mod acl;
 #[cfg(feature = "kafka")]
 pub mod batch;
+pub mod config_diff;
 pub mod finding;
+pub mod limits;
 pub mod offset;
 pub mod partition;
 pub mod plan;
+pub mod planning;
+pub mod selection;
 pub mod topology;
