@@ -193,4 +193,6 @@ fn source_changes(config: &Config, topics: &[TopicPlan]) -> Vec<String> {
 }
 
 #[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
 mod tests;
