@@ -49,7 +49,10 @@ findings! {
     OldFormat, "KF-PRE-OLD-FORMAT", Blocker, "the topic holds message sets of format v0 or v1", "this version copies format v2 only; exclude the topic with topics.exclude";
     TieredStorage, "KF-PRE-TIERED-STORAGE", Warning, "the topic uses tiered storage", "its remote history is read through the brokers and copied to local storage on the target; check the target's disk room";
     UnknownConfig, "KF-PRE-UNKNOWN-CONFIG", Warning, "a topic setting that the target's version does not know", "nothing to do if the setting is obsolete; it is listed and left out";
+    ConfigLeftOut, "KF-PRE-CONFIG-LEFT-OUT", Information, "a topic setting that is bound to the source, or needs what the target lacks", "set it on the target by hand if it is wanted there; it is listed and left out";
+    ConfigAdjusted, "KF-PRE-CONFIG-ADJUSTED", Warning, "a topic setting that the target would refuse", "nothing to do if the nearest allowed value will do; otherwise change the setting on the source first";
     MessageSize, "KF-PRE-MESSAGE-SIZE", Information, "a topic's message size is above the target broker's default", "nothing to do; the topic's own max.message.bytes is carried over";
+    RequestSize, "KF-PRE-REQUEST-SIZE", Warning, "a topic allows larger batches than the target takes in one request", "raise socket.request.max.bytes on the target's brokers";
     FutureTimestamps, "KF-PRE-FUTURE-TIMESTAMPS", Warning, "records dated in the future", "nothing to do; kferry raises message.timestamp.after.max.ms on the topic while it copies";
     OpenTransactions, "KF-PRE-OPEN-TRANSACTIONS", Warning, "a transaction is open on a selected topic", "end it before the cutover; only decided data is copied";
     ShortRetention, "KF-PRE-SHORT-RETENTION", Warning, "retention may delete records before they are copied", "raise the topic's retention on the source until the cutover";
@@ -57,6 +60,8 @@ findings! {
     PrefixTooDear, "KF-PRE-PREFIX-TOO-DEAR", Blocker, "filling the offsets before the log start would take too long", "exclude the topic with topics.exclude; translated offsets are not in this version";
     MappedUnsupported, "KF-PRE-MAPPED-UNSUPPORTED", Blocker, "offsets: mapped is asked for", "set offsets to auto or identical; this version copies at identical offsets";
     ReplicationReduced, "KF-PRE-REPLICATION-REDUCED", Warning, "the target has fewer brokers than a topic has replicas", "add brokers to the target if the replication factor must be kept";
+    TopicUnreadable, "KF-PRE-TOPIC-UNREADABLE", Blocker, "a partition has no leader, or its log start or end cannot be read", "wait until every partition has a leader, check the permission to describe the topic, then run the command again";
+    TopicIdsMissing, "KF-PRE-NO-TOPIC-IDS", Information, "the source's brokers give topics no ids", "do not delete and create a topic again under the same name while the migration runs; kferry could not tell";
     AuthorizerMissing, "KF-PRE-AUTHORIZER-MISSING", Warning, "the source has ACLs but the target has no authorizer", "configure authorizer.class.name on the target, or accept that the ACLs are not carried over";
     AclDrift, "KF-PRE-ACL-DRIFT", Warning, "the target has ACLs that the source has not", "see acl.on_drift; the bindings are listed";
     AclDriftRefused, "KF-PRE-ACL-DRIFT-REFUSED", Blocker, "the target has ACLs that the source has not and acl.on_drift is refuse", "remove them on the target, or set acl.on_drift to merge or replace";
@@ -66,12 +71,15 @@ findings! {
     StaticMembers, "KF-PRE-STATIC-MEMBERS", Information, "groups with static members", "start each instance on the target only after it has stopped on the source";
     GroupOnTarget, "KF-PRE-GROUP-ON-TARGET", Warning, "a group of the source has members on the target", "stop it there before the cutover; a group with members is left alone";
     UncommittableGroups, "KF-PRE-GROUP-TYPE", Warning, "a group of a type whose offsets cannot be committed", "move it by hand; it is listed in the evidence as not covered";
+    GroupPartly, "KF-PRE-GROUP-PARTLY", Information, "a group has offsets on topics that are not selected", "select the topics too if the group is to move as a whole; the partitions are listed in plan.json";
     StoreUnreachable, "KF-PRE-STORE-UNREACHABLE", Blocker, "the segment store cannot be written", "check backup.s3_bucket or backup.directory, the Region and the credentials";
     EvidenceStoreUnreachable, "KF-PRE-EVIDENCE-STORE", Blocker, "the evidence store cannot be written", "check evidence.s3_bucket or evidence.directory, the Region and the credentials";
+    ObjectLockMissing, "KF-PRE-OBJECT-LOCK", Blocker, "the evidence is to be locked and its bucket has no Object Lock", "use a bucket that was created with Object Lock, or set evidence.object_lock to false";
     SigningKeyMissing, "KF-PRE-SIGNING-KEY", Blocker, "no usable signing key for the evidence", "run `kferry keygen --out kferry.key` and set evidence.signing_key_path";
     DiskRoom, "KF-PRE-DISK-ROOM", Information, "bytes that the target has to hold", "check that the target's volumes have room for them";
     TransactionState, "KF-PRE-TRANSACTION-STATE", Warning, "the cluster cannot host a transaction coordinator at present", "bring up as many brokers as transaction.state.log.replication.factor asks for";
     WebhookMissing, "KF-PRE-WEBHOOK-MISSING", Blocker, "cutover.freeze is webhook and no webhook is configured", "set cutover.producer_freeze_webhook";
+    FreezeUnsupported, "KF-PRE-FREEZE-UNSUPPORTED", Blocker, "the freeze mode is not in this version", "set cutover.freeze to manual or webhook";
     AuthUnsupported, "KF-PRE-AUTH-UNSUPPORTED", Blocker, "the authentication mode is not in this version", "use a plaintext listener; other modes follow";
     ClusterArnUnsupported, "KF-PRE-CLUSTER-ARN-UNSUPPORTED", Blocker, "clusters by ARN are not in this version", "give the cluster's bootstrap_servers";
     InPlace, "KF-PRE-IN-PLACE", Information, "an in-place conversion may serve as well", "read runbooks/in-place.md before you copy a cluster that could be converted";

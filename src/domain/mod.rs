@@ -3,12 +3,16 @@
 pub mod acl;
 #[cfg(feature = "kafka")]
 pub mod batch;
+pub mod config_diff;
 pub mod digest;
 pub mod finding;
+pub mod limits;
 pub mod offset;
 pub mod partition;
 pub mod plan;
+pub mod planning;
 #[cfg(feature = "kafka")]
 pub mod record;
 pub mod segment;
+pub mod selection;
 pub mod topology;

@@ -48,9 +48,13 @@ pub struct TopicPlan {
     pub source_replication_factor: i16,
     pub partitions: Vec<PartitionPlan>,
     /// Set on the target after the commit: the source's settings on the topic, and those that the target's defaults would change.
+    /// After the release these are all the settings that stand on the topic itself; any other is removed.
     pub configs: BTreeMap<String, String>,
     /// Settings of the source that the target does not know, with their values: listed, not carried over.
     pub unknown_configs: BTreeMap<String, String>,
+    /// Settings that the target knows but that are bound to the source's brokers, or need what the target lacks: listed, not carried over.
+    #[serde(default)]
+    pub left_out_configs: BTreeMap<String, String>,
     /// On the topic while kferry copies; replaced by `configs` after the commit.
     pub overrides: BTreeMap<String, String>,
     /// Where an adopted topic differs: setting, target's value.
@@ -63,9 +67,22 @@ pub struct GroupPlan {
     pub group_type: String,
     pub state: String,
     pub members: usize,
+    /// Partitions of selected topics with a committed offset.
     pub partitions: usize,
+    /// Partitions with a committed offset whose topic is not selected, as `topic-partition`: not carried over.
+    #[serde(default)]
+    pub not_carried: Vec<String>,
     /// Empty where its offsets will be carried over; otherwise the reason why not.
     pub left_alone: String,
+}
+
+/// Something of the source that the migration does not touch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// `topic` or `group`.
+    pub kind: String,
+    pub name: String,
+    pub reason: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,13 +106,16 @@ pub struct Plan {
     /// None where the target does not exist yet or cannot be reached.
     pub target: Option<ClusterSnapshot>,
     pub topics: Vec<TopicPlan>,
-    /// None where the source has no authorizer.
+    /// None where either cluster has no authorizer.
     pub acls: Option<AclDiff>,
     pub groups: Vec<GroupPlan>,
     pub estimate: Estimate,
     pub findings: Vec<Finding>,
     /// What kferry will write on the source, and when.
     pub source_changes: Vec<String>,
+    /// Topics and groups of the source that are not selected.
+    #[serde(default)]
+    pub left_out: Vec<LeftOut>,
 }
 
 impl Plan {

@@ -1,0 +1,198 @@
+//! Makes the plan: what will be done to each topic, group and ACL, and what precheck finds. A pure function of what was read.
+
+mod acls;
+mod clusters;
+mod groups;
+mod identity;
+mod reconcile;
+mod report;
+mod topics;
+
+pub use clusters::{config_findings, source_unreachable, BROKER_CONFIG_KEYS, NOT_EXAMINED};
+pub use identity::derive_migration_id;
+pub use reconcile::{reconcile, Drift};
+
+use super::config_diff::TargetSettings;
+use super::finding::{Finding, Severity};
+use super::limits;
+use super::plan::{Estimate, Plan, TopicPlan, PLAN_VERSION};
+use super::topology::ClusterSnapshot;
+use crate::config::model::Config;
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+
+/// What a few sampled fetches said of one partition (its first and its last batches).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PartitionProbe {
+    pub partition: i32,
+    /// Batches that were looked at; 0 where the partition is empty.
+    pub batches: u64,
+    /// The lowest magic of those batches.
+    pub magic_min: Option<i8>,
+    /// A data batch with the transactional bit was seen.
+    pub transactional: bool,
+    /// A control batch was seen.
+    pub control: bool,
+    /// A batch with the LogAppendTime bit was seen.
+    pub log_append_time: bool,
+    /// Offsets were missing inside a batch or between two batches.
+    pub hole: bool,
+    /// Latest record timestamp that was seen, in milliseconds since the epoch.
+    pub timestamp_max_ms: Option<i64>,
+    /// Largest batch that was seen, header included.
+    pub batch_bytes_max: i64,
+    /// The last stable offset lies below the high watermark.
+    pub open_transaction: bool,
+    /// Why the partition could not be sampled.
+    pub error: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TopicProbe {
+    pub topic: String,
+    pub partitions: Vec<PartitionProbe>,
+}
+
+/// What a trial write, read and delete said of one object store.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoreProbe {
+    /// Bucket and prefix, or directory, as a user would recognise it.
+    pub location: String,
+    /// None where writing, reading and deleting a small object succeeded.
+    pub error: Option<String>,
+    /// Whether the bucket has Object Lock; None where it was not asked or the store has no such thing.
+    pub object_lock: Option<bool>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SigningKey {
+    /// `evidence.signing_key_path` is not set.
+    Unset,
+    /// It is set, and this was wrong with it.
+    Unusable(String),
+    Usable,
+}
+
+/// Everything that planning looks at.
+#[derive(Clone, Debug)]
+pub struct PlanInput<'a> {
+    pub config: &'a Config,
+    pub source: ClusterSnapshot,
+    /// None where the target does not exist yet or cannot be reached.
+    pub target: Option<ClusterSnapshot>,
+    /// Why there is no target's snapshot, as the attempt to read it said.
+    pub target_error: Option<String>,
+    /// What a topic without settings of its own gets on the target, for every topic setting that the target knows. None: read
+    /// from the target's topics, as far as these tell.
+    pub target_defaults: Option<BTreeMap<String, String>>,
+    pub probes: &'a [TopicProbe],
+    /// None where it was not tried.
+    pub backup_store: Option<StoreProbe>,
+    /// None where it was not tried.
+    pub evidence_store: Option<StoreProbe>,
+    pub signing_key: SigningKey,
+    pub now: Timestamp,
+    /// Given on the command line; beats the configured one, which beats the derived one.
+    pub migration_id: Option<String>,
+}
+
+/// What the parts of planning share.
+struct Context<'a> {
+    input: &'a PlanInput<'a>,
+    settings: Option<TargetSettings>,
+    probes: BTreeMap<&'a str, &'a TopicProbe>,
+}
+
+/// Builds the plan with its findings; the findings that block come first.
+pub fn build(input: PlanInput) -> Plan {
+    let settings = input.target.as_ref().and_then(|t| TargetSettings::of(t, input.target_defaults.as_ref()));
+    let probes = input.probes.iter().map(|p| (p.topic.as_str(), p)).collect();
+    let context = Context { input: &input, settings, probes };
+
+    let mut findings = config_findings(input.config);
+    findings.extend(clusters::findings(&context));
+    let (topics, mut left_out) = topics::plan(&context, &mut findings);
+    let estimate = estimate(input.config, &topics);
+    findings.extend(topics::findings(&context, &topics, &estimate));
+    let acls = acls::plan(&context, &mut findings);
+    let (groups, groups_left_out) = groups::plan(&context, &topics, &mut findings);
+    left_out.extend(groups_left_out);
+    findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
+
+    let source_changes = source_changes(input.config, &topics);
+    Plan {
+        version: PLAN_VERSION,
+        migration_id: identity::of(&input),
+        created_at: input.now.to_string(),
+        kferry_version: env!("CARGO_PKG_VERSION").to_owned(),
+        topics,
+        acls,
+        groups,
+        estimate,
+        findings,
+        source_changes,
+        left_out,
+        source: input.source,
+        target: input.target,
+    }
+}
+
+/// The findings that forbid a migration to begin.
+pub fn blockers(plan: &Plan) -> Vec<&Finding> {
+    plan.findings.iter().filter(|f| f.severity == Severity::Blocker).collect()
+}
+
+fn estimate(config: &Config, topics: &[TopicPlan]) -> Estimate {
+    let partitions: Vec<_> = topics.iter().flat_map(|t| &t.partitions).collect();
+    let records_max = partitions.iter().map(|p| (p.log_end - p.log_start).max(0)).sum();
+    let size_bytes: i64 = partitions.iter().filter_map(|p| p.size_bytes).sum();
+    let unsized_partitions = partitions.iter().filter(|p| p.size_bytes.is_none()).count();
+    let prefix_fillers: i64 = partitions.iter().map(|p| p.prefix_fillers).sum();
+
+    let assumed = limits::ASSUMED_BYTES_PER_SECOND;
+    let (rate, rate_reason) = match config.seed.rate_limit {
+        Some(limit) if limit < assumed => (limit.max(1), "seed.rate_limit"),
+        _ => (assumed, "assumed, not measured on these clusters"),
+    };
+    let bytes_ms = u64::try_from(size_bytes).unwrap_or(0).saturating_mul(1000) / rate;
+    let fillers_ms = u64::try_from(prefix_fillers).unwrap_or(0).saturating_mul(1000) / limits::PREFIX_FILLERS_PER_SECOND;
+    let setup_ms = partitions.len() as u64 * limits::PARTITION_SETUP_MS;
+    let mut basis = format!(
+        "{} at {}/s ({rate_reason}); {prefix_fillers} prefix fillers at {}/s; {} ms for each of {} partitions",
+        report::bytes(size_bytes),
+        report::bytes(i64::try_from(rate).unwrap_or(i64::MAX)),
+        limits::PREFIX_FILLERS_PER_SECOND,
+        limits::PARTITION_SETUP_MS,
+        partitions.len(),
+    );
+    if unsized_partitions > 0 {
+        basis.push_str(&format!("; {unsized_partitions} partitions whose size is not known are counted as empty"));
+    }
+    Estimate {
+        partitions: partitions.len(),
+        records_max,
+        size_bytes,
+        prefix_fillers,
+        seed_seconds: (bytes_ms + fillers_ms + setup_ms).div_ceil(1000),
+        basis,
+    }
+}
+
+fn source_changes(config: &Config, topics: &[TopicPlan]) -> Vec<String> {
+    let partitions: usize = topics.iter().map(|t| t.partitions.len()).sum();
+    let mut changes = vec![format!(
+        "in each cutover attempt, once the freeze is proven: one empty transaction over the {partitions} selected partitions. It appends one control \
+         record (the sentinel) to each, which takes an offset and which no consumer ever sees; the source's transaction coordinator keeps its transactional id"
+    )];
+    changes.push(match config.cutover.freeze {
+        crate::config::model::FreezeMode::Manual => "the freeze itself is yours: kferry stops no producer".to_owned(),
+        crate::config::model::FreezeMode::Webhook => "the freeze itself is done by the receiver of your webhook; kferry stops no producer".to_owned(),
+        crate::config::model::FreezeMode::Acl => "the freeze by ACLs is not in this version".to_owned(),
+    });
+    changes
+}
+
+#[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,224 @@
+//! What precheck finds about the configuration, the clusters as wholes, the stores and the key.
+
+use super::acls::who_may_write;
+use super::report::{count, names};
+use super::{Context, SigningKey, StoreProbe};
+use crate::config::model::{AuthMode, ClusterConfig, Config, FreezeMode};
+use crate::domain::config_diff::parse_version;
+use crate::domain::finding::{Finding, FindingCode};
+use crate::domain::topology::{Broker, ClusterSnapshot, MetadataMode};
+use std::collections::BTreeSet;
+
+/// The brokers' settings that planning looks at; a snapshot should hold those that its brokers show.
+pub const BROKER_CONFIG_KEYS: [&str; 6] = [
+    "message.max.bytes",
+    "socket.request.max.bytes",
+    "transaction.state.log.replication.factor",
+    "transaction.state.log.min.isr",
+    "allow.everyone.if.no.acl.found",
+    "remote.log.storage.system.enable",
+];
+
+/// What this version does not examine before a migration, to be examined by hand.
+pub const NOT_EXAMINED: [&str; 11] = [
+    "whether each permission that the migration needs is granted (only what planning itself read has been tried)",
+    "free disk room on the target's volumes",
+    "client and broker quotas on either cluster",
+    "SCRAM users and delegation tokens, which are not copied",
+    "schema registries, Kafka Connect and Kafka Streams applications, and offsets that are kept outside Kafka",
+    "client versions: Kafka 4 refuses very old clients",
+    "partition reassignments under way, and the KRaft quorum's health",
+    "tools that speak to ZooKeeper directly (Burrow, early Cruise Control) and dashboards of ZooKeeper's metrics",
+    "network cost between zones and Regions",
+    "topic creation and configuration policies of the target (create.topic.policy.class.name, alter.config.policy.class.name)",
+    "producers with enable.idempotence=false, which no broker can name",
+];
+
+/// The finding of a source that could not be read, in which case there is no plan.
+pub fn source_unreachable(seen: impl Into<String>) -> Finding {
+    Finding::new(FindingCode::SourceUnreachable, "source", seen)
+}
+
+/// What the configuration alone tells.
+pub fn config_findings(config: &Config) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for (name, cluster) in [("source", &config.source), ("target", &config.target)] {
+        reachable_by_this_version(name, cluster, &mut found);
+    }
+    match config.cutover.freeze {
+        FreezeMode::Manual => {}
+        FreezeMode::Webhook if config.cutover.producer_freeze_webhook.is_some() => {}
+        FreezeMode::Webhook => found.push(Finding::new(FindingCode::WebhookMissing, "", "cutover.producer_freeze_webhook is not set")),
+        FreezeMode::Acl => found.push(Finding::new(FindingCode::FreezeUnsupported, "", "cutover.freeze is acl")),
+    }
+    found
+}
+
+fn reachable_by_this_version(name: &str, cluster: &ClusterConfig, found: &mut Vec<Finding>) {
+    if cluster.bootstrap_servers.is_empty() && cluster.cluster_arn.is_some() {
+        found.push(Finding::new(FindingCode::ClusterArnUnsupported, name, format!("{name}.cluster_arn without {name}.bootstrap_servers")));
+    }
+    let mode = match cluster.auth.mode {
+        AuthMode::Plaintext => return,
+        AuthMode::Tls => "tls",
+        AuthMode::Mtls => "mtls",
+        AuthMode::Plain => "plain",
+        AuthMode::ScramSha256 => "scram-sha-256",
+        AuthMode::ScramSha512 => "scram-sha-512",
+        AuthMode::Iam => "iam",
+    };
+    found.push(Finding::new(FindingCode::AuthUnsupported, name, format!("{name}.auth.mode is {mode}")));
+}
+
+pub(super) fn findings(context: &Context) -> Vec<Finding> {
+    let input = context.input;
+    let (source, target) = (&input.source, input.target.as_ref());
+    let mut found = Vec::new();
+    if let Some(seen) = in_place(source, target) {
+        found.push(Finding::new(FindingCode::InPlace, "source", seen));
+    }
+    found.push(Finding::new(FindingCode::MetadataModes, "", modes(source, target)));
+    version_at_least(source, (2, 7), FindingCode::SourceTooOld, "source", &mut found);
+    health(source, FindingCode::SourceUnhealthy, "source", &mut found);
+    transaction_state(source, "source", &mut found);
+    match target {
+        None => {
+            let seen = input.target_error.clone().unwrap_or_else(|| "no target was read; what depends on it is not in this plan".to_owned());
+            found.push(Finding::new(FindingCode::TargetUnreachable, "target", seen));
+        }
+        Some(target) => {
+            if !source.cluster_id.is_empty() && source.cluster_id == target.cluster_id {
+                found.push(Finding::new(FindingCode::SameCluster, "", format!("both have the cluster id {}", source.cluster_id)));
+            }
+            version_at_least(target, (3, 0), FindingCode::TargetTooOld, "target", &mut found);
+            health(target, FindingCode::TargetUnhealthy, "target", &mut found);
+            transaction_state(target, "target", &mut found);
+            allow_everyone(source, target, &mut found);
+        }
+    }
+    let writers = who_may_write(context);
+    if !writers.is_empty() {
+        found.push(Finding::new(FindingCode::OthersMayWrite, "target", writers.join("; ")));
+    }
+    store(input.backup_store.as_ref(), "backup", FindingCode::StoreUnreachable, &mut found);
+    store(input.evidence_store.as_ref(), "evidence", FindingCode::EvidenceStoreUnreachable, &mut found);
+    if let Some(probe) = input.evidence_store.as_ref().filter(|p| input.config.evidence.object_lock && p.error.is_none() && p.object_lock != Some(true)) {
+        let seen = format!("evidence.object_lock is true; {} has none that could be seen", probe.location);
+        found.push(Finding::new(FindingCode::ObjectLockMissing, "evidence", seen));
+    }
+    match &input.signing_key {
+        SigningKey::Usable => {}
+        SigningKey::Unset => found.push(Finding::new(FindingCode::SigningKeyMissing, "evidence", "evidence.signing_key_path is not set")),
+        SigningKey::Unusable(seen) => found.push(Finding::new(FindingCode::SigningKeyMissing, "evidence", seen.clone())),
+    }
+    found.push(Finding::new(FindingCode::NotProbed, "", NOT_EXAMINED.join("; ")));
+    found
+}
+
+pub(super) fn mode_name(mode: MetadataMode) -> &'static str {
+    match mode {
+        MetadataMode::ZooKeeper => "ZooKeeper",
+        MetadataMode::Kraft => "KRaft",
+        MetadataMode::Unknown => "unknown metadata mode",
+    }
+}
+
+fn modes(source: &ClusterSnapshot, target: Option<&ClusterSnapshot>) -> String {
+    let one = |c: &ClusterSnapshot| format!("{} {}", mode_name(c.metadata_mode), c.version);
+    format!("source {}, target {}", one(source), target.map_or("not read".to_owned(), one))
+}
+
+/// Whether somebody else's conversion may serve as well, each condition with what can be seen of it from here.
+fn in_place(source: &ClusterSnapshot, target: Option<&ClusterSnapshot>) -> Option<String> {
+    if source.metadata_mode != MetadataMode::ZooKeeper || target.is_some_and(|t| t.metadata_mode == MetadataMode::ZooKeeper) {
+        return None;
+    }
+    let version = match parse_version(&source.version) {
+        Some((3, 9)) => format!("version 3.9.x: yes ({})", source.version),
+        Some(_) => format!("version 3.9.x: not yet ({}), upgrade first", source.version),
+        None => "version 3.9.x: cannot be told".to_owned(),
+    };
+    let on_msk = |b: &Broker| b.host.ends_with(".amazonaws.com") || b.host.ends_with(".amazonaws.com.cn");
+    if !source.brokers.iter().any(on_msk) {
+        return Some(format!(
+            "the source's brokers do not bear Amazon MSK's names; Apache Kafka itself converts a cluster from ZooKeeper to KRaft in place (KIP-866). {version}"
+        ));
+    }
+    let zones: BTreeSet<&str> = source.brokers.iter().filter_map(|b| b.rack.as_deref()).collect();
+    let zones = match zones.len() {
+        0 => "three Availability Zones: cannot be told".to_owned(),
+        n if n >= 3 => format!("three Availability Zones: yes ({n})"),
+        n => format!("three Availability Zones: no ({n}), needed for Standard brokers"),
+    };
+    Some(format!(
+        "Amazon MSK converts in place where its conditions hold. {version}. {zones}. Cannot be seen from here: ZooKeeper client access disabled; \
+         no kafka.t3.small brokers; not public access together with open monitoring; no dynamic advertised.listeners; the cluster ACTIVE with no operation pending"
+    ))
+}
+
+fn version_at_least(cluster: &ClusterSnapshot, least: (u32, u32), code: FindingCode, name: &str, found: &mut Vec<Finding>) {
+    match parse_version(&cluster.version) {
+        Some(version) if version < least => found.push(Finding::new(code, name, format!("the brokers are of version {}", cluster.version))),
+        Some(_) => {}
+        None => found.push(Finding::new(FindingCode::NotProbed, name, "the brokers' version cannot be told")),
+    }
+}
+
+fn health(cluster: &ClusterSnapshot, code: FindingCode, name: &str, found: &mut Vec<Finding>) {
+    let (mut offline, mut under_replicated) = (Vec::new(), Vec::new());
+    for (topic, p) in cluster.topics.iter().flat_map(|t| t.partitions.iter().map(move |p| (t, p))) {
+        if p.leader.is_none() {
+            offline.push(format!("{}-{}", topic.name, p.partition));
+        } else if p.in_sync.len() < p.replicas.len() {
+            under_replicated.push(format!("{}-{}", topic.name, p.partition));
+        }
+    }
+    let mut seen = Vec::new();
+    if !offline.is_empty() {
+        seen.push(format!("{} without a leader: {}", count(offline.len(), "partition"), names(&offline)));
+    }
+    if !under_replicated.is_empty() {
+        seen.push(format!("{} under-replicated: {}", count(under_replicated.len(), "partition"), names(&under_replicated)));
+    }
+    if !seen.is_empty() {
+        found.push(Finding::new(code, name, seen.join("; ")));
+    }
+}
+
+/// Sentinels are transactions: both clusters need a coordinator.
+fn transaction_state(cluster: &ClusterSnapshot, name: &str, found: &mut Vec<Finding>) {
+    let mut add = |seen: String| found.push(Finding::new(FindingCode::TransactionState, name, seen));
+    if let Some(topic) = cluster.topic("__transaction_state") {
+        let offline = topic.partitions.iter().filter(|p| p.leader.is_none()).count();
+        let wanted = topic.config("min.insync.replicas").and_then(|v| v.parse::<usize>().ok()).unwrap_or(1);
+        let short = topic.partitions.iter().filter(|p| p.leader.is_some() && p.in_sync.len() < wanted).count();
+        if offline + short > 0 {
+            add(format!("__transaction_state has {} without a leader and {short} with fewer than {wanted} in-sync replicas", count(offline, "partition")));
+        }
+        return;
+    }
+    let key = "transaction.state.log.replication.factor";
+    if let Some(wanted) = cluster.broker_configs.get(key).and_then(|v| v.parse::<usize>().ok()).filter(|w| *w > cluster.brokers.len()) {
+        add(format!("__transaction_state does not exist yet, {key} is {wanted} and there are {}", count(cluster.brokers.len(), "broker")));
+    }
+}
+
+fn allow_everyone(source: &ClusterSnapshot, target: &ClusterSnapshot, found: &mut Vec<Finding>) {
+    if source.acls.is_none() || target.acls.is_none() {
+        return;
+    }
+    let value = |c: &ClusterSnapshot| c.broker_configs.get("allow.everyone.if.no.acl.found").cloned();
+    match (value(source), value(target)) {
+        (Some(s), Some(t)) if s != t => found.push(Finding::new(FindingCode::AllowEveryoneDiffers, "", format!("{s} on the source, {t} on the target"))),
+        (Some(_), Some(_)) => {}
+        _ => found.push(Finding::new(FindingCode::NotProbed, "", "allow.everyone.if.no.acl.found is not shown by both clusters' brokers: compare it by hand")),
+    }
+}
+
+fn store(probe: Option<&StoreProbe>, name: &str, code: FindingCode, found: &mut Vec<Finding>) {
+    match probe {
+        None => found.push(Finding::new(FindingCode::NotProbed, name, format!("the {name} store was not tried"))),
+        Some(StoreProbe { location, error: Some(error), .. }) => found.push(Finding::new(code, name, format!("{location}: {error}"))),
+        Some(_) => {}
+    }
+}

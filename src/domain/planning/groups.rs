@@ -1,0 +1,76 @@
+//! What will be done to each consumer group.
+
+use super::report::{count, names};
+use super::Context;
+use crate::domain::finding::{Finding, FindingCode};
+use crate::domain::plan::{GroupPlan, LeftOut, TopicPlan};
+use crate::domain::selection::group_left_out;
+use crate::domain::topology::GroupSnapshot;
+use std::collections::BTreeSet;
+
+/// Why a group of this type cannot be given offsets from outside; None where it can.
+fn uncommittable(group: &GroupSnapshot) -> Option<String> {
+    match group.group_type.to_ascii_lowercase().as_str() {
+        // Brokers from before KIP-848 name no type: theirs are classic.
+        "" | "classic" | "consumer" => None,
+        "share" => Some("share groups keep their place per record, not as committed offsets".to_owned()),
+        "streams" => Some("committing for a group of the streams protocol (KIP-1071) has not been shown to work".to_owned()),
+        other => Some(format!("groups of type `{other}` are not known to this version")),
+    }
+}
+
+/// Plans every selected group, in the order of their ids, and names those that are left out.
+pub(super) fn plan(context: &Context, topics: &[TopicPlan], findings: &mut Vec<Finding>) -> (Vec<GroupPlan>, Vec<LeftOut>) {
+    let selected: BTreeSet<&str> = topics.iter().map(|t| t.name.as_str()).collect();
+    let (mut plans, mut left_out) = (Vec::new(), Vec::new());
+    let (mut active, mut with_static, mut partly) = (Vec::new(), Vec::new(), Vec::new());
+    let mut groups: Vec<&GroupSnapshot> = context.input.source.groups.iter().collect();
+    groups.sort_by(|a, b| a.group_id.cmp(&b.group_id));
+    for group in groups {
+        // A dead group is one that the coordinator no longer holds.
+        if group.state.eq_ignore_ascii_case("dead") && group.offsets.is_empty() {
+            continue;
+        }
+        if let Some(reason) = group_left_out(&context.input.config.groups, &group.group_id) {
+            left_out.push(LeftOut { kind: "group".to_owned(), name: group.group_id.clone(), reason });
+            continue;
+        }
+        let not_carried: Vec<String> =
+            group.offsets.iter().filter(|o| !selected.contains(o.topic.as_str())).map(|o| format!("{}-{}", o.topic, o.partition)).collect();
+        if !not_carried.is_empty() {
+            partly.push(format!("{} ({} of {})", group.group_id, not_carried.len(), group.offsets.len()));
+        }
+        if group.members > 0 {
+            active.push(format!("{} ({})", group.group_id, count(group.members, "member")));
+        }
+        if group.static_members > 0 {
+            with_static.push(format!("{} ({})", group.group_id, group.static_members));
+        }
+        let on_target = context.input.target.as_ref().and_then(|t| t.groups.iter().find(|g| g.group_id == group.group_id)).filter(|g| g.members > 0);
+        let left_alone = if let Some(reason) = uncommittable(group) {
+            findings.push(Finding::new(FindingCode::UncommittableGroups, &group.group_id, reason.clone()));
+            reason
+        } else if let Some(there) = on_target {
+            let reason = format!("it has {} on the target", count(there.members, "member"));
+            findings.push(Finding::new(FindingCode::GroupOnTarget, &group.group_id, reason.clone()));
+            reason
+        } else {
+            String::new()
+        };
+        plans.push(GroupPlan {
+            group_id: group.group_id.clone(),
+            group_type: group.group_type.clone(),
+            state: group.state.clone(),
+            members: group.members,
+            partitions: group.offsets.len() - not_carried.len(),
+            not_carried,
+            left_alone,
+        });
+    }
+    for (code, list) in [(FindingCode::ActiveGroups, active), (FindingCode::StaticMembers, with_static), (FindingCode::GroupPartly, partly)] {
+        if !list.is_empty() {
+            findings.push(Finding::new(code, "", format!("{}: {}", count(list.len(), "group"), names(&list))));
+        }
+    }
+    (plans, left_out)
+}

@@ -1,0 +1,323 @@
+use super::fixture::*;
+use super::*;
+use crate::config::model::{AuthMode, FreezeMode, OffsetsMode};
+use crate::domain::acl::{DriftPolicy, Operation};
+use crate::domain::finding::FindingCode;
+use crate::domain::plan::TopicAction;
+use crate::domain::topology::{ConfigSource, GroupSnapshot, MetadataMode, TopicSnapshot};
+
+/// The fixture's plan after `change`.
+fn planned(change: impl FnOnce(&mut Config, &mut PlanInput, &mut Vec<TopicProbe>)) -> Plan {
+    let mut probes = probes(&source());
+    let mut config = config();
+    config.topics.exclude = vec!["*.tmp".to_owned()];
+    let base = config.clone();
+    let mut changed = input(&base, &[]);
+    change(&mut config, &mut changed, &mut probes);
+    build(PlanInput {
+        config: &config,
+        probes: &probes,
+        source: changed.source,
+        target: changed.target,
+        target_error: changed.target_error,
+        target_defaults: changed.target_defaults,
+        backup_store: changed.backup_store,
+        evidence_store: changed.evidence_store,
+        signing_key: changed.signing_key,
+        now: changed.now,
+        migration_id: changed.migration_id,
+    })
+}
+
+fn codes(plan: &Plan) -> Vec<FindingCode> {
+    plan.findings.iter().map(|f| f.code).collect()
+}
+
+fn source_topic<'a>(input: &'a mut PlanInput, name: &str) -> &'a mut TopicSnapshot {
+    input.source.topics.iter_mut().find(|t| t.name == name).unwrap()
+}
+
+/// Puts `topic` on the target, its settings spelt as 4.1 spells them.
+fn on_target(input: &mut PlanInput, topic: TopicSnapshot) {
+    input.target.as_mut().unwrap().topics.push(topic);
+}
+
+#[test]
+fn a_healthy_pair_is_planned_without_blockers() {
+    let plan = plan();
+    assert!(blockers(&plan).is_empty(), "{:?}", blockers(&plan));
+    assert_eq!(plan.topics.iter().map(|t| t.name.as_str()).collect::<Vec<_>>(), ["orders", "payments"]);
+    assert!(plan.topics.iter().all(|t| t.action == TopicAction::Create && t.replication_factor == 3));
+    let left_out: Vec<&str> = plan.left_out.iter().map(|l| l.name.as_str()).collect();
+    assert_eq!(left_out, ["__consumer_offsets", "scratch.tmp"]);
+    assert_eq!(plan.estimate.partitions, 5);
+    assert_eq!(plan.estimate.records_max, 3_000_000 + 804 + 500);
+    assert_eq!(plan.estimate.prefix_fillers, 137);
+    assert_eq!(plan.estimate.seed_seconds, 4, "300 MB at 100 MB/s and five partitions: {}", plan.estimate.basis);
+}
+
+#[test]
+fn every_code_is_provoked_by_its_cause_and_by_nothing_in_a_healthy_pair() {
+    use FindingCode as C;
+    type Change = fn(&mut Config, &mut PlanInput, &mut Vec<TopicProbe>);
+    let causes: Vec<(FindingCode, Change)> = vec![
+        (C::TargetUnreachable, |_, i, _| i.target = None),
+        (C::SameCluster, |_, i, _| i.target.as_mut().unwrap().cluster_id = "source-cluster-id".into()),
+        (C::SourceTooOld, |_, i, _| i.source.version = "2.6".into()),
+        (C::TargetTooOld, |_, i, _| i.target.as_mut().unwrap().version = "2.8".into()),
+        (C::SourceUnhealthy, |_, i, _| source_topic(i, "orders").partitions[0].in_sync.truncate(2)),
+        (C::TargetUnhealthy, |_, i, _| {
+            let mut t = topic("elsewhere", (4, 1), 3, &[(0, 0)], &[]);
+            t.partitions[0].in_sync.pop();
+            on_target(i, t);
+        }),
+        (C::NoTopics, |c, _, _| c.topics.include = vec!["nothing".into()]),
+        (C::TopicHoldsRecords, |_, i, _| on_target(i, topic("orders", (4, 1), 3, &[(0, 0), (0, 1), (0, 0)], &[]))),
+        (C::TopicDrift, |_, i, _| on_target(i, topic("orders", (4, 1), 3, &[(0, 0); 3], &[("retention.ms", "1")]))),
+        (C::TopicDriftRefused, |_, i, _| on_target(i, topic("orders", (4, 1), 3, &[(0, 0); 4], &[]))),
+        (C::Transactional, |_, _, p| p[1].partitions[0].transactional = true),
+        (C::Compacted, |_, _, p| p[1].partitions[0].hole = true),
+        (C::LogAppendTime, |_, _, p| p[1].partitions[0].log_append_time = true),
+        (C::OldFormat, |_, _, p| p[1].partitions[0].magic_min = Some(1)),
+        (C::TieredStorage, |_, i, _| *source_topic(i, "orders") = topic("orders", (3, 9), 3, &[(0, 1)], &[("remote.storage.enable", "true")])),
+        (C::FutureTimestamps, |_, i, p| p[1].partitions[0].timestamp_max_ms = Some(i.now.as_millisecond() + 3_600_001)),
+        (C::OpenTransactions, |_, _, p| p[1].partitions[0].open_transaction = true),
+        (C::ShortRetention, |_, i, _| *source_topic(i, "orders") = topic("orders", (3, 9), 3, &[(0, 1)], &[("retention.ms", "60000")])),
+        (C::PrefixTooDear, |_, i, _| source_topic(i, "orders").partitions[0] = topic("x", (3, 9), 3, &[(10_000_000_001, 10_000_000_002)], &[]).partitions.remove(0)),
+        (C::MappedUnsupported, |c, _, _| c.offsets = OffsetsMode::Mapped),
+        (C::ReplicationReduced, |_, i, _| i.target.as_mut().unwrap().brokers.truncate(2)),
+        (C::MessageSize, |_, i, _| *source_topic(i, "orders") = topic("orders", (3, 9), 3, &[(0, 1)], &[("max.message.bytes", "5000000")])),
+        (C::RequestSize, |_, i, _| drop(i.target.as_mut().unwrap().broker_configs.insert("socket.request.max.bytes".into(), "1048588".into()))),
+        (C::TopicUnreadable, |_, i, _| source_topic(i, "orders").partitions[0].log_start = None),
+        (C::TopicIdsMissing, |_, i, _| source_topic(i, "orders").topic_id = None),
+        (C::AuthorizerMissing, |_, i, _| i.target.as_mut().unwrap().acls = None),
+        (C::AclDrift, |_, i, _| i.target.as_mut().unwrap().acls = Some(vec![binding("User:other", "orders", Operation::Read)])),
+        (C::AclDriftRefused, |c, i, _| {
+            c.on_acl_drift = DriftPolicy::Refuse;
+            i.target.as_mut().unwrap().acls = Some(vec![binding("User:other", "orders", Operation::Read)]);
+        }),
+        (C::OthersMayWrite, |_, i, _| i.target.as_mut().unwrap().acls = Some(vec![binding("User:writer", "orders", Operation::Write)])),
+        (C::AllowEveryoneDiffers, |_, i, _| {
+            let key = "allow.everyone.if.no.acl.found";
+            i.source.broker_configs.insert(key.into(), "true".into());
+            i.target.as_mut().unwrap().broker_configs.insert(key.into(), "false".into());
+        }),
+        (C::StaticMembers, |_, i, _| i.source.groups[0].static_members = 1),
+        (C::GroupOnTarget, |_, i, _| i.target.as_mut().unwrap().groups.push(group("billing", 1, &[]))),
+        (C::StoreUnreachable, |_, i, _| i.backup_store.as_mut().unwrap().error = Some("access denied".into())),
+        (C::EvidenceStoreUnreachable, |_, i, _| i.evidence_store.as_mut().unwrap().error = Some("access denied".into())),
+        (C::ObjectLockMissing, |c, _, _| c.evidence.object_lock = true),
+        (C::SigningKeyMissing, |_, i, _| i.signing_key = SigningKey::Unset),
+        (C::TransactionState, |_, i, _| drop(i.source.broker_configs.insert("transaction.state.log.replication.factor".into(), "4".into()))),
+        (C::WebhookMissing, |c, _, _| c.cutover.freeze = FreezeMode::Webhook),
+        (C::FreezeUnsupported, |c, _, _| c.cutover.freeze = FreezeMode::Acl),
+        (C::AuthUnsupported, |c, _, _| c.target.auth.mode = AuthMode::Iam),
+        (C::ClusterArnUnsupported, |c, _, _| {
+            c.source.bootstrap_servers.clear();
+            c.source.cluster_arn = Some("arn:aws:kafka:eu-west-1:1:cluster/a/b".into());
+        }),
+    ];
+    let in_fixture = [
+        C::MetadataModes, C::UnknownConfig, C::ConfigLeftOut, C::ConfigAdjusted, C::PrefixCost, C::ActiveGroups, C::UncommittableGroups, C::GroupPartly,
+        C::DiskRoom, C::InPlace, C::NotProbed,
+    ];
+    let base = codes(&plan());
+    for code in FindingCode::ALL.iter().filter(|c| **c != C::SourceUnreachable) {
+        let provoked = causes.iter().any(|(c, _)| c == code);
+        assert!(provoked != in_fixture.contains(code), "{} is provoked here or in the fixture, and in one of them", code.as_str());
+        assert_eq!(base.contains(code), in_fixture.contains(code), "{} in the fixture", code.as_str());
+    }
+    for (code, change) in causes {
+        assert!(codes(&planned(change)).contains(&code), "{} by its cause", code.as_str());
+    }
+    assert_eq!(source_unreachable("connection refused").code, C::SourceUnreachable);
+}
+
+#[test]
+fn blockers_come_first_and_keep_their_order() {
+    let plan = planned(|c, i, _| {
+        c.offsets = OffsetsMode::Mapped;
+        i.signing_key = SigningKey::Unusable("not a key".into());
+    });
+    assert_eq!(blockers(&plan).iter().map(|f| f.code).collect::<Vec<_>>(), [FindingCode::SigningKeyMissing, FindingCode::MappedUnsupported]);
+    assert!(plan.findings.windows(2).all(|w| w[0].severity >= w[1].severity));
+}
+
+#[test]
+fn compaction_is_seen_in_the_settings_and_control_records_in_the_samples() {
+    let plan = planned(|_, i, p| {
+        *source_topic(i, "orders") = topic("orders", (3, 9), 3, &[(0, 10)], &[("cleanup.policy", "compact,delete"), ("message.timestamp.type", "LogAppendTime")]);
+        p[0].partitions[1].control = true;
+    });
+    let seen: Vec<(&str, &str)> = blockers(&plan).iter().map(|f| (f.subject.as_str(), f.seen.as_str())).collect();
+    assert_eq!(
+        seen,
+        [
+            ("orders", "cleanup.policy=compact,delete"),
+            ("orders", "message.timestamp.type=LogAppendTime"),
+            ("payments", "control records in partitions 1"),
+        ]
+    );
+}
+
+#[test]
+fn merge_keeps_what_the_target_set_and_replace_takes_the_sources() {
+    let change = |policy: DriftPolicy| {
+        planned(move |c, i, _| {
+            c.on_config_drift = policy;
+            let own = [("retention.ms", "1"), ("retention.bytes", "7"), ("segment.bytes", "2097152")];
+            on_target(i, topic("payments", (4, 1), 2, &[(0, 0); 2], &own));
+        })
+    };
+    let merged = change(DriftPolicy::Merge);
+    let payments = &merged.topics[1];
+    assert_eq!(payments.action, TopicAction::Adopt);
+    assert_eq!(payments.replication_factor, 2, "an adopted topic keeps its replicas");
+    assert_eq!(payments.drift.keys().collect::<Vec<_>>(), ["retention.bytes", "retention.ms", "segment.bytes"]);
+    assert_eq!(payments.configs["retention.ms"], "86400000", "set on the source's topic itself");
+    assert_eq!(payments.configs["retention.bytes"], "7", "set on the target only, and put back after the overrides");
+
+    let replaced = change(DriftPolicy::Replace);
+    assert!(!replaced.topics[1].configs.contains_key("retention.bytes"), "removed, since the target's default is the source's value");
+    assert!(blockers(&replaced).is_empty());
+
+    let refused = change(DriftPolicy::Refuse);
+    assert_eq!(blockers(&refused).iter().map(|f| f.code).collect::<Vec<_>>(), [FindingCode::TopicDriftRefused]);
+}
+
+#[test]
+fn an_empty_topic_whose_log_goes_on_later_cannot_be_adopted() {
+    let plan = planned(|_, i, _| on_target(i, topic("orders", (4, 1), 3, &[(0, 0), (9, 9), (0, 0)], &[])));
+    assert_eq!(blockers(&plan)[0].code, FindingCode::TopicHoldsRecords);
+    assert!(blockers(&plan)[0].seen.contains("offset 9"), "{}", blockers(&plan)[0].seen);
+}
+
+#[test]
+fn writes_are_withheld_and_our_own_binding_is_no_drift() {
+    let plan = planned(|_, i, _| {
+        i.target.as_mut().unwrap().acls = Some(vec![binding("User:ANONYMOUS", "*", Operation::All), binding("User:reader", "orders", Operation::Read)]);
+    });
+    let acls = plan.acls.as_ref().unwrap();
+    assert_eq!((acls.create.len(), acls.withheld.len(), acls.equal.len(), acls.target_only.len()), (0, 2, 1, 0));
+    assert!(!codes(&plan).contains(&FindingCode::OthersMayWrite));
+    assert_eq!(planned(|_, i, _| i.target.as_mut().unwrap().acls = None).acls, None, "nothing can be created without an authorizer");
+}
+
+#[test]
+fn groups_are_carried_left_alone_or_named() {
+    let plan = planned(|c, i, _| {
+        c.groups.exclude = vec!["console-*".into()];
+        i.source.groups.push(group("console-consumer-1", 0, &[]));
+        i.source.groups.push(GroupSnapshot { state: "Dead".into(), ..group("gone", 0, &[]) });
+        i.target.as_mut().unwrap().groups.push(group("audit", 3, &[]));
+    });
+    let groups: Vec<(&str, usize, usize, &str)> =
+        plan.groups.iter().map(|g| (g.group_id.as_str(), g.partitions, g.not_carried.len(), g.left_alone.as_str())).collect();
+    assert_eq!(
+        groups,
+        [
+            ("audit", 1, 0, "it has 3 members on the target"),
+            ("billing", 2, 1, ""),
+            ("queue", 0, 0, "share groups keep their place per record, not as committed offsets"),
+        ]
+    );
+    assert_eq!(plan.groups[1].not_carried, ["scratch.tmp-0"]);
+    assert_eq!(plan.left_out.last().map(|l| l.name.as_str()), Some("console-consumer-1"));
+}
+
+#[test]
+fn without_a_target_the_plan_stands_and_says_so() {
+    let plan = planned(|_, i, _| {
+        (i.target, i.target_defaults, i.target_error) = (None, None, Some("connection refused".into()));
+    });
+    assert!(plan.migration_id.ends_with("-no-target"));
+    assert_eq!(blockers(&plan).iter().map(|f| f.code).collect::<Vec<_>>(), [FindingCode::TargetUnreachable]);
+    assert_eq!(plan.topics[1].configs["segment.bytes"], "65536", "what a target refuses is not known yet");
+    assert!(plan.topics[1].unknown_configs.is_empty());
+}
+
+#[test]
+fn the_migration_id_is_the_commands_the_configurations_or_derived() {
+    assert_eq!(planned(|_, i, _| i.migration_id = Some("mine".into())).migration_id, "mine");
+    assert_eq!(planned(|c, _, _| c.migration_id = Some("configured".into())).migration_id, "configured");
+    assert!(plan().migration_id.starts_with("kf-"));
+}
+
+#[test]
+fn in_place_is_checked_condition_by_condition() {
+    let seen = |change: fn(&mut Config, &mut PlanInput, &mut Vec<TopicProbe>)| {
+        planned(change).findings.into_iter().find(|f| f.code == FindingCode::InPlace).map(|f| f.seen)
+    };
+    assert!(seen(|_, _, _| ()).unwrap().contains("KIP-866"));
+    let msk = seen(|_, i, _| {
+        for (n, b) in i.source.brokers.iter_mut().enumerate() {
+            b.host = format!("b-{n}.x.kafka.eu-west-1.amazonaws.com");
+            b.rack = Some(format!("euw1-az{}", n % 2));
+        }
+    })
+    .unwrap();
+    assert!(msk.contains("version 3.9.x: yes") && msk.contains("three Availability Zones: no (2)"), "{msk}");
+    assert_eq!(seen(|_, i, _| i.source.metadata_mode = MetadataMode::Kraft), None);
+    assert_eq!(seen(|_, i, _| i.target.as_mut().unwrap().metadata_mode = MetadataMode::ZooKeeper), None);
+}
+
+#[test]
+fn what_changed_on_the_source_since_the_plan() {
+    let plan = plan();
+    assert_eq!(reconcile(&plan, &source()), []);
+
+    let mut now = source();
+    now.topics.push(topic("new", (3, 9), 3, &[(0, 0)], &[]));
+    now.topics[0].partitions.push(topic("x", (3, 9), 3, &[(0, 0); 3], &[]).partitions.remove(2));
+    now.topics[1].topic_id = Some("another".into());
+    now.topics[0].configs.get_mut("retention.ms").unwrap().value = Some("1".into());
+    now.topics[0].partitions[1].log_end = Some(400);
+    let drifts = reconcile(&plan, &now);
+    let words: Vec<String> = drifts.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        words,
+        [
+            "topic orders was created anew on the source: id id-of-orders when planned, id another now",
+            "topic payments has 3 partitions on the source, 2 when planned",
+            "the log of payments-1 ends at 400 on the source, 500 when planned",
+            "topic payments has changed settings on the source: retention.ms",
+            "topic new is new on the source and not in the plan",
+        ]
+    );
+    assert_eq!(drifts.iter().filter(|d| d.failure().is_some()).count(), 1);
+
+    now.topics.remove(1);
+    assert_eq!(reconcile(&plan, &now)[0], Drift::TopicDeleted { topic: "orders".into() });
+    now.cluster_id = "other".into();
+    assert!(matches!(reconcile(&plan, &now)[..], [Drift::ClusterChanged { .. }]));
+}
+
+#[test]
+fn fewer_partitions_mean_a_recreated_topic_where_there_are_no_ids() {
+    let (plan, mut now) = (planned(|_, i, _| source_topic(i, "orders").topic_id = None), source());
+    now.topics[1].partitions.pop();
+    assert!(matches!(&reconcile(&plan, &now)[0], Drift::TopicRecreated { topic, .. } if topic == "orders"));
+}
+
+#[test]
+fn settings_of_brokers_differ_from_settings_of_the_topic() {
+    let plan = planned(|_, i, _| {
+        let retention = source_topic(i, "orders").configs.get_mut("retention.ms").unwrap();
+        (retention.value, retention.source) = (Some("1000000000".into()), ConfigSource::Broker);
+    });
+    assert_eq!(plan.topics[0].configs["retention.ms"], "1000000000");
+}
+
+#[test]
+fn the_plan_as_json() {
+    let mut plan = plan();
+    plan.kferry_version = "VERSION".into();
+    let json = serde_json::to_string_pretty(&plan).unwrap();
+    assert_eq!(serde_json::from_str::<Plan>(&json).unwrap(), plan, "what execute journals is what was planned");
+    // The two snapshots are the input, not the plan: they are left out of the picture.
+    let mut value: serde_json::Value = serde_json::from_str(&json).unwrap();
+    for cluster in ["source", "target"] {
+        value[cluster] = value[cluster]["cluster_id"].clone();
+    }
+    insta::assert_snapshot!("plan_json", serde_json::to_string_pretty(&value).unwrap());
+}

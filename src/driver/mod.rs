@@ -1,0 +1,1 @@
+//! Runs the machine: performs effects, probes intents, journals facts.
