@@ -71,22 +71,28 @@ impl S3 {
     }
 
     /// One signed request for a path without special characters; answers status and body.
+    #[track_caller]
     pub fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> (u16, String) {
-        let host = format!("127.0.0.1:{}", self.port);
+        self.try_request_through(self.port, method, path, headers, body).unwrap_or_else(|e| panic!("{method} {path} at S3: {e}"))
+    }
+
+    /// The same by way of a proxy, for whose address it is signed; a broken connection is an error.
+    pub fn try_request_through(&self, port: u16, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<(u16, String), String> {
+        let host = format!("127.0.0.1:{port}");
         let signed = sigv4::sign(method, &host, path, headers, body, Self::ACCESS_KEY, Self::SECRET_KEY, Self::REGION);
         let mut text = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
         for (name, value) in signed {
             text += &format!("{name}: {value}\r\n");
         }
         text += "\r\n";
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap_or_else(|e| panic!("connect to S3: {e}"));
-        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-        stream.write_all(text.as_bytes()).and_then(|()| stream.write_all(body)).unwrap_or_else(|e| panic!("write to S3: {e}"));
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).map_err(|e| e.to_string())?;
+        stream.set_read_timeout(Some(Duration::from_secs(30))).map_err(|e| e.to_string())?;
+        stream.write_all(text.as_bytes()).and_then(|()| stream.write_all(body)).map_err(|e| e.to_string())?;
         let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).unwrap_or_else(|e| panic!("read from S3: {e}"));
+        stream.read_to_end(&mut answer).map_err(|e| e.to_string())?;
         let answer = String::from_utf8_lossy(&answer).into_owned();
-        let status = answer.split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or_else(|| panic!("S3 answered {answer:?}"));
-        (status, answer.split_once("\r\n\r\n").map(|(_, body)| body.to_string()).unwrap_or_default())
+        let status = answer.split(' ').nth(1).and_then(|s| s.parse().ok()).ok_or_else(|| format!("it answered {answer:?}"))?;
+        Ok((status, answer.split_once("\r\n\r\n").map(|(_, body)| body.to_string()).unwrap_or_default()))
     }
 
     /// SIGKILL.

@@ -71,7 +71,7 @@ fn root() -> PathBuf {
 }
 
 fn finish(path: &Path, failed: bool) {
-    if failed || std::env::var_os("KFERRY_LAB_KEEP").is_some() {
+    if failed || std::env::var_os("KFERRY_LAB_KEEP").is_some_and(|value| !value.is_empty()) {
         eprintln!("lab: kept {}", path.display());
     } else {
         let _ = std::fs::remove_dir_all(path);

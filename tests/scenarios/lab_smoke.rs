@@ -1,8 +1,8 @@
 //! The lab itself: what every other scenario stands on is seen to work, and its judge is seen to fail.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::lab::{Agent, Cluster, Consume, Load, Options, S3, Topic, agent};
+use crate::lab::{Acl, Agent, Cluster, Consume, Fault, FaultProxy, KafkaProxy, Load, Options, S3, Topic, agent};
 
 #[test]
 fn clusters_start_and_the_judge_sees_a_difference() {
@@ -67,4 +67,115 @@ fn clusters_start_and_the_judge_sees_a_difference() {
     assert_eq!(s3.request("PUT", "/plain/key", &[], b"value").0, 200);
     assert_eq!(s3.request("GET", "/plain/key", &[], b""), (200, "value".into()));
     println!("all of it after {:.1?}", started.elapsed());
+}
+
+#[test]
+fn three_and_three_brokers_with_acls_transactions_and_proxies() {
+    let started = Instant::now();
+    let (source, target) = std::thread::scope(|scope| {
+        let source = scope.spawn(|| Cluster::zookeeper(3, Options::default().authorizer()));
+        let target = scope.spawn(|| Cluster::kraft(3, Options::default().authorizer().proxied()));
+        scope.spawn(Agent::shared);
+        (source.join().unwrap(), target.join().unwrap())
+    });
+    println!("3 + 3 brokers and the agent are ready after {:.1?}", started.elapsed());
+    let (lab, one, other) = (Agent::shared(), source.bootstrap(), target.bootstrap());
+
+    let acls = [
+        Acl::allow("User:alice", "WRITE", "TOPIC", "orders").host("127.0.0.1"),
+        Acl::allow("User:bob", "READ", "GROUP", "read").prefixed(),
+        Acl::allow("User:mallory", "ALL", "CLUSTER", "kafka-cluster").deny(),
+    ];
+    for bootstrap in [&one, &other] {
+        lab.create_acls(bootstrap, &acls);
+        let mut expected = acls.to_vec();
+        expected.sort();
+        assert_eq!(lab.describe_acls(bootstrap), expected);
+        lab.create_topics(bootstrap, &[Topic::new("orders", 2).replication(3), Topic::new("control", 1).replication(3)]);
+    }
+
+    // A log of control records alone, and one with an aborted, a committed and a hanging transaction.
+    let step = Instant::now();
+    let few = Load::records(5).partition(0);
+    lab.begin_transaction(&one, "t-empty", "control", &Load::records(2), 60_000);
+    lab.end_transaction("t-empty", false);
+    lab.delete_records(&one, "control", 0, 2);
+    for (id, commit) in [("t-commit", true), ("t-abort", false)] {
+        lab.begin_transaction(&one, id, "orders", &few, 60_000);
+        lab.end_transaction(id, commit);
+    }
+    lab.begin_transaction(&one, "t-hang", "orders", &few, 60_000);
+    lab.abandon_transaction("t-hang");
+    let offsets = lab.offsets(&one);
+    println!("transactions after {:.1?}: {offsets:?}", step.elapsed());
+    assert_eq!((offsets[&("control".into(), 0)].log_start, offsets[&("control".into(), 0)].log_end), (2, 3));
+    assert_eq!((offsets[&("orders".into(), 0)].last_stable, offsets[&("orders".into(), 0)].log_end), (12, 17));
+    let counts = |read_committed| lab.dump(&one, &[] as &[&str], read_committed).values().map(|d| d.count).collect::<Vec<_>>();
+    assert_eq!((counts(false), counts(true)), (vec![0, 15, 0], vec![0, 5, 0]));
+
+    // Through the proxies a real producer gets over lost acknowledgements, a stall and cut connections without doubling anything.
+    let step = Instant::now();
+    let proxied = target.proxied_bootstrap();
+    let live = lab.live(&proxied, &["orders"], 2_000.0, &Load::records(0).prop("request.timeout.ms", 3_000));
+    std::thread::sleep(Duration::from_millis(500));
+    for proxy in target.proxies() {
+        proxy.drop_produce_responses(3);
+    }
+    std::thread::sleep(Duration::from_millis(500));
+    target.proxies()[0].stall(Duration::from_millis(500));
+    assert!(target.proxies().iter().map(KafkaProxy::cut).sum::<usize>() > 0);
+    std::thread::sleep(Duration::from_millis(500));
+    let paused = live.pause();
+    assert_eq!(live.totals(), paused);
+    live.resume();
+    std::thread::sleep(Duration::from_millis(200));
+    let totals = live.stop();
+    let dropped: u64 = target.proxies().iter().map(KafkaProxy::produce_responses_dropped).sum();
+    println!("live producer after {:.1?}: {} acknowledged, {dropped} answers dropped", step.elapsed(), totals.acked);
+    assert!(dropped >= 3 && totals.refused == 0 && totals.acked > paused.acked, "{totals:?}");
+    for (partition, (count, last_offset)) in &totals.partitions {
+        assert_eq!((*last_offset + 1, *count as i64), (lab.offsets(&other)[partition].log_end, lab.offsets(&other)[partition].log_end));
+    }
+
+    // A group with a member; a broker of each side goes and comes back.
+    lab.hold_group(&other, "held", &["orders"]);
+    assert_eq!(lab.describe_group(&other, "held"), ("Stable".into(), 1));
+    lab.release_group(&other, "held");
+    let step = Instant::now();
+    for cluster in [&source, &target] {
+        cluster.kill_broker(2);
+        lab.produce(&cluster.bootstrap(), "orders", &Load::records(100));
+        cluster.start_broker(2);
+        cluster.wait_ready();
+        lab.wait_in_sync(&cluster.bootstrap(), Duration::from_secs(60));
+        cluster.stop_broker(3);
+        cluster.start_broker(3);
+        cluster.wait_ready();
+    }
+    println!("brokers killed, stopped and back in sync after {:.1?}", step.elapsed());
+    println!("all of it after {:.1?}", started.elapsed());
+}
+
+#[test]
+fn faults_before_s3() {
+    let s3 = S3::launch();
+    s3.create_bucket("data");
+    let proxy = FaultProxy::start(s3.port());
+    // The signature covers the Host header, so the request is signed for the proxy as a client's would be.
+    let put = |bytes: usize| s3.try_request_through(proxy.port(), "PUT", "/data/key", &[], &vec![b'x'; bytes]).map(|(status, _)| status);
+    assert_eq!(put(1_000), Ok(200));
+    proxy.set(Fault::Error503);
+    assert_eq!(put(1_000_000), Ok(503));
+    proxy.set(Fault::Refuse);
+    assert!(put(1_000).is_err());
+    proxy.set(Fault::CutAfter { upload_bytes: 100_000 });
+    assert!(put(1_000_000).is_err());
+    assert_eq!(std::fs::metadata(s3.bucket_dir("data").join("key")).unwrap().len(), 1_000, "a cut upload leaves the object as it was");
+    proxy.set(Fault::Slow { bytes_per_second: 200_000 });
+    let slow = Instant::now();
+    assert_eq!(put(200_000), Ok(200));
+    assert!(slow.elapsed() > Duration::from_millis(700), "{:?}", slow.elapsed());
+    proxy.set(Fault::Pass);
+    assert_eq!(put(2_000), Ok(200));
+    assert!(proxy.faulted() >= 3);
 }
