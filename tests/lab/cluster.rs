@@ -13,6 +13,7 @@ use super::{cache, wire};
 
 /// A broker that is gone is missed after this long, by ZooKeeper and by the KRaft controller.
 const SESSION_MS: u64 = 6_000;
+const ARCHIVE: &str = "classes.jsa";
 const READY: Duration = Duration::from_secs(120);
 const STOP: Duration = Duration::from_secs(60);
 
@@ -75,6 +76,7 @@ pub struct Cluster {
     proxies: Vec<KafkaProxy>,
     zookeeper: Option<Process>,
     class_path: String,
+    archive: PathBuf,
     // Last: what runs in it is dropped before it.
     dir: WorkDir,
 }
@@ -96,6 +98,7 @@ impl Cluster {
             Mode::ZooKeeper => ("zookeeper", cache::kafka_3_9()),
             Mode::KRaft => ("kraft", cache::kafka_4_1()),
         };
+        let archive = cache::class_archive(&format!("{name}-classes-{}", if mode == Mode::KRaft { "4.1.1" } else { "3.9.1" }));
         let dir = WorkDir::new(name);
         dir.dir("tmp");
         dir.file("log4j.properties", LOG4J);
@@ -154,7 +157,7 @@ impl Cluster {
                 killed: Mutex::new(None),
             });
         }
-        let mut cluster = Self { mode, options, nodes, proxies, zookeeper: None, class_path, dir };
+        let mut cluster = Self { mode, options, nodes, proxies, zookeeper: None, class_path, archive, dir };
         match mode {
             Mode::ZooKeeper => cluster.start_zookeeper(zookeeper_port),
             Mode::KRaft => cluster.format(),
@@ -282,6 +285,11 @@ impl Cluster {
         let mut process = node.process.lock().unwrap();
         assert!(process.is_none(), "broker {} is running", node.id);
         let mut command = self.java(if self.options.throughput { "1g" } else { "512m" });
+        if self.archive.is_file() {
+            command.arg(format!("-XX:SharedArchiveFile={}", self.archive.display()));
+        } else if node.id == 1 && !self.options.throughput {
+            command.arg(format!("-XX:ArchiveClassesAtExit={}", self.dir.path().join(ARCHIVE).display()));
+        }
         command.arg("kafka.Kafka").arg(&node.props);
         *process = Some(Process::start(&format!("broker {}", node.id), &node.log, &mut command));
     }
@@ -329,6 +337,21 @@ impl Cluster {
                     std::fs::copy(entry.path(), place).unwrap();
                 }
             }
+        }
+    }
+}
+
+impl Drop for Cluster {
+    /// The first cluster of its kind on a machine leaves an archive of its classes, so that later ones start sooner.
+    fn drop(&mut self) {
+        if self.archive.is_file() || self.options.throughput || std::thread::panicking() {
+            return;
+        }
+        self.stop_broker(1);
+        let written = self.dir.path().join(ARCHIVE);
+        let beside = self.archive.with_extension(format!("{}.part", std::process::id()));
+        if std::fs::copy(&written, &beside).is_ok() {
+            let _ = std::fs::rename(&beside, &self.archive);
         }
     }
 }
