@@ -435,6 +435,15 @@ pub struct Dumped {
     pub xor: String,
 }
 
+/// One topic on both sides: count of records, and a digest of them and of every partition's ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compared {
+    pub topic: String,
+    pub equal: bool,
+    pub source: (u64, String),
+    pub target: (u64, String),
+}
+
 /// The comparison of two clusters.
 #[derive(Clone, Debug)]
 pub struct Judgement {
@@ -453,22 +462,20 @@ impl Judgement {
         self
     }
 
-    /// One line for each topic as `read_uncommitted` sees it: name, count and digest at the source, then at the target.
-    pub fn topics(&self) -> Vec<(String, (u64, String), (u64, String))> {
-        let side = |value: &Value| (number(&value["count"]) as u64, text(&value["digest"]));
-        let mut seen = Vec::<(String, _, _)>::new();
-        for row in rows(&self.detail["topics"]) {
-            let name = text(&row["topic"]);
-            if seen.iter().all(|(have, _, _)| *have != name) {
-                seen.push((name, side(&row["source"]), side(&row["target"])));
-            }
-        }
-        seen
+    /// Each topic as `read_uncommitted` sees it.
+    pub fn topics(&self) -> Vec<Compared> {
+        rows(&self.detail["topics"])
+            .filter(|row| row["isolation"] == isolation(false))
+            .map(|row| {
+                let side = |value: &Value| (number(&value["count"]) as u64, text(&value["digest"]));
+                Compared { topic: text(&row["topic"]), equal: row["equal"] == true, source: side(&row["source"]), target: side(&row["target"]) }
+            })
+            .collect()
     }
 
     /// Records compared as `read_uncommitted` sees them, at the source.
     pub fn records(&self) -> u64 {
-        self.topics().iter().map(|(_, source, _)| source.0).sum()
+        self.topics().iter().map(|topic| topic.source.0).sum()
     }
 }
 

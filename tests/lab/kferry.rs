@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use super::process::Process;
@@ -16,6 +17,7 @@ pub struct Kferry {
     binary: PathBuf,
     cwd: PathBuf,
     env: Vec<(String, String)>,
+    runs: AtomicU32,
     logs: WorkDir,
 }
 
@@ -59,7 +61,7 @@ impl Outcome {
 
 impl Kferry {
     pub fn new(cwd: &Path) -> Self {
-        Self { binary: binary(), cwd: cwd.into(), env: Vec::new(), logs: WorkDir::new("kferry") }
+        Self { binary: binary(), cwd: cwd.into(), env: Vec::new(), runs: AtomicU32::new(0), logs: WorkDir::new("kferry") }
     }
 
     pub fn env(mut self, name: &str, value: impl ToString) -> Self {
@@ -103,7 +105,7 @@ impl Kferry {
     }
 
     fn spawn_with(&self, args: &[&str], stdin: Stdio) -> Running {
-        let number = std::fs::read_dir(self.logs.path()).map(Iterator::count).unwrap_or(0) / 2;
+        let number = self.runs.fetch_add(1, Ordering::SeqCst);
         let name = args.first().copied().unwrap_or("none");
         let file = |stream: &str| {
             let path = self.logs.path().join(format!("{number:03}-{name}.{stream}"));

@@ -1,8 +1,9 @@
 //! The lab itself: what every other scenario stands on is seen to work, and its judge is seen to fail.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::lab::{Acl, Agent, Cluster, Consume, Fault, FaultProxy, KafkaProxy, Load, Options, S3, Topic, agent};
+use crate::lab::{Acl, Agent, Cluster, Consume, Fault, FaultProxy, KafkaProxy, Kferry, Load, Options, S3, Topic, agent};
 
 #[test]
 fn clusters_start_and_the_judge_sees_a_difference() {
@@ -38,6 +39,32 @@ fn clusters_start_and_the_judge_sees_a_difference() {
     assert_eq!(lab.delete_records(&other, "orders", 1, 17), 17);
     let verdict = lab.judge(&one, &other, &["orders"]);
     assert!(!verdict.equal && verdict.differences[0].contains("log start 0 at the source, 17 at the target"), "{verdict:?}");
+
+    // Each field of a record, by itself, is noticed.
+    lab.create_topics(&one, &[Topic::new("fields", 4), Topic::new("types", 1)]);
+    lab.create_topics(&other, &[Topic::new("fields", 4), Topic::new("types", 1).config("message.timestamp.type", "LogAppendTime")]);
+    let same = Load::records(5).timestamps(1_700_000_000_000, 7).partition(0);
+    lab.produce(&one, "types", &same);
+    lab.produce(&other, "types", &same);
+    let keyless = Load { keys: 1, ..same.clone() };
+    let different = [
+        ("timestamp", same.clone(), same.clone().timestamps(1_700_000_000_001, 7)),
+        ("headers", same.clone(), same.clone().odd_headers()),
+        ("key", same.clone(), keyless.clone()),
+        ("value", keyless.clone(), keyless.values(199, 199)),
+    ];
+    for (partition, (_, left, right)) in (0..).zip(&different) {
+        lab.produce(&one, "fields", &left.clone().partition(partition));
+        lab.produce(&other, "fields", &right.clone().partition(partition));
+    }
+    let differences = lab.judge_uncommitted(&one, &other, &["fields", "types"]).differences;
+    for (partition, (field, _, _)) in different.iter().enumerate() {
+        assert!(differences.iter().any(|d| d.starts_with(&format!("fields-{partition} ")) && d.contains(field)), "{field}: {differences:#?}");
+    }
+    lab.delete_topics(&one, &["fields", "types"]);
+    lab.delete_topics(&other, &["fields"]);
+    let differences = lab.judge_uncommitted(&one, &other, &["types"]).differences;
+    assert!(differences.iter().any(|d| d.contains("missing at the source")), "{differences:#?}");
 
     // Two members of one group, one after the other, read every record once.
     let whole = lab.dump(&one, &["orders"], false);
@@ -178,4 +205,20 @@ fn faults_before_s3() {
     proxy.set(Fault::Pass);
     assert_eq!(put(2_000), Ok(200));
     assert!(proxy.faulted() >= 3);
+}
+
+#[test]
+fn a_program_is_run_signalled_and_killed() {
+    let shell = Kferry::new(&std::env::temp_dir()).env("WORD", "lab").with_binary(Path::new("/bin/sh"));
+    let outcome = shell.run(&["-c", "echo out $WORD; echo err >&2; exit 3"]).expect_code(3);
+    assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("out lab\n", "err\n"));
+    assert_eq!(shell.run_with_input(&["-c", "read word; echo got $word"], "typed\n").ok().stdout, "got typed\n");
+    let mut trapping = shell.spawn(&["-c", "trap 'exit 5' INT; echo ready; while :; do sleep 0.05; done"]);
+    trapping.wait_until(Duration::from_secs(5), |stdout, _| stdout.contains("ready"));
+    trapping.interrupt();
+    trapping.wait(Duration::from_secs(5)).expect_code(5);
+    let running = shell.spawn(&["-c", "exec sleep 60"]);
+    assert!(running.usage().is_some());
+    assert_eq!(running.kill().code, None);
+    assert!(Kferry::new(&std::env::temp_dir()).binary().is_file(), "the binary under test is built along");
 }
