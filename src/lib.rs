@@ -5,7 +5,6 @@
 
 #[cfg(feature = "aws")]
 pub mod aws;
-pub mod cli;
 pub mod config;
 #[cfg(feature = "kafka")]
 pub mod copy;
@@ -14,8 +13,6 @@ pub mod domain;
 pub mod driver;
 pub mod error;
 pub mod evidence;
-#[cfg(feature = "kafka")]
-pub mod freeze;
 pub mod journal;
 #[cfg(feature = "kafka")]
 pub mod kafka;
@@ -23,5 +20,4 @@ pub mod license;
 pub mod machine;
 #[cfg(feature = "kafka")]
 pub mod store;
-pub mod telemetry;
 pub mod validation;

@@ -9,6 +9,7 @@ use super::proof::{Expected, Proof};
 use super::segment_builder::{SealedSegment, SegmentBuilder};
 use crate::domain::batch::{Batch, ProducerStamp, control_leaf, records_leaf};
 use crate::domain::partition::TopicPartition;
+use crate::domain::digest::Digest;
 use crate::domain::segment::{Leaf, LeafKind};
 use crate::error::{Code, Error};
 use crate::machine::fact::{CopyCounts, PartitionCheckpoint};
@@ -282,7 +283,7 @@ impl PartitionCopy {
 
     /// Takes what a fetch gave: whole batches in order, the source's log start and last stable offset.
     /// `leaves` are the batches' digests, computed where they were fetched.
-    pub fn fetched(&mut self, batches: Vec<(Batch, [u8; 32])>, log_start: i64, last_stable: i64, now_ms: u64) {
+    pub fn fetched(&mut self, batches: Vec<(Batch, Digest)>, log_start: i64, last_stable: i64, now_ms: u64) {
         self.fetching = false;
         self.source_log_start = self.source_log_start.max(log_start);
         self.last_stable = Some(last_stable);
@@ -292,7 +293,7 @@ impl PartitionCopy {
         if batches.is_empty() && self.next_fetch >= last_stable && self.head < self.source_log_start.min(last_stable) {
             self.fill(self.source_log_start, 0);
         }
-        let mut fresh: Vec<(Batch, [u8; 32])> = Vec::with_capacity(batches.len());
+        let mut fresh: Vec<(Batch, Digest)> = Vec::with_capacity(batches.len());
         for (batch, leaf) in batches {
             if batch.next_offset() <= self.next_fetch {
                 continue;
@@ -358,8 +359,8 @@ impl PartitionCopy {
         self.push_unit(Unit::Fillers { base_offset, next_offset, timestamp });
     }
 
-    fn enqueue(&mut self, fresh: Vec<(Batch, [u8; 32])>, now_ms: u64) {
-        let digests: std::collections::HashMap<i64, [u8; 32]> = fresh.iter().map(|(b, leaf)| (b.base_offset, *leaf)).collect();
+    fn enqueue(&mut self, fresh: Vec<(Batch, Digest)>, now_ms: u64) {
+        let digests: std::collections::HashMap<i64, Digest> = fresh.iter().map(|(b, leaf)| (b.base_offset, *leaf)).collect();
         for group in merge::group(fresh.into_iter().map(|(batch, _)| batch).collect(), self.batch_bytes_max) {
             match group {
                 Group::One(batch) => self.enqueue_one(batch, &digests, now_ms),
@@ -375,7 +376,7 @@ impl PartitionCopy {
         }
     }
 
-    fn enqueue_one(&mut self, batch: Batch, digests: &std::collections::HashMap<i64, [u8; 32]>, now_ms: u64) {
+    fn enqueue_one(&mut self, batch: Batch, digests: &std::collections::HashMap<i64, Digest>, now_ms: u64) {
         let (base_offset, next_offset) = (batch.base_offset, batch.next_offset());
         let (kind, unit, digest) = if batch.is_control() {
             let unit = Unit::Marker { offset: base_offset, commit: batch.is_commit_marker() };

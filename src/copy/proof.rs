@@ -2,6 +2,7 @@
 
 use super::partition_copy::Stop;
 use crate::domain::batch::{Batch, records_leaf};
+use crate::domain::digest::Digest;
 use crate::domain::segment::{Leaf, LeafKind};
 use crate::error::Code;
 use crate::evidence::merkle::Frontier;
@@ -57,9 +58,9 @@ impl Proof {
         }
     }
 
-    fn advance(&mut self, source: [u8; 32], target: [u8; 32], next_offset: i64) {
-        self.source_tree.push(source);
-        self.target_tree.push(target);
+    fn advance(&mut self, source: Digest, target: Digest, next_offset: i64) {
+        self.source_tree.push(*source.bytes());
+        self.target_tree.push(*target.bytes());
         self.verified_offset = next_offset;
     }
 

@@ -2,9 +2,10 @@
 //!
 //! **Source:** Kafka documentation, "Message Format"; `org.apache.kafka.common.record.DefaultRecordBatch`.
 
+use super::digest::Digest;
 use super::record::{self, Codec};
 use bytes::{BufMut, Bytes, BytesMut};
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 
 /// Bytes before the records.
 pub const HEADER_BYTES: usize = 61;
@@ -44,9 +45,6 @@ pub struct ProducerStamp {
     pub producer_epoch: i16,
     pub base_sequence: i32,
 }
-
-/// A digest of one appended unit.
-pub type LeafDigest = [u8; 32];
 
 /// One record batch: its bytes as they lie in the log, and the header's fields that matter.
 #[derive(Clone, Debug)]
@@ -177,7 +175,7 @@ impl Batch {
 
     /// Digests the batch without decoding it: base offset, last offset delta, attributes without the transactional bit,
     /// both timestamps, count and payload bytes.
-    pub fn leaf(&self) -> LeafDigest {
+    pub fn leaf(&self) -> Digest {
         if self.is_control() {
             return control_leaf(self.base_offset);
         }
@@ -190,7 +188,7 @@ impl Batch {
         hash.update(self.max_timestamp.to_be_bytes());
         hash.update(self.record_count.to_be_bytes());
         hash.update(&self.bytes[HEADER_BYTES..]);
-        hash.finalize().into()
+        Digest::from_bytes(hash.finalize().into())
     }
 
     /// The header for appending the same records under another producer, base offset 0 as a broker asks for, and the
@@ -259,18 +257,18 @@ pub struct BatchSpec {
 
 /// Digests a control record by its place alone: the marker's clock and coordinator epoch are the target's own, and an
 /// empty transaction's type shows to nobody.
-pub fn control_leaf(offset: i64) -> LeafDigest {
+pub fn control_leaf(offset: i64) -> Digest {
     let mut hash = Sha256::new();
     hash.update(b"kferry.leaf.control.v1\0");
     hash.update(offset.to_be_bytes());
-    hash.finalize().into()
+    Digest::from_bytes(hash.finalize().into())
 }
 
 /// Digests the records of one or several adjoining batches in canonical form, so that it does not matter how they were
 /// cut into batches or compressed.
 ///
 /// **Errors:** a payload that cannot be decoded.
-pub fn records_leaf(batches: &[Batch]) -> Result<LeafDigest, record::RecordError> {
+pub fn records_leaf(batches: &[Batch]) -> Result<Digest, record::RecordError> {
     let mut hash = Sha256::new();
     hash.update(b"kferry.leaf.records.v1\0");
     if let (Some(first), Some(last)) = (batches.first(), batches.last()) {
@@ -289,7 +287,7 @@ pub fn records_leaf(batches: &[Batch]) -> Result<LeafDigest, record::RecordError
             return Err(record::RecordError::Malformed);
         }
     }
-    Ok(hash.finalize().into())
+    Ok(Digest::from_bytes(hash.finalize().into()))
 }
 
 #[cfg(test)]

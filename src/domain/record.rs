@@ -183,7 +183,7 @@ fn next_record<'a>(
     let timestamp = base_timestamp + varint(records, at)?;
     let offset = base_offset + varint(records, at)?;
     let body_start = *at;
-    let mut bytes = |at: &mut usize| -> Result<Option<&'a [u8]>, RecordError> {
+    let bytes = |at: &mut usize| -> Result<Option<&'a [u8]>, RecordError> {
         let Ok(length) = usize::try_from(varint(records, at)?) else { return Ok(None) };
         let part = at.checked_add(length).and_then(|stop| records.get(*at..stop)).ok_or(RecordError::Malformed)?;
         *at += length;

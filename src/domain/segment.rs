@@ -1,5 +1,6 @@
 //! Segments: runs of one partition's batches, byte for byte as Kafka's own log segments, each with a manifest.
 
+use super::digest::Digest;
 use super::partition::TopicPartition;
 use serde::{Deserialize, Serialize};
 
@@ -26,8 +27,7 @@ pub struct Leaf {
     pub base_offset: i64,
     pub next_offset: i64,
     pub kind: LeafKind,
-    #[serde(with = "hex_digest")]
-    pub digest: [u8; 32],
+    pub digest: Digest,
 }
 
 /// What lies in one segment.
@@ -45,7 +45,7 @@ pub struct Manifest {
     pub min_timestamp: i64,
     pub max_timestamp: i64,
     pub bytes: u64,
-    pub sha256: String,
+    pub sha256: Digest,
     pub leaves: Vec<Leaf>,
 }
 
@@ -61,33 +61,4 @@ pub fn log_name(base_offset: i64) -> String {
 
 pub fn manifest_name(base_offset: i64) -> String {
     format!("{base_offset:020}.manifest.json")
-}
-
-/// Lower-case hexadecimal of bytes.
-pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
-}
-
-mod hex_digest {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    pub fn serialize<S: Serializer>(digest: &[u8; 32], s: S) -> Result<S::Ok, S::Error> {
-        s.serialize_str(&super::hex(digest))
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<[u8; 32], D::Error> {
-        let text = String::deserialize(d)?;
-        let mut digest = [0; 32];
-        if text.len() != 64 || !text.is_ascii() {
-            return Err(D::Error::custom("a digest of 64 hexadecimal digits is expected"));
-        }
-        for (byte, at) in digest.iter_mut().zip((0..64).step_by(2)) {
-            *byte = u8::from_str_radix(&text[at..at + 2], 16).map_err(D::Error::custom)?;
-        }
-        Ok(digest)
-    }
 }
