@@ -239,9 +239,13 @@ impl PartitionCopy {
         self.segment.bytes()
     }
 
-    /// Whether anything waits for the store, for the target or for an answer.
-    pub fn busy(&self) -> bool {
-        !self.storing.is_empty() || !self.sealed.is_empty() || !self.ready.is_empty() || !self.in_flight.is_empty()
+    pub fn take(&self) -> u32 {
+        self.take
+    }
+
+    /// Whether a closed segment waits for its turn at the store.
+    pub fn waits_for_store(&self) -> bool {
+        !self.sealed.is_empty()
     }
 
     /// Lets appends go ahead of their segments, as TAIL does.

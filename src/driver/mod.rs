@@ -1,1 +1,3 @@
 //! Runs the machine: performs effects, probes intents, journals facts.
+
+pub mod copier;

@@ -1,0 +1,511 @@
+//! The copier's one loop: it owns every partition's copy, hands out I/O as tasks, and takes their outcomes as events.
+
+use super::appending::{Lane, Produced};
+use super::budget::Budget;
+use super::fetching::{Fetched, FetchSlot, FetchedPartition};
+use super::limits::*;
+use super::proving::ReadBack;
+use super::storing::Stored;
+use super::{Command, CopierSetup, CopyStatus, PartitionProgress};
+use crate::copy::PartitionCopy;
+use crate::domain::partition::TopicPartition;
+use crate::error::{Code, Error, Result};
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// What a task reports to the loop. Partitions are named by their index.
+pub(super) enum Event {
+    Fetched(Fetched),
+    SlotOpened { broker: i32, slot: usize, connection: Option<crate::kafka::source::ReadConnection> },
+    Stored(Stored),
+    LaneOpened { broker: i32, lane: usize, connection: Option<crate::kafka::connection::Connection> },
+    Produced(Produced),
+    Marked { appends: Vec<(usize, i64)>, done: bool },
+    Probed(Vec<(usize, i64)>),
+    ProducerRenewed { index: usize, producer: Result<(i64, i16)> },
+    Truncated(Vec<(usize, Option<i64>)>),
+    ReadBack(ReadBack),
+    SpansRead { out_of_range: Vec<(usize, Option<(i64, i64)>)> },
+    Refreshed { source: bool, error: Option<String> },
+    Waiting { who: &'static str, why: Option<String> },
+}
+
+/// One partition in the loop.
+pub(super) struct Slotted {
+    pub copy: PartitionCopy,
+    pub source_retry_at: Instant,
+    pub target_retry_at: Instant,
+    /// Whether a read-back is under way.
+    pub proving: bool,
+    /// Rotates partitions through the fetches.
+    pub fetch_turn: u64,
+}
+
+pub(super) struct Engine {
+    pub setup: CopierSetup,
+    pub partitions: Vec<Slotted>,
+    pub index_of: HashMap<TopicPartition, usize>,
+    pub events: mpsc::UnboundedSender<Event>,
+    inbox: mpsc::UnboundedReceiver<Event>,
+    publish: watch::Sender<CopyStatus>,
+
+    pub budget: Budget,
+    pub source_routes: BTreeMap<i32, Vec<usize>>,
+    pub target_routes: BTreeMap<i32, Vec<usize>>,
+    source_refresh: Refresh,
+    target_refresh: Refresh,
+
+    pub fetch_slots: HashMap<(i32, usize), FetchSlot>,
+    pub lanes: HashMap<(i32, usize), Lane>,
+    pub proof_reads: HashMap<i32, bool>,
+    pub stores_under_way: usize,
+    pub starved: bool,
+    pub tailing: bool,
+    pub stopping: bool,
+    pub turn: u64,
+    pub rate_tokens: f64,
+    pub rate_at: Instant,
+    markers_due: Vec<(usize, i64, bool)>,
+    marking: bool,
+    pub bytes_fetched: u64,
+    pub bytes_produced: u64,
+    waits: BTreeMap<&'static str, (Instant, String)>,
+    started: Instant,
+}
+
+/// When a cluster's metadata was last asked for, and whether it has to be again.
+struct Refresh {
+    due: bool,
+    under_way: bool,
+    last: Instant,
+}
+
+impl Refresh {
+    fn new(now: Instant) -> Self {
+        Self { due: false, under_way: false, last: now }
+    }
+}
+
+impl Engine {
+    pub fn new(setup: CopierSetup, partitions: Vec<PartitionCopy>, publish: watch::Sender<CopyStatus>) -> Self {
+        let now = Instant::now();
+        let (events, inbox) = mpsc::unbounded_channel();
+        let index_of = partitions.iter().enumerate().map(|(i, copy)| (copy.partition().clone(), i)).collect();
+        let partitions = partitions
+            .into_iter()
+            .map(|copy| Slotted { copy, source_retry_at: now, target_retry_at: now, proving: false, fetch_turn: 0 })
+            .collect();
+        let budget = Budget::new(setup.seed.memory_max_bytes);
+        let mut engine = Self {
+            setup,
+            partitions,
+            index_of,
+            events,
+            inbox,
+            publish,
+            budget,
+            source_routes: BTreeMap::new(),
+            target_routes: BTreeMap::new(),
+            source_refresh: Refresh::new(now),
+            target_refresh: Refresh::new(now),
+            fetch_slots: HashMap::new(),
+            lanes: HashMap::new(),
+            proof_reads: HashMap::new(),
+            stores_under_way: 0,
+            starved: false,
+            tailing: false,
+            stopping: false,
+            turn: 0,
+            rate_tokens: 0.0,
+            rate_at: now,
+            markers_due: Vec::new(),
+            marking: false,
+            bytes_fetched: 0,
+            bytes_produced: 0,
+            waits: BTreeMap::new(),
+            started: now,
+        };
+        engine.route_source();
+        engine.route_target();
+        engine
+    }
+
+    /// Runs until told to stop, or until the handle is dropped.
+    pub async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
+        let mut published = Instant::now() - STATUS_PAUSE;
+        let mut last_words: Option<oneshot::Sender<_>> = None;
+        let mut stop_by = Instant::now();
+        loop {
+            self.schedule();
+            if published.elapsed() >= STATUS_PAUSE {
+                published = Instant::now();
+                self.publish.send_replace(self.status());
+            }
+            if last_words.is_some() && (self.settled() || Instant::now() >= stop_by) {
+                break;
+            }
+            tokio::select! {
+                biased;
+                command = commands.recv() => match command {
+                    None => break,
+                    Some(Command::Tail) => {
+                        self.tailing = true;
+                        self.partitions.iter_mut().for_each(|p| p.copy.append_before_store());
+                    }
+                    Some(Command::RaiseLogStarts(log_starts)) => {
+                        for (partition, log_start) in log_starts {
+                            if let Some(index) = self.index_of.get(&partition) {
+                                self.partitions[*index].copy.raise_log_start(log_start);
+                            }
+                        }
+                    }
+                    Some(Command::Checkpoint(reply)) => { let _ = reply.send(self.checkpoints()); }
+                    Some(Command::Stop(reply)) => {
+                        self.stopping = true;
+                        stop_by = Instant::now() + Duration::from_secs(3);
+                        last_words = Some(reply);
+                    }
+                },
+                event = self.inbox.recv() => {
+                    if let Some(event) = event {
+                        self.handle(event);
+                    }
+                    for _ in 0..256 {
+                        let Ok(event) = self.inbox.try_recv() else { break };
+                        self.handle(event);
+                    }
+                }
+                () = tokio::time::sleep(TICK) => {}
+            }
+        }
+        self.publish.send_replace(self.status());
+        if let Some(reply) = last_words {
+            let _ = reply.send(self.checkpoints());
+        }
+    }
+
+    fn settled(&self) -> bool {
+        self.stores_under_way == 0 && self.lanes.values().all(|lane| lane.under_way == 0) && !self.marking
+    }
+
+    fn checkpoints(&self) -> Vec<crate::machine::fact::PartitionCheckpoint> {
+        self.partitions.iter().map(|p| p.copy.checkpoint()).collect()
+    }
+
+    fn status(&self) -> CopyStatus {
+        let partitions = self
+            .partitions
+            .iter()
+            .map(|p| PartitionProgress {
+                partition: p.copy.partition().clone(),
+                next_offset: p.copy.acknowledged(),
+                verified_offset: p.copy.verified(),
+                stored_offset: p.copy.stored(),
+                source_log_start: p.copy.source_span().0,
+                source_end: p.copy.source_span().1,
+                log_start_settled: p.copy.log_start_settled(),
+                stop: p.copy.stop().cloned(),
+            })
+            .collect();
+        let waiting_because =
+            self.waits.values().filter(|(since, _)| since.elapsed() >= WAIT_WORTH_TELLING).map(|(_, why)| why.clone()).next();
+        CopyStatus { partitions, bytes_fetched: self.bytes_fetched, bytes_produced: self.bytes_produced, waiting_because }
+    }
+
+    /// Milliseconds since the copier began; a monotonic clock for ages.
+    pub fn now_ms(&self) -> u64 {
+        self.started.elapsed().as_millis() as u64
+    }
+
+    pub fn wall_ms() -> i64 {
+        jiff::Timestamp::now().as_millisecond()
+    }
+
+    /// Notes why somebody waits; None clears it.
+    pub fn waits(&mut self, who: &'static str, why: Option<String>) {
+        match why {
+            Some(why) => {
+                let since = self.waits.get(who).map_or_else(Instant::now, |(since, _)| *since);
+                self.waits.insert(who, (since, why));
+            }
+            None => {
+                self.waits.remove(who);
+            }
+        }
+    }
+
+    /// Hands out everything that can be done now.
+    fn schedule(&mut self) {
+        self.schedule_refreshes();
+        self.schedule_seals();
+        self.schedule_stores();
+        self.schedule_probes();
+        self.schedule_producers();
+        self.schedule_appends();
+        self.schedule_markers();
+        self.schedule_truncations();
+        self.schedule_proofs();
+        if !self.stopping {
+            self.schedule_fetches();
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Fetched(fetched) => self.on_fetched(fetched),
+            Event::SlotOpened { broker, slot, connection } => {
+                self.refresh_source_if(connection.is_none());
+                if let Some(entry) = self.fetch_slots.get_mut(&(broker, slot)) {
+                    entry.opened(connection);
+                }
+            }
+            Event::Stored(stored) => self.on_stored(stored),
+            Event::LaneOpened { broker, lane, connection } => {
+                self.refresh_target_if(connection.is_none());
+                if let Some(entry) = self.lanes.get_mut(&(broker, lane)) {
+                    entry.opened(connection);
+                }
+            }
+            Event::Produced(produced) => self.on_produced(produced),
+            Event::Marked { appends, done } => {
+                self.marking = false;
+                for (index, offset) in appends {
+                    match done {
+                        true => self.partitions[index].copy.appended(offset, offset),
+                        false => self.partitions[index].copy.append_lost(offset),
+                    }
+                }
+            }
+            Event::Probed(ends) => ends.into_iter().for_each(|(index, end)| self.partitions[index].copy.probed(end)),
+            Event::ProducerRenewed { index, producer } => match producer {
+                Ok((id, epoch)) => self.partitions[index].copy.producer_renewed(id, epoch),
+                Err(error) => {
+                    self.partitions[index].target_retry_at = Instant::now() + PARTITION_BACKOFF;
+                    self.waits("target", Some(error.to_string()));
+                }
+            },
+            Event::Truncated(starts) => {
+                for (index, start) in starts {
+                    self.partitions[index].copy.truncated(start);
+                    if start.is_none() {
+                        self.partitions[index].target_retry_at = Instant::now() + PARTITION_BACKOFF;
+                    }
+                }
+            }
+            Event::ReadBack(read) => self.on_read_back(read),
+            Event::SpansRead { out_of_range } => {
+                for (index, span) in out_of_range {
+                    match span {
+                        Some((start, end)) => self.partitions[index].copy.fetch_out_of_range(start, end),
+                        None => self.partitions[index].copy.fetch_failed(),
+                    }
+                    self.partitions[index].source_retry_at = Instant::now() + PARTITION_BACKOFF;
+                }
+            }
+            Event::Refreshed { source, error } => {
+                let refresh = if source { &mut self.source_refresh } else { &mut self.target_refresh };
+                refresh.under_way = false;
+                refresh.last = Instant::now();
+                let who = if source { "source metadata" } else { "target metadata" };
+                self.waits(who, error);
+                if source { self.route_source() } else { self.route_target() }
+            }
+            Event::Waiting { who, why } => self.waits(who, why),
+        }
+    }
+
+    // ---- metadata
+
+    pub fn refresh_source_if(&mut self, due: bool) {
+        self.source_refresh.due |= due;
+    }
+
+    pub fn refresh_target_if(&mut self, due: bool) {
+        self.target_refresh.due |= due;
+    }
+
+    fn schedule_refreshes(&mut self) {
+        for source in [true, false] {
+            let refresh = if source { &mut self.source_refresh } else { &mut self.target_refresh };
+            if !refresh.due || refresh.under_way || refresh.last.elapsed() < REFRESH_PAUSE {
+                continue;
+            }
+            (refresh.due, refresh.under_way) = (false, true);
+            let events = self.events.clone();
+            let (from_source, from_target) = (self.setup.source.clone(), self.setup.target.clone());
+            tokio::spawn(async move {
+                let result = if source { from_source.refresh().await } else { from_target.refresh().await };
+                let _ = events.send(Event::Refreshed { source, error: result.err().map(|e| e.to_string()) });
+            });
+        }
+    }
+
+    fn route_source(&mut self) {
+        self.source_routes.clear();
+        for (index, partition) in self.partitions.iter().enumerate() {
+            match self.setup.source.leader(partition.copy.partition()) {
+                Some(leader) => self.source_routes.entry(leader.broker_id).or_default().push(index),
+                None => self.source_refresh.due = true,
+            }
+        }
+    }
+
+    fn route_target(&mut self) {
+        self.target_routes.clear();
+        for (index, partition) in self.partitions.iter().enumerate() {
+            match self.setup.target.leader(partition.copy.partition()) {
+                Some(leader) => self.target_routes.entry(leader.broker_id).or_default().push(index),
+                None => self.target_refresh.due = true,
+            }
+        }
+    }
+
+    // ---- what brokers are asked beside fetch and produce
+
+    fn schedule_probes(&mut self) {
+        let wall_ms = Self::wall_ms();
+        let mut due = Vec::new();
+        let mut old = false;
+        for (index, entry) in self.partitions.iter_mut().enumerate() {
+            if entry.copy.needs_probe() {
+                old |= entry.copy.probes_old_records(wall_ms);
+                entry.copy.probe_sent();
+                due.push((index, entry.copy.partition().clone()));
+            }
+        }
+        if due.is_empty() {
+            return;
+        }
+        self.target_refresh.due = true;
+        let (target, events) = (self.setup.target.clone(), self.events.clone());
+        tokio::spawn(async move {
+            let pause = if old { PROBE_PAUSE_OLD_RECORDS } else { PROBE_PAUSE };
+            let names: Vec<TopicPartition> = due.iter().map(|(_, name)| name.clone()).collect();
+            let tell = |why: Option<String>| { let _ = events.send(Event::Waiting { who: "target log ends", why }); };
+            let ends = super::probing::settled_log_ends(&target, &names, pause, &tell).await;
+            tell(None);
+            let found = due.into_iter().filter_map(|(index, name)| Some((index, *ends.get(&name)?))).collect();
+            let _ = events.send(Event::Probed(found));
+        });
+    }
+
+    fn schedule_producers(&mut self) {
+        let now = Instant::now();
+        for index in 0..self.partitions.len() {
+            let entry = &mut self.partitions[index];
+            if !entry.copy.needs_producer() || entry.target_retry_at > now {
+                continue;
+            }
+            // Asked again should the answer get lost.
+            entry.target_retry_at = now + Duration::from_secs(60);
+            let (target, events) = (self.setup.target.clone(), self.events.clone());
+            tokio::spawn(async move {
+                let producer = target.init_producer_id().await;
+                let _ = events.send(Event::ProducerRenewed { index, producer });
+            });
+        }
+    }
+
+    pub fn marker_due(&mut self, index: usize, offset: i64, commit: bool) {
+        self.markers_due.push((index, offset, commit));
+    }
+
+    /// All markers that are due go into one empty transaction.
+    fn schedule_markers(&mut self) {
+        if self.marking || self.markers_due.is_empty() {
+            return;
+        }
+        let commit = self.markers_due[0].2;
+        let (now, later): (Vec<_>, Vec<_>) = self.markers_due.drain(..).partition(|m| m.2 == commit);
+        self.markers_due = later;
+        self.marking = true;
+        let expected: BTreeMap<TopicPartition, i64> =
+            now.iter().map(|(index, offset, _)| (self.partitions[*index].copy.partition().clone(), *offset)).collect();
+        let appends: Vec<(usize, i64)> = now.iter().map(|(index, offset, _)| (*index, *offset)).collect();
+        let (target, events) = (self.setup.target.clone(), self.events.clone());
+        let transactional_id = self.setup.marker_transactional_id.clone();
+        tokio::spawn(async move {
+            let written = target.write_markers(&transactional_id, &expected, commit).await;
+            if let Err(error) = &written {
+                tracing::warn!(%error, "markers on the target are in doubt, their partitions' log ends decide");
+            }
+            let _ = events.send(Event::Marked { appends, done: written.is_ok() });
+        });
+    }
+
+    fn schedule_truncations(&mut self) {
+        let now = Instant::now();
+        let mut due = BTreeMap::new();
+        let mut indices = Vec::new();
+        for (index, entry) in self.partitions.iter_mut().enumerate() {
+            if entry.target_retry_at > now {
+                continue;
+            }
+            if let Some(offset) = entry.copy.next_truncation() {
+                entry.copy.truncation_sent();
+                due.insert(entry.copy.partition().clone(), offset);
+                indices.push((index, entry.copy.partition().clone()));
+            }
+        }
+        if due.is_empty() {
+            return;
+        }
+        let (target, events) = (self.setup.target.clone(), self.events.clone());
+        tokio::spawn(async move {
+            let starts = match target.delete_records(&due).await {
+                Ok(starts) => starts,
+                Err(error) => {
+                    let _ = events.send(Event::Waiting { who: "target log starts", why: Some(error.to_string()) });
+                    BTreeMap::new()
+                }
+            };
+            let _ = events.send(Event::Truncated(indices.into_iter().map(|(i, name)| (i, starts.get(&name).copied())).collect()));
+        });
+    }
+
+    /// Asks the source for its log's bounds where a fetch was out of range.
+    pub fn read_spans(&mut self, indices: Vec<usize>) {
+        let names: Vec<(usize, TopicPartition)> =
+            indices.into_iter().map(|index| (index, self.partitions[index].copy.partition().clone())).collect();
+        let (source, events) = (self.setup.source.clone(), self.events.clone());
+        tokio::spawn(async move {
+            let partitions: Vec<TopicPartition> = names.iter().map(|(_, name)| name.clone()).collect();
+            let spans = source.log_spans(&partitions).await;
+            let out_of_range = names
+                .into_iter()
+                .map(|(index, name)| (index, spans.as_ref().ok().and_then(|s| s.get(&name)).map(|s| (s.log_start, s.high_watermark))))
+                .collect();
+            let _ = events.send(Event::SpansRead { out_of_range });
+        });
+    }
+
+    /// Stops a partition with an error of its own.
+    pub fn halt(&mut self, index: usize, error: Error) {
+        self.partitions[index].copy.halt(error.code(), error.seen());
+    }
+
+    /// Handles one fetched partition's outcome; what is out of range is looked into afterwards.
+    pub fn take_fetched(&mut self, index: usize, outcome: FetchedPartition, out_of_range: &mut Vec<usize>) {
+        let now_ms = self.now_ms();
+        let entry = &mut self.partitions[index];
+        match outcome {
+            FetchedPartition::Data { batches, log_start, last_stable, bytes } => {
+                entry.copy.fetched(batches, log_start, last_stable, now_ms);
+                self.bytes_fetched += bytes as u64;
+            }
+            FetchedPartition::OutOfRange => out_of_range.push(index),
+            FetchedPartition::Diverged { seen } => entry.copy.halt(Code::SourceDiverged, seen),
+            FetchedPartition::Unreadable { code, seen } => {
+                entry.copy.fetch_failed();
+                entry.copy.halt(code, seen);
+            }
+            FetchedPartition::Later { why } => {
+                entry.copy.fetch_failed();
+                entry.source_retry_at = Instant::now() + PARTITION_BACKOFF;
+                self.source_refresh.due = true;
+                tracing::debug!(index, why, "a fetch is tried again");
+            }
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! Fetches from the source: many partitions per request, batches split, checked and digested where they arrive.
+
+use super::budget::{Hold, held};
+use super::engine::{Engine, Event};
+use super::limits::*;
+use crate::domain::batch::{self, Batch, BatchError};
+use crate::domain::digest::Digest;
+use crate::error::Code;
+use crate::kafka::source::ReadConnection;
+use crate::kafka::connection::CallError;
+use bytes::Bytes;
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::fetch_response::PartitionData;
+use kafka_protocol::messages::{BrokerId, FetchRequest, FetchResponse, TopicName};
+use kafka_protocol::protocol::StrBytes;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Carries `last_fetched_epoch` and names topics by name.
+pub(super) const FETCH_VERSION: i16 = 12;
+
+/// One connection to one broker for fetches.
+#[derive(Default)]
+pub(super) struct FetchSlot {
+    connection: Option<ReadConnection>,
+    opening: bool,
+    retry_at: Option<Instant>,
+    busy: bool,
+}
+
+impl FetchSlot {
+    pub fn opened(&mut self, connection: Option<ReadConnection>) {
+        self.opening = false;
+        self.retry_at = connection.is_none().then(|| Instant::now() + PARTITION_BACKOFF);
+        self.connection = connection;
+    }
+}
+
+/// What a fetch gave for one partition.
+pub(super) enum FetchedPartition {
+    Data { batches: Vec<(Batch, Digest)>, log_start: i64, last_stable: i64, bytes: usize },
+    OutOfRange,
+    Diverged { seen: String },
+    Unreadable { code: Code, seen: String },
+    Later { why: String },
+}
+
+pub(super) struct Fetched {
+    pub broker: i32,
+    pub slot: usize,
+    pub results: Vec<(usize, FetchedPartition)>,
+    pub lost: Option<String>,
+}
+
+/// A partition's place in a fetch request: topic, partition, leader epoch, offset, last fetched epoch.
+pub(super) struct Wanted {
+    pub topic: Arc<str>,
+    pub partition: i32,
+    pub leader_epoch: i32,
+    pub offset: i64,
+    pub last_fetched_epoch: i32,
+}
+
+/// Builds one fetch over several partitions.
+pub(super) fn fetch_request(wanted: &[Wanted], bytes_max: usize, wait_ms: i32, isolation_level: i8) -> FetchRequest {
+    let mut topics: BTreeMap<Arc<str>, Vec<FetchPartition>> = BTreeMap::new();
+    for want in wanted {
+        topics.entry(want.topic.clone()).or_default().push(
+            FetchPartition::default()
+                .with_partition(want.partition)
+                .with_current_leader_epoch(want.leader_epoch)
+                .with_fetch_offset(want.offset)
+                .with_last_fetched_epoch(want.last_fetched_epoch)
+                .with_partition_max_bytes(FETCH_PARTITION_BYTES_MAX.min(bytes_max) as i32),
+        );
+    }
+    let topics = topics
+        .into_iter()
+        .map(|(topic, partitions)| {
+            FetchTopic::default().with_topic(TopicName(StrBytes::from_string(topic.to_string()))).with_partitions(partitions)
+        })
+        .collect();
+    FetchRequest::default()
+        .with_replica_id(BrokerId(-1))
+        .with_max_wait_ms(wait_ms)
+        .with_min_bytes(1)
+        .with_max_bytes(bytes_max as i32)
+        .with_isolation_level(isolation_level)
+        .with_session_id(0)
+        .with_session_epoch(-1)
+        .with_topics(topics)
+}
+
+/// Reads the partitions of a response, in order of topic and partition.
+pub(super) fn partitions_of(response: FetchResponse) -> BTreeMap<(String, i32), PartitionData> {
+    let mut found = BTreeMap::new();
+    for topic in response.responses {
+        for partition in topic.partitions {
+            found.insert((topic.topic.to_string(), partition.partition_index), partition);
+        }
+    }
+    found
+}
+
+impl Engine {
+    pub(super) fn schedule_fetches(&mut self) {
+        let now = Instant::now();
+        if !self.rate_allows(now) {
+            return;
+        }
+        let active = self.active_partitions();
+        self.starved = false;
+        for broker in self.source_routes.keys().copied().collect::<Vec<_>>() {
+            for slot in 0..FETCHES_PER_BROKER {
+                if !self.slot_ready(broker, slot, now) {
+                    continue;
+                }
+                let (behind, caught_up) = self.fetchable(broker, now, &active);
+                let (mut chosen, wait_ms) = if behind.is_empty() { (caught_up, FETCH_WAIT.as_millis() as i32) } else { (behind, 0) };
+                if chosen.is_empty() {
+                    break;
+                }
+                chosen.sort_by_key(|index| self.partitions[*index].fetch_turn);
+                if wait_ms == 0 {
+                    chosen.truncate(FETCH_PARTITIONS_MAX);
+                }
+                let bytes_max = FETCH_BYTES_MAX.min(self.budget.bytes_max() / 4);
+                let Some(hold) = self.budget.try_reserve(bytes_max) else {
+                    self.starved = true;
+                    return;
+                };
+                self.send_fetch(broker, slot, chosen, bytes_max, wait_ms, hold);
+            }
+        }
+    }
+
+    /// SEED copies a bounded number of partitions at a time; TAIL all.
+    fn active_partitions(&self) -> Option<Vec<bool>> {
+        if self.tailing || self.partitions.len() <= self.setup.seed.max_concurrent_partitions {
+            return None;
+        }
+        let mut left = self.setup.seed.max_concurrent_partitions;
+        let is_behind = |index: usize| {
+            let copy = &self.partitions[index].copy;
+            copy.stop().is_none() && copy.source_span().1.is_none_or(|end| copy.acknowledged() < end)
+        };
+        Some(
+            (0..self.partitions.len())
+                .map(|index| {
+                    let active = left > 0 && is_behind(index);
+                    left -= usize::from(active);
+                    active
+                })
+                .collect(),
+        )
+    }
+
+    fn rate_allows(&mut self, now: Instant) -> bool {
+        let Some(rate) = self.setup.seed.rate_limit else { return true };
+        let elapsed = now.duration_since(self.rate_at).as_secs_f64();
+        self.rate_at = now;
+        self.rate_tokens = (self.rate_tokens + elapsed * rate as f64).min(rate as f64);
+        self.rate_tokens > 0.0
+    }
+
+    fn slot_ready(&mut self, broker: i32, slot: usize, now: Instant) -> bool {
+        let entry = self.fetch_slots.entry((broker, slot)).or_default();
+        if entry.busy || entry.opening || entry.retry_at.is_some_and(|at| at > now) {
+            return false;
+        }
+        if entry.connection.as_ref().is_some_and(ReadConnection::is_alive) {
+            return true;
+        }
+        entry.opening = true;
+        let (source, events) = (self.setup.source.clone(), self.events.clone());
+        tokio::spawn(async move {
+            let opened = source.fresh_connection(broker).await;
+            let why = opened.as_ref().err().map(|e| format!("source broker {broker}: {}", e.seen()));
+            let _ = events.send(Event::Waiting { who: "source broker", why });
+            let _ = events.send(Event::SlotOpened { broker, slot, connection: opened.ok() });
+        });
+        false
+    }
+
+    /// The broker's partitions that can be fetched now: those with data waiting, and those that are caught up.
+    fn fetchable(&self, broker: i32, now: Instant, active: &Option<Vec<bool>>) -> (Vec<usize>, Vec<usize>) {
+        let (mut behind, mut caught_up) = (Vec::new(), Vec::new());
+        for &index in self.source_routes.get(&broker).into_iter().flatten() {
+            let entry = &self.partitions[index];
+            if entry.source_retry_at > now || active.as_ref().is_some_and(|active| !active[index]) {
+                continue;
+            }
+            let Some(position) = entry.copy.next_fetch() else { continue };
+            match entry.copy.source_span().1 {
+                Some(end) if position.offset >= end => caught_up.push(index),
+                _ => behind.push(index),
+            }
+        }
+        (behind, caught_up)
+    }
+
+    fn send_fetch(&mut self, broker: i32, slot: usize, chosen: Vec<usize>, bytes_max: usize, wait_ms: i32, hold: Hold) {
+        let mut wanted = Vec::with_capacity(chosen.len());
+        let mut indices = BTreeMap::new();
+        for index in chosen {
+            let leader_epoch = self.setup.source.leader(self.partitions[index].copy.partition()).map_or(-1, |l| l.epoch);
+            let entry = &mut self.partitions[index];
+            let Some(position) = entry.copy.next_fetch() else { continue };
+            entry.copy.fetch_sent();
+            self.turn += 1;
+            entry.fetch_turn = self.turn;
+            let name = entry.copy.partition();
+            indices.insert((name.topic.to_string(), name.partition), (index, position.offset));
+            wanted.push(Wanted {
+                topic: name.topic.clone(),
+                partition: name.partition,
+                leader_epoch,
+                offset: position.offset,
+                last_fetched_epoch: position.last_fetched_epoch,
+            });
+        }
+        let Some(slot_entry) = self.fetch_slots.get_mut(&(broker, slot)) else { return };
+        let Some(connection) = slot_entry.connection.clone() else { return };
+        slot_entry.busy = true;
+        // Never past the last stable offset: only decided data is copied.
+        let request = fetch_request(&wanted, bytes_max, wait_ms, 1);
+        let pending = connection.send_within(FETCH_TIMEOUT, FETCH_VERSION, &request);
+        let events = self.events.clone();
+        tokio::spawn(async move {
+            let fetched = match pending.await {
+                Ok(response) => read_response(broker, slot, response, indices, hold),
+                Err(error) => lost(broker, slot, indices, &error),
+            };
+            let _ = events.send(Event::Fetched(fetched));
+        });
+    }
+
+    pub(super) fn on_fetched(&mut self, fetched: Fetched) {
+        if let Some(slot) = self.fetch_slots.get_mut(&(fetched.broker, fetched.slot)) {
+            slot.busy = false;
+        }
+        self.refresh_source_if(fetched.lost.is_some());
+        self.waits("source", fetched.lost.map(|why| format!("source broker {}: {why}", fetched.broker)));
+        let mut out_of_range = Vec::new();
+        let before = self.bytes_fetched;
+        for (index, outcome) in fetched.results {
+            self.take_fetched(index, outcome, &mut out_of_range);
+        }
+        self.rate_tokens -= (self.bytes_fetched - before) as f64;
+        if !out_of_range.is_empty() {
+            self.read_spans(out_of_range);
+        }
+    }
+}
+
+type Indices = BTreeMap<(String, i32), (usize, i64)>;
+
+fn lost(broker: i32, slot: usize, indices: Indices, error: &CallError) -> Fetched {
+    let results = indices.into_values().map(|(index, _)| (index, FetchedPartition::Later { why: error.to_string() })).collect();
+    Fetched { broker, slot, results, lost: Some(error.to_string()) }
+}
+
+fn read_response(broker: i32, slot: usize, response: FetchResponse, indices: Indices, mut hold: Hold) -> Fetched {
+    let mut found = partitions_of(response);
+    hold.resize(found.values().map(|p| p.records.as_ref().map_or(0, Bytes::len)).sum());
+    let hold = Arc::new(hold);
+    let results = indices
+        .into_iter()
+        .map(|(name, (index, offset))| {
+            let outcome = match found.remove(&name) {
+                Some(data) => read_partition(data, offset, &hold),
+                None => FetchedPartition::Later { why: "the answer leaves the partition out".to_owned() },
+            };
+            (index, outcome)
+        })
+        .collect();
+    Fetched { broker, slot, results, lost: None }
+}
+
+fn read_partition(data: PartitionData, offset: i64, hold: &Arc<Hold>) -> FetchedPartition {
+    match ResponseError::try_from_code(data.error_code) {
+        Some(ResponseError::OffsetOutOfRange) => return FetchedPartition::OutOfRange,
+        Some(error) => return FetchedPartition::Later { why: crate::kafka::failure::KafkaName(error).to_string() },
+        None => {}
+    }
+    if data.diverging_epoch.epoch >= 0 {
+        let (epoch, end) = (data.diverging_epoch.epoch, data.diverging_epoch.end_offset);
+        let seen = format!("the source's log was cut at {end} (leader epoch {epoch}), but was copied up to {offset}");
+        return FetchedPartition::Diverged { seen };
+    }
+    let records = data.records.unwrap_or_default();
+    let bytes = records.len();
+    let records = if bytes == 0 { records } else { held(records, hold) };
+    match batch::split(records) {
+        Ok(batches) => {
+            let batches = batches.into_iter().map(|batch| { let leaf = batch.leaf(); (batch, leaf) }).collect();
+            FetchedPartition::Data { batches, log_start: data.log_start_offset, last_stable: data.last_stable_offset, bytes }
+        }
+        Err(error) => unreadable(error),
+    }
+}
+
+pub(super) fn unreadable(error: BatchError) -> FetchedPartition {
+    let (code, seen) = match error {
+        BatchError::Magic { base_offset, magic } => (Code::CopyUnsupportedFormat, format!("the batch at {base_offset} has format v{magic}")),
+        BatchError::Crc { base_offset } => (Code::CopyDamaged, format!("the checksum of the batch at {base_offset} does not hold")),
+        BatchError::Malformed { base_offset, what } => (Code::CopyDamaged, format!("the batch at {base_offset} is malformed: {what}")),
+    };
+    FetchedPartition::Unreadable { code, seen }
+}

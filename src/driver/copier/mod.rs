@@ -1,0 +1,118 @@
+//! The copier: drives every partition's copy with I/O. Fetch → segment → store → produce → read again.
+
+mod appending;
+pub mod budget;
+mod engine;
+mod fetching;
+pub mod limits;
+pub mod probing;
+mod proving;
+mod storing;
+
+use crate::config::model::SeedConfig;
+use crate::copy::{PartitionCopy, Stop};
+use crate::domain::partition::TopicPartition;
+use crate::kafka::source::Source;
+use crate::kafka::target::Target;
+use crate::machine::fact::PartitionCheckpoint;
+use crate::store::ObjectStore;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// What the copier works with.
+pub struct CopierSetup {
+    pub source: Source,
+    pub target: Target,
+    pub store: Arc<dyn ObjectStore>,
+    /// The migration's id, under which its segments lie in the store.
+    pub migration_id: String,
+    pub seed: SeedConfig,
+    /// Where the target's markers come from.
+    pub marker_transactional_id: String,
+}
+
+/// How far one partition has come.
+#[derive(Clone, Debug)]
+pub struct PartitionProgress {
+    pub partition: TopicPartition,
+    /// Acknowledged by the target.
+    pub next_offset: i64,
+    pub verified_offset: i64,
+    pub stored_offset: i64,
+    pub source_log_start: i64,
+    /// The source's last stable offset as last heard; None before the first fetch.
+    pub source_end: Option<i64>,
+    /// Whether the target's log start is where it should be.
+    pub log_start_settled: bool,
+    pub stop: Option<Stop>,
+}
+
+impl PartitionProgress {
+    /// Records between the source's end and what the target has; None before the first fetch.
+    pub fn lag(&self) -> Option<i64> {
+        self.source_end.map(|end| (end - self.next_offset).max(0))
+    }
+}
+
+/// The copier's progress at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct CopyStatus {
+    pub partitions: Vec<PartitionProgress>,
+    pub bytes_fetched: u64,
+    pub bytes_produced: u64,
+    /// Why nothing moves, if so.
+    pub waiting_because: Option<String>,
+}
+
+pub(super) enum Command {
+    Tail,
+    RaiseLogStarts(BTreeMap<TopicPartition, i64>),
+    Checkpoint(oneshot::Sender<Vec<PartitionCheckpoint>>),
+    Stop(oneshot::Sender<Vec<PartitionCheckpoint>>),
+}
+
+/// A running copier.
+pub struct Copier {
+    commands: mpsc::UnboundedSender<Command>,
+    status: watch::Receiver<CopyStatus>,
+}
+
+impl Copier {
+    /// Starts copying the partitions, in SEED's way: nothing is produced before the store has it.
+    pub fn start(setup: CopierSetup, partitions: Vec<PartitionCopy>) -> Self {
+        let (commands, received) = mpsc::unbounded_channel();
+        let (publish, status) = watch::channel(CopyStatus::default());
+        tokio::spawn(engine::Engine::new(setup, partitions, publish).run(received));
+        Self { commands, status }
+    }
+
+    /// Lets appends go ahead of their segments from now on.
+    pub fn tail(&self) {
+        let _ = self.commands.send(Command::Tail);
+    }
+
+    /// Raises the target's log starts, once everything below has been acknowledged.
+    pub fn raise_log_starts(&self, log_starts: BTreeMap<TopicPartition, i64>) {
+        let _ = self.commands.send(Command::RaiseLogStarts(log_starts));
+    }
+
+    /// Progress, renewed several times a second.
+    pub fn status(&self) -> watch::Receiver<CopyStatus> {
+        self.status.clone()
+    }
+
+    /// What is durable now.
+    pub async fn checkpoint(&self) -> Vec<PartitionCheckpoint> {
+        let (reply, answer) = oneshot::channel();
+        let _ = self.commands.send(Command::Checkpoint(reply));
+        answer.await.unwrap_or_default()
+    }
+
+    /// Stops: fetches no more, waits briefly for what is under way, and says what is durable.
+    pub async fn stop(self) -> Vec<PartitionCheckpoint> {
+        let (reply, answer) = oneshot::channel();
+        let _ = self.commands.send(Command::Stop(reply));
+        answer.await.unwrap_or_default()
+    }
+}
