@@ -349,8 +349,9 @@ fn totals(context: &Context, topics: &[TopicPlan], estimate: &Estimate, found: &
         .map(|t| t.partitions.iter().map(|p| p.prefix_fillers).sum::<i64>().saturating_mul(i64::from(t.replication_factor)))
         .fold(0, i64::saturating_add);
     let mut seen = format!("{} with all replicas", bytes(replicated));
-    if fillers > 0 {
-        seen.push_str(&format!(", and for a while at most {} of prefix fillers", bytes((fillers / 1000).saturating_mul(limits::PREFIX_FILLER_MILLIBYTES))));
+    let filler_bytes = (fillers / 1000).saturating_mul(limits::PREFIX_FILLER_MILLIBYTES);
+    if filler_bytes > 0 {
+        seen.push_str(&format!(", and for a while at most {} of prefix fillers", bytes(filler_bytes)));
     }
     found.push(Finding::new(FindingCode::DiskRoom, "", seen));
 }
