@@ -10,5 +10,6 @@ pub mod offset;
 pub mod partition;
 pub mod plan;
 pub mod planning;
+pub mod runbook;
 pub mod selection;
 pub mod topology;

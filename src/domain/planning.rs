@@ -8,9 +8,10 @@ mod reconcile;
 mod report;
 mod topics;
 
-pub use clusters::{config_findings, source_unreachable, BROKER_CONFIG_KEYS, NOT_EXAMINED};
+pub use clusters::{config_findings, describe_cluster, source_unreachable, BROKER_CONFIG_KEYS, NOT_EXAMINED};
 pub use identity::derive_migration_id;
 pub use reconcile::{reconcile, Drift};
+pub(crate) use report::{bytes, duration, grouped};
 
 use super::config_diff::TargetSettings;
 use super::finding::{Finding, Severity};
@@ -158,10 +159,11 @@ fn estimate(config: &Config, topics: &[TopicPlan]) -> Estimate {
     let fillers_ms = u64::try_from(prefix_fillers).unwrap_or(0).saturating_mul(1000) / limits::PREFIX_FILLERS_PER_SECOND;
     let setup_ms = partitions.len() as u64 * limits::PARTITION_SETUP_MS;
     let mut basis = format!(
-        "{} at {}/s ({rate_reason}); {prefix_fillers} prefix fillers at {}/s; {} ms for each of {} partitions",
+        "{} at {}/s ({rate_reason}); {} prefix fillers at {} a second; {} ms for each of {} partitions",
         report::bytes(size_bytes),
         report::bytes(i64::try_from(rate).unwrap_or(i64::MAX)),
-        limits::PREFIX_FILLERS_PER_SECOND,
+        report::grouped(prefix_fillers),
+        report::grouped(i64::try_from(limits::PREFIX_FILLERS_PER_SECOND).unwrap_or(i64::MAX)),
         limits::PARTITION_SETUP_MS,
         partitions.len(),
     );
@@ -185,9 +187,9 @@ fn source_changes(config: &Config, topics: &[TopicPlan]) -> Vec<String> {
          record (the sentinel) to each, which takes an offset and which no consumer ever sees; the source's transaction coordinator keeps its transactional id"
     )];
     changes.push(match config.cutover.freeze {
-        crate::config::model::FreezeMode::Manual => "the freeze itself is yours: kferry stops no producer".to_owned(),
-        crate::config::model::FreezeMode::Webhook => "the freeze itself is done by the receiver of your webhook; kferry stops no producer".to_owned(),
-        crate::config::model::FreezeMode::Acl => "the freeze by ACLs is not in this version".to_owned(),
+        crate::config::model::FreezeMode::Manual => "for the freeze, nothing: you stop the producers".to_owned(),
+        crate::config::model::FreezeMode::Webhook => "for the freeze, nothing by kferry: the receiver of your webhook stops the producers in its own way".to_owned(),
+        crate::config::model::FreezeMode::Acl => "for the freeze, nothing: this version does not have the mode acl".to_owned(),
     });
     changes
 }

@@ -1,6 +1,6 @@
 //! What will be done to each selected topic.
 
-use super::report::{bytes, count, duration, names};
+use super::report::{bytes, count, duration, grouped, names};
 use super::Context;
 use crate::config::model::OffsetsMode;
 use crate::domain::acl::DriftPolicy;
@@ -63,7 +63,7 @@ fn plan_topic(context: &Context, topic: &TopicSnapshot, findings: &mut Vec<Findi
     let mode_reason = if fillers == 0 {
         "every partition begins at offset 0, so that identical offsets cost nothing".to_owned()
     } else {
-        format!("identical offsets cost {fillers} fillers below the log starts, which DeleteRecords removes again")
+        format!("identical offsets cost {} fillers below the log starts, which DeleteRecords removes again", grouped(fillers))
     };
     TopicPlan {
         name: topic.name.clone(),
@@ -318,7 +318,7 @@ fn totals(context: &Context, topics: &[TopicPlan], estimate: &Estimate, found: &
     if !prefixed.is_empty() {
         let seen = format!(
             "{} offsets in {}, about {} on one connection: {}",
-            estimate.prefix_fillers,
+            grouped(estimate.prefix_fillers),
             count(prefixed.len(), "topic"),
             duration(estimate.prefix_fillers.unsigned_abs().div_ceil(limits::PREFIX_FILLERS_PER_SECOND)),
             names(&prefixed)
