@@ -1,7 +1,9 @@
 //! Makes the plan: what will be done to each topic, group and ACL, and what precheck finds. A pure function of what was read.
 
 mod acls;
+mod adoption;
 mod clusters;
+mod content;
 mod groups;
 mod identity;
 mod reconcile;
@@ -48,6 +50,7 @@ pub struct PartitionProbe {
     pub error: Option<String>,
 }
 
+/// What sampling said of one topic.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TopicProbe {
     pub topic: String,
@@ -65,12 +68,14 @@ pub struct StoreProbe {
     pub object_lock: Option<bool>,
 }
 
+/// The state of the key that signs the evidence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SigningKey {
     /// `evidence.signing_key_path` is not set.
     Unset,
     /// It is set, and this was wrong with it.
     Unusable(String),
+    /// It was read and can sign.
     Usable,
 }
 
@@ -114,7 +119,7 @@ pub fn build(input: PlanInput) -> Plan {
     findings.extend(clusters::findings(&context));
     let (topics, mut left_out) = topics::plan(&context, &mut findings);
     let estimate = estimate(input.config, &topics);
-    findings.extend(topics::findings(&context, &topics, &estimate));
+    findings.extend(content::findings(&context, &topics, &estimate));
     let acls = acls::plan(&context, &mut findings);
     let (groups, groups_left_out) = groups::plan(&context, &topics, &mut findings);
     left_out.extend(groups_left_out);

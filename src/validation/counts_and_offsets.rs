@@ -3,6 +3,7 @@
 use super::report::{CheckResult, Outcome};
 use crate::domain::partition::TopicPartition;
 
+/// The check's name in reports.
 pub const NAME: &str = "counts_and_offsets";
 
 /// What is known of one partition of both clusters.
@@ -24,6 +25,7 @@ pub struct PartitionCounts {
     pub counted: Option<Counted>,
 }
 
+/// What the offsets from `from_offset` on are accounted for by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counted {
     pub from_offset: i64,

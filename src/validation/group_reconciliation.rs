@@ -5,6 +5,7 @@ use crate::domain::topology::CommittedOffset;
 use crate::machine::fact::GroupOutcome;
 use std::collections::BTreeMap;
 
+/// The check's name in reports.
 pub const NAME: &str = "consumer_group_reconciliation";
 
 /// How many groups the source had at the cutover.
@@ -80,7 +81,9 @@ mod tests {
         GroupOutcome { group_id: group_id.to_owned(), offsets: fixture::group(group_id, 0, offsets).offsets, left_alone: left_alone.to_owned() }
     }
 
-    fn now(groups: &[(&str, &[(&str, i32, i64)])]) -> BTreeMap<String, Vec<CommittedOffset>> {
+    type Offsets<'a> = &'a [(&'a str, i32, i64)];
+
+    fn now(groups: &[(&str, Offsets)]) -> BTreeMap<String, Vec<CommittedOffset>> {
         groups.iter().map(|(id, offsets)| ((*id).to_owned(), fixture::group(id, 0, offsets).offsets)).collect()
     }
 

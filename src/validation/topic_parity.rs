@@ -5,6 +5,7 @@ use crate::domain::config_diff::same_value;
 use crate::domain::plan::TopicPlan;
 use crate::domain::topology::{ClusterSnapshot, ConfigSource, TopicSnapshot};
 
+/// The check's name in reports.
 pub const NAME: &str = "topic_parity";
 
 /// Compares each planned topic with the target as it is after the release: partitions, replicas, settings.
@@ -117,7 +118,8 @@ mod tests {
 
     #[test]
     fn what_is_missing_or_differs_fails() {
-        let cases: [(fn(&mut TopicSnapshot), &str); 5] = [
+        type Case = (fn(&mut TopicSnapshot), &'static str);
+        let cases: [Case; 5] = [
             (|t| t.name = "renamed".into(), "payments: it does not exist on the target"),
             (|t| drop(t.partitions.pop()), "payments: 1 partitions, 2 planned"),
             (|t| t.partitions[1].replicas.truncate(2), "payments-1: 2 replicas, 3 planned"),
