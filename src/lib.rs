@@ -5,6 +5,7 @@
 
 #[cfg(feature = "aws")]
 pub mod aws;
+pub mod cli;
 pub mod config;
 #[cfg(feature = "kafka")]
 pub mod copy;
@@ -13,6 +14,8 @@ pub mod domain;
 pub mod driver;
 pub mod error;
 pub mod evidence;
+#[cfg(feature = "kafka")]
+pub mod freeze;
 pub mod journal;
 #[cfg(feature = "kafka")]
 pub mod kafka;

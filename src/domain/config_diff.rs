@@ -55,6 +55,7 @@ impl TargetSettings {
         Some(Self { defaults, version: parse_version(&target.version), tiered })
     }
 
+    /// Whether the target has a topic setting of this name.
     pub fn knows(&self, key: &str) -> bool {
         self.defaults.contains_key(key)
     }

@@ -1,4 +1,4 @@
-//! Bounds of planning, each with its unit and its reason.
+//! Bounds of planning and of what is said about it, each with its unit and its reason.
 
 /// Offsets before a partition's log start that fillers may take. 10¹⁰ take about eight minutes and 8 GB of short-lived
 /// log per replica at the measured 21–25 million offsets per second and connection; beyond that a plan should not begin by itself.
@@ -39,3 +39,6 @@ pub const NAMES_SHOWN_MAX: usize = 20;
 
 /// Rows of one list in text meant for people before the rest is only counted.
 pub const ROWS_SHOWN_MAX: usize = 50;
+
+/// Lines that one check of the validation report names; a report is read by people and lies in the journal.
+pub const DETAILS_MAX: usize = 200;

@@ -13,6 +13,7 @@ pub mod plan;
 pub mod planning;
 #[cfg(feature = "kafka")]
 pub mod record;
+pub mod runbook;
 pub mod segment;
 pub mod selection;
 pub mod topology;

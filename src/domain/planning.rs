@@ -1,16 +1,19 @@
 //! Makes the plan: what will be done to each topic, group and ACL, and what precheck finds. A pure function of what was read.
 
 mod acls;
+mod adoption;
 mod clusters;
+mod content;
 mod groups;
 mod identity;
 mod reconcile;
 mod report;
 mod topics;
 
-pub use clusters::{config_findings, source_unreachable, BROKER_CONFIG_KEYS, NOT_EXAMINED};
+pub use clusters::{config_findings, describe_cluster, source_unreachable, BROKER_CONFIG_KEYS, NOT_EXAMINED};
 pub use identity::derive_migration_id;
 pub use reconcile::{reconcile, Drift};
+pub(crate) use report::{bytes, duration, grouped};
 
 use super::config_diff::TargetSettings;
 use super::finding::{Finding, Severity};
@@ -47,6 +50,7 @@ pub struct PartitionProbe {
     pub error: Option<String>,
 }
 
+/// What sampling said of one topic.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TopicProbe {
     pub topic: String,
@@ -64,12 +68,14 @@ pub struct StoreProbe {
     pub object_lock: Option<bool>,
 }
 
+/// The state of the key that signs the evidence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SigningKey {
     /// `evidence.signing_key_path` is not set.
     Unset,
     /// It is set, and this was wrong with it.
     Unusable(String),
+    /// It was read and can sign.
     Usable,
 }
 
@@ -113,7 +119,7 @@ pub fn build(input: PlanInput) -> Plan {
     findings.extend(clusters::findings(&context));
     let (topics, mut left_out) = topics::plan(&context, &mut findings);
     let estimate = estimate(input.config, &topics);
-    findings.extend(topics::findings(&context, &topics, &estimate));
+    findings.extend(content::findings(&context, &topics, &estimate));
     let acls = acls::plan(&context, &mut findings);
     let (groups, groups_left_out) = groups::plan(&context, &topics, &mut findings);
     left_out.extend(groups_left_out);
@@ -158,10 +164,11 @@ fn estimate(config: &Config, topics: &[TopicPlan]) -> Estimate {
     let fillers_ms = u64::try_from(prefix_fillers).unwrap_or(0).saturating_mul(1000) / limits::PREFIX_FILLERS_PER_SECOND;
     let setup_ms = partitions.len() as u64 * limits::PARTITION_SETUP_MS;
     let mut basis = format!(
-        "{} at {}/s ({rate_reason}); {prefix_fillers} prefix fillers at {}/s; {} ms for each of {} partitions",
+        "{} at {}/s ({rate_reason}); {} prefix fillers at {} a second; {} ms for each of {} partitions",
         report::bytes(size_bytes),
         report::bytes(i64::try_from(rate).unwrap_or(i64::MAX)),
-        limits::PREFIX_FILLERS_PER_SECOND,
+        report::grouped(prefix_fillers),
+        report::grouped(i64::try_from(limits::PREFIX_FILLERS_PER_SECOND).unwrap_or(i64::MAX)),
         limits::PARTITION_SETUP_MS,
         partitions.len(),
     );
@@ -185,9 +192,9 @@ fn source_changes(config: &Config, topics: &[TopicPlan]) -> Vec<String> {
          record (the sentinel) to each, which takes an offset and which no consumer ever sees; the source's transaction coordinator keeps its transactional id"
     )];
     changes.push(match config.cutover.freeze {
-        crate::config::model::FreezeMode::Manual => "the freeze itself is yours: kferry stops no producer".to_owned(),
-        crate::config::model::FreezeMode::Webhook => "the freeze itself is done by the receiver of your webhook; kferry stops no producer".to_owned(),
-        crate::config::model::FreezeMode::Acl => "the freeze by ACLs is not in this version".to_owned(),
+        crate::config::model::FreezeMode::Manual => "for the freeze, nothing: you stop the producers".to_owned(),
+        crate::config::model::FreezeMode::Webhook => "for the freeze, nothing by kferry: the receiver of your webhook stops the producers in its own way".to_owned(),
+        crate::config::model::FreezeMode::Acl => "for the freeze, nothing: this version does not have the mode acl".to_owned(),
     });
     changes
 }

@@ -1,5 +1,6 @@
 //! What the five checks found, as the journal and the bundle hold it.
 
+use crate::domain::limits::DETAILS_MAX;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -25,6 +26,18 @@ pub struct CheckResult {
     pub differing: u64,
     /// One line per partition, topic or group that is worth naming; at most a few hundred.
     pub details: Vec<String>,
+}
+
+impl CheckResult {
+    /// Keeps as many details as a report may hold and counts the rest.
+    pub(crate) fn new(check: &str, outcome: Outcome, reason: String, compared: u64, differing: u64, mut details: Vec<String>) -> Self {
+        let rest = details.len().saturating_sub(DETAILS_MAX);
+        if rest > 0 {
+            details.truncate(DETAILS_MAX);
+            details.push(format!("{rest} more of the same kinds"));
+        }
+        Self { check: check.to_owned(), outcome, reason, compared, differing, details }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -115,7 +115,19 @@ pub(super) fn findings(context: &Context) -> Vec<Finding> {
     found
 }
 
-pub(super) fn mode_name(mode: MetadataMode) -> &'static str {
+/// One cluster in one line: id, metadata mode, version, brokers, topics.
+pub fn describe_cluster(cluster: &ClusterSnapshot) -> String {
+    format!(
+        "{}, {} {}, {}, {}",
+        cluster.cluster_id,
+        mode_name(cluster.metadata_mode),
+        cluster.version,
+        count(cluster.brokers.len(), "broker"),
+        count(cluster.topics.len(), "topic")
+    )
+}
+
+fn mode_name(mode: MetadataMode) -> &'static str {
     match mode {
         MetadataMode::ZooKeeper => "ZooKeeper",
         MetadataMode::Kraft => "KRaft",

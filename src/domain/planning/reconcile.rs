@@ -38,6 +38,7 @@ impl Drift {
         }
     }
 
+    /// How urgent the change is to whoever reads of it.
     pub fn severity(&self) -> Severity {
         match self {
             _ if self.failure().is_some() => Severity::Blocker,

@@ -1,0 +1,3 @@
+//! The command line: one file per command, and what they print.
+
+pub mod render;

@@ -1,0 +1,121 @@
+//! `runbook.md`: one migration from the first command to the last, as this plan has it.
+
+mod steps;
+mod tables;
+
+use super::finding::Severity;
+use super::plan::Plan;
+use super::planning::{bytes, describe_cluster, duration, grouped, NOT_EXAMINED};
+use crate::config::model::Config;
+use std::fmt::Write as _;
+
+/// Paths as the operator types them.
+#[derive(Clone, Copy, Debug)]
+pub struct Paths<'a> {
+    pub config: &'a str,
+    pub journal_dir: &'a str,
+}
+
+/// Renders the runbook. Everything in it comes from the plan and the configuration; what is not known is said to be unknown.
+pub fn render(plan: &Plan, config: &Config, paths: Paths) -> String {
+    let mut out = summary(plan, config);
+    out.push_str(&before_you_begin(plan));
+    out.push_str(&steps::render(plan, config, paths));
+    out.push_str(&tables::source_changes(plan));
+    out.push_str(&tables::topics(plan));
+    out.push_str(&tables::settings(plan));
+    out.push_str(&tables::acls(plan));
+    out.push_str(&tables::groups(plan));
+    out.push_str(&tables::left_out(plan));
+    out.push_str("\n## What kferry does not examine\n\n");
+    for point in NOT_EXAMINED {
+        let _ = writeln!(out, "- {point}");
+    }
+    out
+}
+
+fn summary(plan: &Plan, config: &Config) -> String {
+    let e = &plan.estimate;
+    let count = |severity| plan.findings.iter().filter(|f| f.severity == severity).count();
+    let mut out = format!("# Migration {}\n\nPlanned {} by kferry {}.\n\n| | |\n|---|---|\n", plan.migration_id, plan.created_at, plan.kferry_version);
+    let target = plan.target.as_ref().map_or("not read yet; what depends on it is missing from this page".to_owned(), describe_cluster);
+    let rows = [
+        ("source", describe_cluster(&plan.source)),
+        ("target", target),
+        ("topics", format!("{}, with {} partitions, at most {} records, {}", plan.topics.len(), e.partitions, grouped(e.records_max), bytes(e.size_bytes))),
+        ("offsets", format!("identical: every record at its own offset; {} prefix fillers", grouped(e.prefix_fillers))),
+        ("groups", format!("{}, of them {} left alone", plan.groups.len(), plan.groups.iter().filter(|g| !g.left_alone.is_empty()).count())),
+        ("seed", format!("about {}", duration(e.seed_seconds))),
+        ("freeze of producers", format!("at most {} in each attempt", duration(config.cutover.max_producer_freeze_ms.div_ceil(1000)))),
+        ("findings", format!("{} blockers, {} warnings, {} notes", count(Severity::Blocker), count(Severity::Warning), count(Severity::Information))),
+    ];
+    for (name, value) in rows {
+        let _ = writeln!(out, "| {name} | {value} |");
+    }
+    let _ = writeln!(out, "\nThe seed's time is an estimate: {}. No rate was observed while planning, so that the time to catch up with live producers is not in it.", e.basis);
+    out
+}
+
+fn before_you_begin(plan: &Plan) -> String {
+    let mut out = String::from("\n## Before you begin\n\n");
+    let urgent: Vec<_> = plan.findings.iter().filter(|f| f.severity != Severity::Information).collect();
+    if urgent.is_empty() {
+        out.push_str("Nothing was found that blocks the migration or needs a decision.\n");
+        return out;
+    }
+    out.push_str("| | code | subject | seen | what to do |\n|---|---|---|---|---|\n");
+    for f in urgent.iter().take(super::limits::ROWS_SHOWN_MAX) {
+        let severity = if f.severity == Severity::Blocker { "**blocker**" } else { "warning" };
+        let _ = writeln!(out, "| {severity} | {} | {} | {} | {} |", f.code.as_str(), tables::cell(&f.subject), tables::cell(&f.seen), tables::cell(&f.remedy));
+    }
+    if urgent.len() > super::limits::ROWS_SHOWN_MAX {
+        let _ = writeln!(out, "\n{} more are in `plan.json`.", urgent.len() - super::limits::ROWS_SHOWN_MAX);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::model::FreezeMode;
+    use crate::domain::planning::fixture;
+
+    const PATHS: Paths = Paths { config: "migration.yaml", journal_dir: "./journal" };
+
+    #[test]
+    fn the_runbook_of_a_representative_plan() {
+        let mut plan = fixture::plan();
+        plan.kferry_version = "VERSION".into();
+        insta::assert_snapshot!("runbook", render(&plan, &fixture::config(), PATHS));
+    }
+
+    #[test]
+    fn a_plan_with_blockers_says_no_go_and_a_webhook_is_named_without_its_address() {
+        let mut plan = fixture::plan();
+        plan.findings.insert(0, crate::domain::finding::Finding::new(crate::domain::finding::FindingCode::Compacted, "a|b", "cleanup.policy=compact"));
+        let mut config = fixture::config();
+        config.cutover.freeze = FreezeMode::Webhook;
+        config.cutover.producer_freeze_webhook = Some(crate::config::model::Secret::new("https://hooks.example/secret-token"));
+        let text = render(&plan, &config, PATHS);
+        assert!(text.contains("| **blocker** | KF-PRE-COMPACTED | a\\|b |"));
+        assert!(text.contains("`execute` refuses to begin: 1 blocker"));
+        assert!(text.contains("webhook") && !text.contains("secret-token"));
+    }
+
+    #[test]
+    fn long_lists_are_counted() {
+        let mut plan = fixture::plan();
+        let topic = plan.topics[0].clone();
+        plan.topics = (0..60).map(|n| crate::domain::plan::TopicPlan { name: format!("t{n:02}"), ..topic.clone() }).collect();
+        let text = render(&plan, &fixture::config(), PATHS);
+        assert!(text.contains("| t49 |") && !text.contains("| t50 |"));
+        assert!(text.contains("10 more topics"));
+    }
+
+    #[test]
+    fn without_a_target_the_runbook_says_what_is_missing() {
+        let mut plan = fixture::plan();
+        plan.target = None;
+        assert!(render(&plan, &fixture::config(), PATHS).contains("| target | not read yet"));
+    }
+}

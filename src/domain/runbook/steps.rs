@@ -1,0 +1,187 @@
+//! The runbook's steps: command, what happens, how long, go or no-go, the way back.
+
+use super::Paths;
+use crate::config::model::{Config, FreezeMode, StoreConfig};
+use crate::domain::plan::Plan;
+use crate::domain::planning::{blockers, duration, grouped};
+use std::fmt::Write as _;
+
+/// One step, in the order in which an operator meets it.
+struct Step {
+    title: &'static str,
+    command: String,
+    happens: Vec<String>,
+    takes: String,
+    go: String,
+    back: String,
+}
+
+pub(super) fn render(plan: &Plan, config: &Config, paths: Paths) -> String {
+    let mut out = String::from(
+        "\n## The steps\n\nEvery command can be run again; it goes on where it was. Exit code 0 says done, 3 done with a warning; any other says that the step is not done. At any time:\n\n",
+    );
+    let _ = writeln!(out, "```\n{}\n```", command("status", paths));
+    for (n, step) in steps(plan, config, paths).into_iter().enumerate() {
+        let _ = writeln!(out, "\n### {}. {}\n\n```\n{}\n```\n", n + 1, step.title, step.command);
+        for line in step.happens {
+            let _ = writeln!(out, "- {line}");
+        }
+        let _ = writeln!(out, "\n**Takes**: {}.\n\n**Go on when**: {}.\n\n**Way back**: {}.", step.takes, step.go, step.back);
+    }
+    out
+}
+
+fn command(name: &str, paths: Paths) -> String {
+    format!("kferry {name} --config {} --journal-dir {}", quoted(paths.config), quoted(paths.journal_dir))
+}
+
+/// A path as a POSIX shell takes it.
+fn quoted(path: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:@%+,".contains(c);
+    if !path.is_empty() && path.chars().all(plain) { path.to_owned() } else { format!("'{}'", path.replace('\'', "'\\''")) }
+}
+
+fn target_servers(config: &Config) -> String {
+    match config.target.bootstrap_servers.join(",") {
+        servers if servers.is_empty() => "the target".to_owned(),
+        servers => format!("`{servers}`"),
+    }
+}
+
+fn store(config: &StoreConfig) -> String {
+    match config {
+        StoreConfig::S3 { bucket, prefix, .. } => format!("`s3://{bucket}/{prefix}`"),
+        StoreConfig::Directory { path } => format!("`{}`", path.display()),
+    }
+}
+
+fn steps(plan: &Plan, config: &Config, paths: Paths) -> Vec<Step> {
+    vec![check(plan, paths), copy(plan, config, paths), cutover(plan, config, paths), switch(config, paths), validate(paths), finalize(config, paths)]
+}
+
+fn check(plan: &Plan, paths: Paths) -> Step {
+    let go = match blockers(plan).len() {
+        0 => "no blocker is left (exit code 4 says that there is one), and you accept the warnings".to_owned(),
+        n => format!("no blocker is left. As planned, `execute` refuses to begin: {n} blocker{}", if n == 1 { "" } else { "s" }),
+    };
+    Step {
+        title: "Check",
+        command: format!("kferry precheck --config {}", quoted(paths.config)),
+        happens: vec!["Reads both clusters and tries both stores. No topic, group, ACL or record is changed.".to_owned()],
+        takes: "seconds to minutes".to_owned(),
+        go,
+        back: "nothing to undo".to_owned(),
+    }
+}
+
+fn copy(plan: &Plan, config: &Config, paths: Paths) -> Step {
+    let created = plan.topics.iter().filter(|t| t.action == crate::domain::plan::TopicAction::Create).count();
+    let adopted = plan.topics.len() - created;
+    let c = &config.cutover;
+    Step {
+        title: "Copy",
+        command: command("execute", paths),
+        happens: vec![
+            "PLANNED, PRECHECK: the plan is journaled, and the licence or trial that it runs under; a blocker ends the command.".to_owned(),
+            format!("TOPOLOGY_COPY: {created} topics are created and {adopted} empty ones adopted, and the ACLs that let nobody write."),
+            format!(
+                "SEED: offsets below the log starts are taken by {} fillers and deleted again; every batch goes to {} and then to the target at its own offset, \
+                 and is read again from the target.",
+                grouped(plan.estimate.prefix_fillers),
+                store(&config.backup)
+            ),
+            "TAIL: the same stream goes on with what producers add.".to_owned(),
+            format!(
+                "DRAIN_READY: no partition has been more than {} records behind for {}; the command ends. Nothing is copied until the next command, which catches up first.",
+                c.drain_max_partition_lag,
+                duration(c.drain_stable_window_ms.div_ceil(1000))
+            ),
+        ],
+        takes: format!("SEED about {} by the estimate above; TAIL depends on how fast producers write", duration(plan.estimate.seed_seconds)),
+        go: "`status` says drain_ready, and the people who can stop the producers are there".to_owned(),
+        back: format!("`{}` deletes the topics and ACLs that kferry created on the target. The source was only read; objects stay in the store", command("rollback", paths)),
+    }
+}
+
+fn cutover(plan: &Plan, config: &Config, paths: Paths) -> Step {
+    let c = &config.cutover;
+    let deadline = duration(c.max_producer_freeze_ms.div_ceil(1000));
+    let freeze = match c.freeze {
+        FreezeMode::Manual => "you are asked, on a terminal, to stop every producer and to type the confirmation; without a terminal it is refused".to_owned(),
+        FreezeMode::Webhook => {
+            "the configured webhook is called with `freeze` and the time at which its receiver has to thaw by itself; later with `committed`, or with `thaw`".to_owned()
+        }
+        FreezeMode::Acl => "this version does not have the mode acl".to_owned(),
+    };
+    Step {
+        title: "Cut over",
+        command: command("cutover", paths),
+        happens: vec![
+            "The copy catches up with the source, before anything is frozen.".to_owned(),
+            "Consumers may go on reading at the source. What one commits there after the group offsets were read is not carried over, \
+             and it reads those records again at the target; whom that would hurt should stop first."
+                .to_owned(),
+            format!("Freeze: {freeze}."),
+            format!(
+                "Proof of the freeze: log ends stand still for {} ms and no transaction is open. Producers that still write are named where the brokers can name them.",
+                c.freeze_settle_window_ms
+            ),
+            format!("Sentinels: one control record in each of {} partitions on the source, and at the same offset on the target. No consumer sees them.", plan.estimate.partitions),
+            "Drain to the end; group offsets are committed on the target; the commit is journaled. From here the target is the cluster of record.".to_owned(),
+            "Topics get their own settings, and the withheld ACLs are created.".to_owned(),
+        ],
+        takes: format!("the catching-up, then a freeze of at most {deadline}. If the commit is not reached by then, producers go on at the source and the migration is back in TAIL"),
+        go: "`status` says awaiting_client_switch. If it says tail, the cutover did not happen: start the producers at the source again if you stopped them by hand, and try again later".to_owned(),
+        back: "before the commit: as above; sentinels that were already written stay on the source, unseen. After the commit: see the next step".to_owned(),
+    }
+}
+
+fn switch(config: &Config, paths: Paths) -> Step {
+    Step {
+        title: "Switch the clients",
+        command: command("cutover-ack", paths),
+        happens: vec![
+            format!("Before you type it: point producers and consumers to {}, with the same group ids.", target_servers(config)),
+            "Consumers go on at the offsets that they had at the source at the cutover.".to_owned(),
+            "The command looks at the source again: records that were written there after the freeze are named and block it.".to_owned(),
+        ],
+        takes: "as long as your deployments take".to_owned(),
+        go: "every client runs against the target, and `status` says validating".to_owned(),
+        back: format!(
+            "`{}`, and clients back to the source, as long as nothing was written to the target since the commit; otherwise it is refused, since it would lose records",
+            command("rollback", paths)
+        ),
+    }
+}
+
+fn validate(paths: Paths) -> Step {
+    Step {
+        title: "Validate",
+        command: command("validate", paths),
+        happens: vec![
+            "Five checks: topic parity; counts and offsets; spot-check records; sentinel presence; consumer group reconciliation.".to_owned(),
+            "Each is PASSED, WARNING, FAILED or NOT_RUN, with numbers. FAILED and NOT_RUN block the next step.".to_owned(),
+        ],
+        takes: "minutes; it can be run as often as wanted".to_owned(),
+        go: "no check is FAILED or NOT_RUN, and each WARNING is understood".to_owned(),
+        back: "none by kferry: the target has taken writes. Mend what a check names and validate again".to_owned(),
+    }
+}
+
+fn finalize(config: &Config, paths: Paths) -> Step {
+    let hold = match config.evidence.observation_hold_ms {
+        0 => String::new(),
+        ms => format!("not before {} after the acknowledgement; then ", duration(ms.div_ceil(1000))),
+    };
+    Step {
+        title: "Finalize",
+        command: format!("{}\nkferry verify BUNDLE --public-key KEY", command("finalize", paths)),
+        happens: vec![
+            format!("The evidence is signed and stored under {}.", store(&config.evidence.store)),
+            "`verify` needs no cluster and no licence. Use the public key that you have from the operator, not one that comes with the bundle.".to_owned(),
+        ],
+        takes: format!("{hold}minutes"),
+        go: "`verify` says that the bundle holds. Keep the source until you no longer need it: kferry never deletes anything there".to_owned(),
+        back: "none; the migration is over".to_owned(),
+    }
+}
