@@ -3,10 +3,12 @@
 //! Facts are journaled, state is a fold of facts, what touches the world is at the edge, and evidence is a function of
 //! the journal and its artefacts. `ARCHITECTURE.md` beside this file is the map.
 
+pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod error;
 pub mod evidence;
 pub mod license;
 pub mod machine;
+pub mod telemetry;
 pub mod validation;
