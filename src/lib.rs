@@ -23,4 +23,5 @@ pub mod license;
 pub mod machine;
 #[cfg(feature = "kafka")]
 pub mod store;
+pub mod telemetry;
 pub mod validation;

@@ -1,137 +1,67 @@
-//! Text for people: what precheck found, most urgent first.
+//! Results on standard output, errors on standard error, and the process's exit code.
 
-use crate::domain::finding::{Finding, FindingCode, Severity};
-use crate::domain::limits::ROWS_SHOWN_MAX;
-use crate::domain::plan::Plan;
-use crate::domain::planning::describe_cluster;
-use std::fmt::Write as _;
+use super::Output;
+use crate::error::{Code, Error, Exit, Retry};
+use serde_json::json;
+use std::io::Write;
+use std::process::ExitCode;
 
-/// Whether text is set off by colours; the caller knows whether a terminal is there and what `NO_COLOR` says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Colour {
-    Plain,
-    Ansi,
+/// Writes text and a line feed to standard output; a reader that has gone away (`| head`) is no error.
+pub fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }
 
-impl Colour {
-    fn paint(self, severity: Severity, text: &str) -> String {
-        let code = match severity {
-            Severity::Blocker => "31",
-            Severity::Warning => "33",
-            Severity::Information => "36",
-        };
-        match self {
-            Colour::Plain => text.to_owned(),
-            Colour::Ansi => format!("\u{1b}[1;{code}m{text}\u{1b}[0m"),
+pub(super) fn exit_code(exit: Exit) -> ExitCode {
+    ExitCode::from(exit as u8)
+}
+
+/// Renders an error: what was seen, what to do next, where to read more.
+pub(super) fn error(error: &Error, output: Output) {
+    match output {
+        Output::Text => eprint!("{}", text(error.code(), error.seen())),
+        Output::Json => print(&object(error).to_string()),
+    }
+}
+
+/// Renders what clap has to say: help on standard output, a mistake on standard error with exit code 2.
+pub(super) fn usage(usage: &clap::Error, output: Output) -> ExitCode {
+    #[cfg(not(feature = "kafka"))]
+    if let Some(refusal) = super::offline::refusal(usage) {
+        error(&refusal, output);
+        return exit_code(refusal.code().exit());
+    }
+    if usage.use_stderr() && output == Output::Json {
+        let words = usage.to_string();
+        // The first paragraph; what follows is the usage in full.
+        let seen: Vec<&str> = words.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
+        error(&Error::new(Code::UsageInvalid, seen.join(" ").trim_start_matches("error: ")), output);
+        return exit_code(Exit::Usage);
+    }
+    // Nothing is left to do where the terminal is gone.
+    let _ = usage.print();
+    exit_code(if usage.use_stderr() { Exit::Usage } else { Exit::Done })
+}
+
+/// The three lines under which every error is shown.
+pub(super) fn text(code: Code, seen: &str) -> String {
+    format!("error[{code}]: {seen}\n  next: {}\n  see: runbooks/errors/{code}.md\n", code.remedy(), code = code.as_str())
+}
+
+fn object(error: &Error) -> serde_json::Value {
+    let code = error.code();
+    json!({
+        "error": {
+            "code": code.as_str(),
+            "seen": error.seen(),
+            "remedy": code.remedy(),
+            "retry": match code.retry() {
+                Retry::Transient => "transient",
+                Retry::AfterFix => "after_fix",
+                Retry::Never => "never",
+            },
+            "exit_code": code.exit() as u8,
+            "page": format!("runbooks/errors/{}.md", code.as_str()),
         }
-    }
-}
-
-/// The whole of `precheck`'s text: both clusters, then findings, blockers first, then the verdict.
-pub fn precheck(plan: &Plan, colour: Colour) -> String {
-    let mut out = format!("precheck of migration {}\n", plan.migration_id);
-    let _ = writeln!(out, "  source  {}", describe_cluster(&plan.source));
-    let _ = writeln!(out, "  target  {}", plan.target.as_ref().map_or("not read".to_owned(), describe_cluster));
-    let _ = writeln!(out, "  selected: {} topics, {} partitions, {} groups", plan.topics.len(), plan.estimate.partitions, plan.groups.len());
-    if let Some(in_place) = plan.findings.iter().find(|f| f.code == FindingCode::InPlace) {
-        let _ = writeln!(out, "  before you copy: {}\n    → {} (runbooks/errors/{}.md)", in_place.seen, in_place.remedy, in_place.code.as_str());
-    }
-    out.push('\n');
-    // What stands above is not said twice.
-    let rest: Vec<Finding> = plan.findings.iter().filter(|f| f.code != FindingCode::InPlace).cloned().collect();
-    out.push_str(&findings(&rest, colour));
-    out.push_str(&verdict(&plan.findings));
-    out
-}
-
-/// Findings by severity and code, each code with its subjects, the remedy and the page that explains it.
-pub fn findings(findings: &[Finding], colour: Colour) -> String {
-    let mut out = String::new();
-    for severity in [Severity::Blocker, Severity::Warning, Severity::Information] {
-        let mut codes: Vec<FindingCode> = Vec::new();
-        for f in findings.iter().filter(|f| f.severity == severity) {
-            if !codes.contains(&f.code) {
-                codes.push(f.code);
-            }
-        }
-        for code in codes {
-            let of_code: Vec<&Finding> = findings.iter().filter(|f| f.severity == severity && f.code == code).collect();
-            let _ = writeln!(out, "{}  {}  {}", colour.paint(severity, label(severity)), code.as_str(), code.title());
-            for f in of_code.iter().take(ROWS_SHOWN_MAX) {
-                let subject = if f.subject.is_empty() { String::new() } else { format!("{}: ", f.subject) };
-                // The points that were not examined are a list of their own.
-                let seen = if code == FindingCode::NotProbed { f.seen.replace("; ", "\n    ") } else { f.seen.clone() };
-                let _ = writeln!(out, "    {subject}{seen}");
-            }
-            if of_code.len() > ROWS_SHOWN_MAX {
-                let _ = writeln!(out, "    and {} more; --output json lists them all", of_code.len() - ROWS_SHOWN_MAX);
-            }
-            let _ = writeln!(out, "    → {} (runbooks/errors/{}.md)", of_code.first().map_or(code.remedy(), |f| f.remedy.as_str()), code.as_str());
-        }
-    }
-    out
-}
-
-fn label(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Blocker => "BLOCKER",
-        Severity::Warning => "warning",
-        Severity::Information => "note   ",
-    }
-}
-
-fn verdict(findings: &[Finding]) -> String {
-    let count = |severity| findings.iter().filter(|f| f.severity == severity).count();
-    let counts = format!(
-        "{} blockers, {} warnings, {} notes",
-        count(Severity::Blocker),
-        count(Severity::Warning),
-        count(Severity::Information)
-    );
-    match count(Severity::Blocker) {
-        0 => format!("\n{counts}: nothing forbids `execute`\n"),
-        _ => format!("\n{counts}: `execute` refuses to begin until the blockers are resolved\n"),
-    }
-}
-
-/// `plan.json`: the plan, pretty-printed, with its version as the first member.
-pub fn plan_json(plan: &Plan) -> Result<String, serde_json::Error> {
-    serde_json::to_string_pretty(plan).map(|json| json + "\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::planning::fixture;
-
-    #[test]
-    fn precheck_of_a_healthy_pair() {
-        insta::assert_snapshot!("precheck", precheck(&fixture::plan(), Colour::Plain));
-    }
-
-    #[test]
-    fn blockers_come_first_each_with_remedy_and_page() {
-        let blocker = |n: usize| Finding::new(FindingCode::Compacted, format!("topic-{n}"), "cleanup.policy=compact");
-        let mut list = vec![Finding::new(FindingCode::DiskRoom, "", "1 GB")];
-        list.extend((0..ROWS_SHOWN_MAX + 2).map(blocker));
-        let text = findings(&list, Colour::Plain);
-        let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[0], "BLOCKER  KF-PRE-COMPACTED  the topic is or was compacted");
-        assert_eq!(lines[1], "    topic-0: cleanup.policy=compact");
-        assert_eq!(lines[ROWS_SHOWN_MAX + 1], "    and 2 more; --output json lists them all");
-        assert!(lines[ROWS_SHOWN_MAX + 2].ends_with("(runbooks/errors/KF-PRE-COMPACTED.md)"));
-        assert!(verdict(&list).contains("52 blockers, 0 warnings, 1 notes: `execute` refuses"));
-    }
-
-    #[test]
-    fn colours_are_only_where_they_are_asked_for() {
-        let list = [Finding::new(FindingCode::NoTopics, "", "0 topics")];
-        assert!(!findings(&list, Colour::Plain).contains('\u{1b}'));
-        assert!(findings(&list, Colour::Ansi).starts_with("\u{1b}[1;31mBLOCKER\u{1b}[0m"));
-    }
-
-    #[test]
-    fn plan_json_begins_with_its_version() {
-        assert!(plan_json(&fixture::plan()).unwrap().starts_with("{\n  \"version\": 1,"));
-    }
+    })
 }
