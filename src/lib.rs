@@ -3,6 +3,7 @@
 //! Facts are journaled, state is a fold of facts, what touches the world is at the edge, and evidence is a function of
 //! the journal and its artefacts. `ARCHITECTURE.md` beside this file is the map.
 
+pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod error;
