@@ -6,6 +6,7 @@ pub mod findings;
 mod flags;
 mod keygen;
 mod license;
+mod out;
 mod panic;
 mod render;
 mod verify;

@@ -1,9 +1,164 @@
+//! `kferry verify`.
+
+use super::out::{Output, emit, emit_json};
+use crate::domain::topology::{ClusterSnapshot, MetadataMode};
 use crate::error::{Code, Error, Exit, Result};
+use crate::evidence::bundle::Bundle;
+use crate::evidence::envelope::Verified;
+use crate::evidence::{key, verify};
+use crate::journal::Journal;
+use crate::machine::fact::CutoverReport;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
 
-/// Verifies an evidence bundle offline
-#[derive(clap::Args, Debug)]
-pub struct Args {}
-
-pub fn run(_args: Args) -> Result<Exit> {
-    Err(Error::new(Code::Bug, "verify is not wired"))
+/// Verifies an evidence bundle offline: its signature, with a key that you bring, and that it is of one piece.
+///
+/// Nothing is asked of any cluster, store or licence.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The bundle, NAME.dsse.json
+    #[arg(value_name = "BUNDLE")]
+    pub bundle: PathBuf,
+    /// The signer's public key (SPKI, PEM), got from the signer and not from where the bundle lay
+    #[arg(long, value_name = "FILE")]
+    pub public_key: PathBuf,
+    /// A journal.jsonl that must be the bundle's, or have gone on from it
+    #[arg(long, value_name = "FILE")]
+    pub journal: Option<PathBuf>,
+    /// The form of the output
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
 }
+
+/// Runs the command.
+///
+/// **Errors**: KF-BUNDLE-INVALID naming what does not hold, KF-KEY-INVALID, KF-USAGE where a file cannot be read.
+pub fn run(args: Args) -> Result<Exit> {
+    match (verified(&args), args.output) {
+        (Ok(bundle), Output::Text) => emit(&summary(&bundle, args.journal.as_deref()))?,
+        (Ok(bundle), Output::Json) => emit_json(&summary_json(&bundle))?,
+        (Err(e), Output::Text) => return Err(e),
+        (Err(e), Output::Json) => {
+            emit_json(&serde_json::json!({ "verified": false, "code": e.code().as_str(), "seen": e.seen() }))?;
+            return Err(e);
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn verified(args: &Args) -> Result<Verified<Bundle>> {
+    let key = key::read_public_key(&args.public_key)?;
+    let envelope = std::fs::read(&args.bundle).map_err(|e| unreadable(&args.bundle, &e))?;
+    let bundle = verify::verify(&envelope, &key).map_err(|e| e.within(args.bundle.display()))?;
+    if let Some(path) = &args.journal {
+        let entries = Journal::read_file(path).map_err(|e| match e.code() {
+            Code::JournalCorrupt => Error::new(Code::BundleInvalid, e.seen()).within(path.display()),
+            _ => Error::new(Code::UsageInvalid, e.seen()),
+        })?;
+        verify::matches_journal(&bundle, &entries).map_err(|e| e.within(path.display()))?;
+    }
+    Ok(bundle)
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Error {
+    Error::new(Code::UsageInvalid, format!("{}: {error}", path.display()))
+}
+
+/// Groups whose offsets were carried over, and those that were left alone.
+fn groups(bundle: &Bundle) -> (usize, usize) {
+    let groups = bundle.cutover.as_ref().map_or(&[][..], |c| &c.groups);
+    let left_alone = groups.iter().filter(|g| !g.left_alone.is_empty()).count();
+    (groups.len() - left_alone, left_alone)
+}
+
+fn state(bundle: &Bundle) -> String {
+    bundle.states.last().map_or("none".to_owned(), |s| format!("{} since {:.3}", s.state, s.entered_at))
+}
+
+/// The outcome as the journal and the report spell it.
+fn outcome(bundle: &Bundle) -> serde_json::Value {
+    serde_json::json!(bundle.validation.as_ref().map(|v| v.outcome))
+}
+
+fn summary(bundle: &Verified<Bundle>, journal: Option<&Path>) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| {
+        // Writing to a String cannot err.
+        let _ = writeln!(text, "{name:<12} {value}");
+    };
+    line("verified", format!("signature of key {}", bundle.key_id()));
+    line("", format!("{} journal entries, chained without a gap, ending in {}", bundle.journal.len(), bundle.journal_head));
+    line("", format!("plan {}, and every part is what the journal gives", bundle.plan_sha256));
+    if let Some(journal) = journal {
+        line("", format!("{} begins with the bundle's journal", journal.display()));
+    }
+    line("migration", bundle.migration_id.clone());
+    line("source", cluster(&bundle.snapshots.source));
+    line("target", bundle.snapshots.target.as_ref().map_or("not seen yet".to_owned(), cluster));
+    line("state", state(bundle));
+    let total = &bundle.statistics.total;
+    line("copied", format!("topics: {}, partitions: {}, records: {}, bytes: {}", bundle.topology.len(), bundle.roots.len(), total.records, total.bytes));
+    let leaves: u64 = bundle.roots.iter().map(|r| r.source.leaves).sum();
+    line("roots", format!("equal on both sides, partitions: {}, leaves: {leaves}", bundle.roots.len()));
+    match &bundle.cutover {
+        Some(cutover) => {
+            let (carried_over, left_alone) = groups(bundle);
+            line("groups", format!("carried over: {carried_over}, left alone: {left_alone}"));
+            let CutoverReport { attempt, mode, freeze_ms, committed_at, .. } = cutover;
+            line("cutover", format!("attempt {attempt}, committed at {committed_at}, producers frozen ({mode}) for {freeze_ms} ms"));
+        }
+        None => line("cutover", "not committed".to_owned()),
+    }
+    match &bundle.validation {
+        Some(validation) => {
+            for check in &validation.checks {
+                let outcome = serde_json::json!(check.outcome);
+                line("check", format!("{} {}: {}", check.check, outcome.as_str().unwrap_or_default(), check.reason));
+            }
+        }
+        None => line("check", "none has run".to_owned()),
+    }
+    line("outcome", outcome(bundle).as_str().unwrap_or("not validated").to_owned());
+    line("not covered", if bundle.not_covered.is_empty() { "nothing is listed".to_owned() } else { bundle.not_covered.len().to_string() });
+    for reason in &bundle.not_covered {
+        line("", format!("- {reason}"));
+    }
+    text
+}
+
+fn cluster(cluster: &ClusterSnapshot) -> String {
+    let mode = match cluster.metadata_mode {
+        MetadataMode::ZooKeeper => "ZooKeeper",
+        MetadataMode::Kraft => "KRaft",
+        MetadataMode::Unknown => "metadata mode unknown",
+    };
+    format!("{} ({mode}, version {}, brokers: {})", cluster.cluster_id, cluster.version, cluster.brokers.len())
+}
+
+fn summary_json(bundle: &Verified<Bundle>) -> serde_json::Value {
+    let (carried_over, left_alone) = groups(bundle);
+    let total = &bundle.statistics.total;
+    serde_json::json!({
+        "verified": true,
+        "key_id": bundle.key_id(),
+        "migration_id": bundle.migration_id,
+        "source_cluster_id": bundle.source_cluster_id,
+        "target_cluster_id": bundle.target_cluster_id,
+        "state": bundle.states.last().map(|s| s.state),
+        "journal_entries": bundle.journal.len(),
+        "journal_head": bundle.journal_head,
+        "plan_sha256": bundle.plan_sha256,
+        "topics": bundle.topology.len(),
+        "partitions": bundle.roots.len(),
+        "records": total.records,
+        "bytes": total.bytes,
+        "groups": { "carried_over": carried_over, "left_alone": left_alone },
+        "freeze_ms": bundle.cutover.as_ref().map(|c| c.freeze_ms),
+        "checks": bundle.validation.as_ref().map(|v| &v.checks),
+        "outcome": outcome(bundle),
+        "not_covered": bundle.not_covered,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,8 @@
 pub mod bundle;
 mod derive;
 pub mod envelope;
+#[cfg(test)]
+pub(crate) mod frozen;
 pub mod key;
 pub mod merkle;
 pub mod verify;

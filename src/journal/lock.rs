@@ -14,7 +14,7 @@ const PID_BYTES_MAX: u64 = 32;
 /// Holds the lock on a journal directory; the kernel lets go of it when the process ends, however it ends.
 #[derive(Debug)]
 pub(super) struct Lock {
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -31,7 +31,15 @@ impl Lock {
             Err(TryLockError::Error(e)) => return Err(unwritable(e)),
         }
         file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(unwritable)?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing alone is not enough: a process that is being started at this moment holds a copy of the descriptor until
+        // it becomes another program. Where unlocking does not succeed, closing follows.
+        let _ = self.file.unlock();
     }
 }
 

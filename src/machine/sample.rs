@@ -12,7 +12,7 @@ use crate::domain::topology::{
 };
 use crate::evidence::merkle::Frontier;
 use crate::journal::Entry;
-use crate::license::Grant;
+use crate::license::{Grant, GrantKind};
 use crate::validation::report::{CheckResult, Outcome, ValidationReport};
 
 pub fn partition(partition: i32) -> TopicPartition {
@@ -117,7 +117,8 @@ pub fn planned_with(plan: Plan) -> Fact {
 
 pub fn grant() -> Grant {
     Grant {
-        kind: "trial".into(),
+        kind: GrantKind::Trial,
+        license_id: String::new(),
         licensee: String::new(),
         feature: "migrations:msk-kraft".into(),
         granted_at: "2026-01-02T03:04:05.678Z".into(),
