@@ -9,6 +9,8 @@ pub mod config;
 pub mod domain;
 pub mod error;
 pub mod evidence;
+#[cfg(feature = "kafka")]
+pub mod freeze;
 pub mod license;
 pub mod machine;
 #[cfg(feature = "kafka")]
