@@ -14,21 +14,21 @@ enum Meet {
     Answer(&'static str, &'static str),
     /// Reads so many bytes of the request and closes.
     CutAfter(usize),
-    /// Answers once so many bytes are read, without waiting for the rest, and closes.
-    AnswerAfter(usize, &'static str, &'static str),
 }
+
+/// Head and body of each request that came in whole.
+type Requests = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
 
 struct Server {
     store: S3Store,
-    /// Head and body of each request that came in whole.
-    requests: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    requests: Requests,
 }
 
 /// Serves one connection after another as listed, the last entry for ever.
 async fn serve(meets: Vec<Meet>) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let endpoint = format!("http://{}", listener.local_addr().expect("bound"));
-    let requests = Arc::new(Mutex::new(Vec::new()));
+    let requests = Requests::default();
     let seen = requests.clone();
     tokio::spawn(async move {
         for turn in 0.. {
@@ -44,9 +44,6 @@ async fn serve(meets: Vec<Meet>) -> Server {
                     let whole = head_end.zip(head.as_ref()).map(|(end, h)| end + length(h).unwrap_or(0));
                     match &meet {
                         Meet::CutAfter(limit) if bytes.len() >= *limit => return,
-                        Meet::AnswerAfter(limit, status, body) if bytes.len() >= *limit => {
-                            return answer(&mut stream, status, body).await;
-                        }
                         Meet::Answer(status, body) if whole.is_some_and(|w| bytes.len() >= w) => {
                             let head = head.expect("whole only with a head");
                             seen.lock().unwrap().push((head, bytes[head_end.expect("likewise")..].to_vec()));
@@ -169,7 +166,7 @@ async fn an_upload_that_is_cut_off_is_waited_out_and_sent_again_whole() {
 #[tokio::test]
 async fn a_refusal_that_closes_the_line_under_a_large_body_is_still_a_refusal() {
     let denied = "<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code><Message>no</Message></Error>";
-    let meets = vec![Meet::AnswerAfter(1000, "403 Forbidden", denied), Meet::Answer("403 Forbidden", denied)];
+    let meets = vec![Meet::CutAfter(1000), Meet::Answer("403 Forbidden", denied)];
     let server = serve(meets).await;
     let (_, body) = body_of(30_000_000, 1_000_000);
     let error: StoreError = server.store.put("k", body, PutOptions::default()).await.unwrap_err();
