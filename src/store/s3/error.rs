@@ -50,12 +50,13 @@ fn of_answer<E: ProvideErrorMetadata>(error: &E, raw: &HttpResponse) -> (StoreEr
     use StoreErrorKind::{AlreadyExists, NotFound, Permanent, Permission, Transient};
     let status = raw.status().as_u16();
     let code = error.code().unwrap_or("");
-    let elsewhere = raw.headers().get("x-amz-bucket-region");
     let kind = match (code, status) {
-        ("PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException", _) | (_, 301 | 307) => {
-            let region = elsewhere.map_or("another Region".to_owned(), |r| format!("Region {}", clipped(r)));
-            return (Permanent, format!("the bucket lies in {region}, not in the configured one ({status} {code})"));
+        ("PermanentRedirect" | "IllegalLocationConstraintException", _) | (_, 301 | 307) => return other_region(raw, code),
+        // "the region 'us-east-1' is wrong; expecting 'eu-west-1'"; the same code stands for a mangled access key.
+        ("AuthorizationHeaderMalformed", _) if error.message().is_some_and(|m| m.to_lowercase().contains("region")) => {
+            return other_region(raw, code);
         }
+        ("AuthorizationHeaderMalformed", _) => Permission,
         // Another conditional write to the key is under way.
         ("ConditionalRequestConflict", _) => Transient,
         ("PreconditionFailed", _) | (_, 412) => AlreadyExists,
@@ -68,12 +69,20 @@ fn of_answer<E: ProvideErrorMetadata>(error: &E, raw: &HttpResponse) -> (StoreEr
         ("NoSuchBucket" | "NoSuchKey" | "NotFound", _) | (_, 404) => NotFound,
         (BEYOND_END, _) | (_, 416) => return (Permanent, format!("{BEYOND_END} ({status})")),
         (_, 401 | 403) => Permission,
+        // The server says that it will never do this, unlike its neighbours in number.
+        (_, 501) => Permanent,
         (_, 408 | 429 | 500..=599) => Transient,
         _ => Permanent,
     };
     let message = error.message().unwrap_or("no message");
     let code = if code.is_empty() { "no code" } else { code };
     (kind, clipped(&format!("{status} {code}: {message}")))
+}
+
+fn other_region(raw: &HttpResponse, code: &str) -> (StoreErrorKind, String) {
+    let region = raw.headers().get("x-amz-bucket-region").map_or("another Region".to_owned(), |r| format!("Region {}", clipped(r)));
+    let seen = format!("the bucket lies in {region}, not in the configured one ({} {code})", raw.status().as_u16());
+    (StoreErrorKind::Permanent, seen)
 }
 
 /// Classifies a body that ended early or differs from its checksum.
@@ -94,7 +103,9 @@ fn chain(error: &(dyn StdError + 'static)) -> String {
         }
         cause = error.source();
     }
-    clipped(&seen)
+    // What the SDK's and the HTTP client's own layers are called helps nobody.
+    let layers = ["dispatch failure: ", "response error: ", "io error: ", "other: ", "client error (SendRequest): ", "client error (Connect): "];
+    clipped(layers.iter().fold(seen.as_str(), |text, layer| text.strip_prefix(layer).unwrap_or(text)))
 }
 
 fn clipped(text: &str) -> String {

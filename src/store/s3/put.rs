@@ -7,7 +7,7 @@ use aws_runtime::auth::PayloadSigningOverride;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::interceptors::BeforeTransmitInterceptorContextMut;
 use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
-use aws_sdk_s3::error::BoxError;
+use aws_sdk_s3::error::{BoxError, SdkError};
 use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::{
     ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart, ObjectLockMode, ServerSideEncryption,
@@ -16,6 +16,7 @@ use base64::Engine;
 use bytes::Bytes;
 use futures::stream::{StreamExt, TryStreamExt};
 use sha2::{Digest, Sha256};
+use std::time::Duration;
 
 /// Up to this size an object is one PUT.
 const SINGLE_PUT_MAX_BYTES: u64 = 64 << 20;
@@ -25,6 +26,9 @@ const PART_BYTES: u64 = 32 << 20;
 const PARTS_MAX: u64 = 10_000;
 /// Parts of one object under way at the same time.
 const PARTS_IN_FLIGHT: usize = 3;
+/// A body that fits into the sockets' buffers is sent before the answer comes, so that the answer is read.
+const UNREAD_ANSWER_BYTES: u64 = 64 << 10;
+const REFUSAL_TIMEOUT_MS: u64 = 5_000;
 const CONTENT_TYPE: &str = "application/octet-stream";
 
 /// Signs the request with the body's digest as the caller has computed it, so that the body is not hashed again.
@@ -70,8 +74,27 @@ impl S3Store {
             .set_ssekms_key_id(self.kms_key_arn.clone())
             .body(body::stream(body.parts()));
         let sent = request.customize().interceptor(SignedDigest(body.sha256())).send().await;
-        let stored = sent.map_err(|e| classify(format!("writing {}", self.location(key)), &e))?;
-        Ok(Receipt { version_id: stored.version_id, etag: stored.e_tag })
+        match sent {
+            Ok(stored) => Ok(Receipt { version_id: stored.version_id, etag: stored.e_tag }),
+            Err(e) => {
+                let seen = classify(format!("writing {}", self.location(key)), &e);
+                let cut_off = matches!(e, SdkError::DispatchFailure(_)) && body.len_bytes() > UNREAD_ANSWER_BYTES;
+                Err(if cut_off { self.refusal_behind(key, &options).await.unwrap_or(seen) } else { seen })
+            }
+        }
+    }
+
+    /// Why the server does not let us write, where it does not.
+    ///
+    /// A server that refuses a PUT may close the connection before it has read the body, and the answer is lost with it: a
+    /// missing permission then looks like a bad line. A write without a body, which is given up at once, gets its answer.
+    async fn refusal_behind(&self, key: &str, options: &PutOptions) -> Option<StoreError> {
+        let asked = async {
+            let upload = self.begin_upload(key, options).await?;
+            upload.abort(|| format!("aborting an upload to {}", self.location(key))).await
+        };
+        let answer = tokio::time::timeout(Duration::from_millis(REFUSAL_TIMEOUT_MS), asked).await.ok()?;
+        answer.err().filter(|e| matches!(e.kind(), StoreErrorKind::Permission | StoreErrorKind::NotFound))
     }
 
     async fn put_in_parts(&self, key: &str, body: Body, options: PutOptions) -> StoreResult<Receipt> {
