@@ -1,0 +1,29 @@
+//! The lab: real brokers, a real object store, stock Java clients and faults, on loopback, for tests, demo and benchmarks.
+//!
+//! What the lab cannot do is a panic with the reason, so that a scenario reads as a list of steps; the few calls whose
+//! refusal is itself of interest come as `try_…`. Everything that is started dies with this process, however it ends.
+#![allow(dead_code)]
+
+pub mod agent;
+pub mod cache;
+pub mod cluster;
+pub mod kferry;
+pub mod mirror;
+pub mod process;
+pub mod proxy;
+pub mod s3;
+mod sigv4;
+mod wire;
+pub mod workdir;
+
+#[allow(unused_imports)]
+pub use {
+    agent::{Acl, Agent, Commit, Committed, Compared, Consume, Consumed, Content, Dumped, Headers, Judgement, Live, Load, Span, Topic, Totals},
+    cache::{Tool, check_tools},
+    cluster::{Cluster, Mode, Options},
+    kferry::{Kferry, Outcome, Running},
+    mirror::MirrorMaker,
+    proxy::{Fault, FaultProxy, KafkaProxy},
+    s3::S3,
+    workdir::WorkDir,
+};

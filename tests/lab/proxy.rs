@@ -1,0 +1,392 @@
+//! Faults on the wire: a proxy that knows Kafka's frames, and one for anything else that speaks TCP.
+
+use std::collections::HashMap;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use super::process::free_port;
+
+const PRODUCE: i16 = 0;
+const CHUNK: usize = 64 << 10;
+
+/// Listens until dropped and hands every connection to a thread of its own.
+struct Listener {
+    port: u16,
+    stop: Arc<AtomicBool>,
+}
+
+impl Listener {
+    fn start(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
+        let port = free_port();
+        let listener = TcpListener::bind(("127.0.0.1", port)).unwrap_or_else(|e| panic!("proxy on port {port}: {e}"));
+        let stop = Arc::new(AtomicBool::new(false));
+        let (stopped, serve) = (stop.clone(), Arc::new(serve));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                if stopped.load(Ordering::SeqCst) {
+                    return;
+                }
+                let _ = stream.set_nodelay(true);
+                let serve = serve.clone();
+                std::thread::spawn(move || serve(stream));
+            }
+        });
+        Self { port, stop }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::SeqCst);
+        let _ = TcpStream::connect(("127.0.0.1", self.port));
+    }
+}
+
+/// The open connections of a proxy, so that they can be cut.
+#[derive(Default)]
+struct Connections {
+    next: u64,
+    open: HashMap<u64, (TcpStream, TcpStream)>,
+}
+
+impl Connections {
+    fn add(&mut self, near: &TcpStream, far: &TcpStream) -> io::Result<u64> {
+        self.next += 1;
+        self.open.insert(self.next, (near.try_clone()?, far.try_clone()?));
+        Ok(self.next)
+    }
+
+    fn cut(&mut self) -> usize {
+        let count = self.open.len();
+        for (near, far) in std::mem::take(&mut self.open).into_values() {
+            let _ = near.shutdown(Shutdown::Both);
+            let _ = far.shutdown(Shutdown::Both);
+        }
+        count
+    }
+}
+
+#[derive(Default)]
+struct KafkaState {
+    produce_drops: AtomicU64,
+    produces_dropped: AtomicU64,
+    produces_answered: AtomicU64,
+    refusing: AtomicBool,
+    stalled_until: Mutex<Option<Instant>>,
+    connections: Mutex<Connections>,
+}
+
+impl KafkaState {
+    fn wait_out_stall(&self) {
+        loop {
+            let until = *self.stalled_until.lock().unwrap();
+            match until.map(|t| t.saturating_duration_since(Instant::now())) {
+                Some(left) if !left.is_zero() => std::thread::sleep(left.min(Duration::from_millis(50))),
+                _ => return,
+            }
+        }
+    }
+
+    /// Takes one of the drops that were asked for, if any is left.
+    fn take_drop(&self) -> bool {
+        self.produce_drops.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+    }
+}
+
+/// Stands before one broker's listener. Frames pass unchanged; it only looks at api keys and correlation ids.
+pub struct KafkaProxy {
+    listener: Listener,
+    state: Arc<KafkaState>,
+}
+
+impl KafkaProxy {
+    /// Leads to a loopback port.
+    pub fn start(broker_port: u16) -> Self {
+        let state = Arc::new(KafkaState::default());
+        let shared = state.clone();
+        let listener = Listener::start(move |near| {
+            let _ = serve_kafka(&shared, near, broker_port);
+        });
+        Self { listener, state }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.listener.port
+    }
+
+    /// The next `count` Produce responses are swallowed and their connections closed: the broker has appended, the client does not know.
+    pub fn drop_produce_responses(&self, count: u64) {
+        self.state.produce_drops.store(count, Ordering::SeqCst);
+    }
+
+    pub fn produce_responses_dropped(&self) -> u64 {
+        self.state.produces_dropped.load(Ordering::SeqCst)
+    }
+
+    /// Produce responses that went through.
+    pub fn produce_responses(&self) -> u64 {
+        self.state.produces_answered.load(Ordering::SeqCst)
+    }
+
+    /// Holds back all traffic, both ways, for so long; nothing is lost.
+    pub fn stall(&self, duration: Duration) {
+        *self.state.stalled_until.lock().unwrap() = Some(Instant::now() + duration);
+    }
+
+    /// Closes every connection; answers how many there were.
+    pub fn cut(&self) -> usize {
+        self.state.connections.lock().unwrap().cut()
+    }
+
+    /// Closes every connection, and every new one at once, until told otherwise.
+    pub fn refuse(&self, refuse: bool) {
+        self.state.refusing.store(refuse, Ordering::SeqCst);
+        if refuse {
+            self.cut();
+        }
+    }
+}
+
+impl Drop for KafkaProxy {
+    fn drop(&mut self) {
+        self.cut();
+    }
+}
+
+fn serve_kafka(state: &Arc<KafkaState>, near: TcpStream, port: u16) -> io::Result<()> {
+    if state.refusing.load(Ordering::SeqCst) {
+        return near.shutdown(Shutdown::Both);
+    }
+    let far = TcpStream::connect(("127.0.0.1", port))?;
+    far.set_nodelay(true)?;
+    let id = state.connections.lock().unwrap().add(&near, &far)?;
+    // What was asked under which correlation id; a Produce without acknowledgement stays in it, which costs little.
+    let asked: Arc<Mutex<HashMap<i32, i16>>> = Arc::default();
+    let (requests, of_requests) = ((near.try_clone()?, far.try_clone()?), (state.clone(), asked.clone()));
+    let upward = std::thread::spawn(move || {
+        let ((mut from, mut to), (state, asked)) = (requests, of_requests);
+        let _ = frames(&mut from, &mut to, &state, |head| {
+            let (key, correlation) = (i16::from_be_bytes([head[0], head[1]]), i32::from_be_bytes([head[4], head[5], head[6], head[7]]));
+            asked.lock().unwrap().insert(correlation, key);
+            true
+        });
+        let _ = to.shutdown(Shutdown::Both);
+        let _ = from.shutdown(Shutdown::Both);
+    });
+    let (mut from, mut to) = (far, near);
+    let _ = frames(&mut from, &mut to, state, |head| {
+        let correlation = i32::from_be_bytes([head[0], head[1], head[2], head[3]]);
+        if asked.lock().unwrap().remove(&correlation) != Some(PRODUCE) {
+            return true;
+        }
+        if state.take_drop() {
+            state.produces_dropped.fetch_add(1, Ordering::SeqCst);
+            return false;
+        }
+        state.produces_answered.fetch_add(1, Ordering::SeqCst);
+        true
+    });
+    let _ = from.shutdown(Shutdown::Both);
+    let _ = to.shutdown(Shutdown::Both);
+    let _ = upward.join();
+    state.connections.lock().unwrap().open.remove(&id);
+    Ok(())
+}
+
+/// Passes length-prefixed frames on until the end, or until `look`, given a frame's first eight bytes (or fewer, zero-filled), says no.
+fn frames(from: &mut TcpStream, to: &mut TcpStream, state: &KafkaState, mut look: impl FnMut(&[u8; 8]) -> bool) -> io::Result<()> {
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        let mut length = [0; 4];
+        from.read_exact(&mut length)?;
+        let mut left = u32::from_be_bytes(length) as usize;
+        let mut head = [0; 8];
+        let known = left.min(8);
+        from.read_exact(&mut head[..known])?;
+        left -= known;
+        state.wait_out_stall();
+        if !look(&head) {
+            return Ok(());
+        }
+        to.write_all(&[&length[..], &head[..known]].concat())?;
+        while left > 0 {
+            let part = left.min(CHUNK);
+            from.read_exact(&mut chunk[..part])?;
+            state.wait_out_stall();
+            to.write_all(&chunk[..part])?;
+            left -= part;
+        }
+    }
+}
+
+/// What a [`FaultProxy`] does with its traffic.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Fault {
+    /// Nothing.
+    Pass,
+    /// Closes every connection at once.
+    Refuse,
+    /// Answers every request with HTTP 503 and S3's XML body.
+    Error503,
+    /// Lets so many bytes per second through on each connection, uploads and downloads alike.
+    Slow { bytes_per_second: u64 },
+    /// Closes each connection when it has carried so many bytes of requests.
+    CutAfter { upload_bytes: u64 },
+}
+
+struct FaultState {
+    fault: Mutex<Fault>,
+    connections: Mutex<Connections>,
+    accepted: AtomicU64,
+    faulted: AtomicU64,
+}
+
+/// Stands before S3. It leaves the Host header alone, which the client has signed for this proxy's address.
+pub struct FaultProxy {
+    listener: Listener,
+    state: Arc<FaultState>,
+}
+
+impl FaultProxy {
+    pub fn start(port: u16) -> Self {
+        let state = Arc::new(FaultState {
+            fault: Mutex::new(Fault::Pass),
+            connections: Mutex::default(),
+            accepted: AtomicU64::new(0),
+            faulted: AtomicU64::new(0),
+        });
+        let shared = state.clone();
+        let listener = Listener::start(move |near| {
+            shared.accepted.fetch_add(1, Ordering::SeqCst);
+            let _ = serve_fault(&shared, near, port);
+        });
+        Self { listener, state }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.listener.port
+    }
+
+    pub fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port())
+    }
+
+    /// Switches; connections that are open are cut for [`Fault::Refuse`] and [`Fault::Error503`] and go on under the others.
+    pub fn set(&self, fault: Fault) {
+        *self.state.fault.lock().unwrap() = fault;
+        if matches!(fault, Fault::Refuse | Fault::Error503) {
+            self.cut();
+        }
+    }
+
+    pub fn cut(&self) -> usize {
+        self.state.connections.lock().unwrap().cut()
+    }
+
+    /// Connections taken so far.
+    pub fn accepted(&self) -> u64 {
+        self.state.accepted.load(Ordering::SeqCst)
+    }
+
+    /// Connections that were refused, answered with an error or cut by a fault.
+    pub fn faulted(&self) -> u64 {
+        self.state.faulted.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for FaultProxy {
+    fn drop(&mut self) {
+        self.cut();
+    }
+}
+
+fn serve_fault(state: &Arc<FaultState>, mut near: TcpStream, port: u16) -> io::Result<()> {
+    let fault = *state.fault.lock().unwrap();
+    match fault {
+        Fault::Refuse => {
+            state.faulted.fetch_add(1, Ordering::SeqCst);
+            return near.shutdown(Shutdown::Both);
+        }
+        Fault::Error503 => {
+            state.faulted.fetch_add(1, Ordering::SeqCst);
+            return answer_503(&mut near);
+        }
+        Fault::Pass | Fault::Slow { .. } | Fault::CutAfter { .. } => {}
+    }
+    let far = TcpStream::connect(("127.0.0.1", port))?;
+    far.set_nodelay(true)?;
+    let id = state.connections.lock().unwrap().add(&near, &far)?;
+    let (mut up_from, mut up_to, of_up) = (near.try_clone()?, far.try_clone()?, state.clone());
+    let upward = std::thread::spawn(move || {
+        let _ = pump(&mut up_from, &mut up_to, &of_up, true);
+    });
+    let (mut from, mut to) = (far, near);
+    let _ = pump(&mut from, &mut to, state, false);
+    let _ = upward.join();
+    state.connections.lock().unwrap().open.remove(&id);
+    Ok(())
+}
+
+fn pump(from: &mut TcpStream, to: &mut TcpStream, state: &FaultState, upload: bool) -> io::Result<()> {
+    let mut chunk = vec![0; CHUNK];
+    let mut carried = 0;
+    let result = loop {
+        let fault = *state.fault.lock().unwrap();
+        let most = match fault {
+            Fault::Slow { bytes_per_second } => (bytes_per_second / 20).clamp(1, CHUNK as u64) as usize,
+            _ => CHUNK,
+        };
+        let count = match from.read(&mut chunk[..most]) {
+            Ok(0) => break Ok(()),
+            Ok(count) => count,
+            Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+            Err(e) => break Err(e),
+        };
+        // Read again: it may have been switched while this thread waited for bytes.
+        match *state.fault.lock().unwrap() {
+            Fault::Slow { bytes_per_second } => {
+                std::thread::sleep(Duration::from_secs_f64(count as f64 / bytes_per_second.max(1) as f64));
+            }
+            Fault::CutAfter { upload_bytes } if upload => {
+                carried += count as u64;
+                if carried > upload_bytes {
+                    state.faulted.fetch_add(1, Ordering::SeqCst);
+                    let _ = from.shutdown(Shutdown::Both);
+                    break Ok(());
+                }
+            }
+            _ => carried = 0,
+        }
+        if let Err(e) = to.write_all(&chunk[..count]) {
+            break Err(e);
+        }
+    };
+    // The end is passed on. After an error, or after an upload was cut, nothing more may come back.
+    let _ = to.shutdown(if result.is_ok() && !upload { Shutdown::Write } else { Shutdown::Both });
+    if result.is_err() {
+        let _ = from.shutdown(Shutdown::Both);
+    }
+    result
+}
+
+fn answer_503(near: &mut TcpStream) -> io::Result<()> {
+    const BODY: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>";
+    near.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let mut chunk = vec![0; CHUNK];
+    if near.read(&mut chunk)? == 0 {
+        return Ok(());
+    }
+    let head = format!(
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/xml\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{BODY}",
+        BODY.len()
+    );
+    near.write_all(head.as_bytes())?;
+    near.shutdown(Shutdown::Write)?;
+    // What is still being uploaded is read to its end, or a reset would overtake the answer.
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while Instant::now() < deadline && near.read(&mut chunk)? > 0 {}
+    Ok(())
+}
