@@ -62,6 +62,8 @@ pub enum Coordinator {
 #[derive(Clone)]
 pub struct Cluster {
     inner: Arc<Inner>,
+    /// How long this handle's calls are repeated against what passes by itself.
+    patience: Duration,
 }
 
 struct Inner {
@@ -102,7 +104,7 @@ impl Cluster {
             refreshed: tokio::sync::Mutex::default(),
             connections: Mutex::default(),
         };
-        let cluster = Self { inner: Arc::new(inner) };
+        let cluster = Self { inner: Arc::new(inner), patience: ADMIN_PATIENCE };
         let started = Instant::now();
         loop {
             match cluster.refresh().await {
@@ -111,6 +113,11 @@ impl Cluster {
                 Err(_) => tokio::time::sleep(BACKOFF_MIN * 4).await,
             }
         }
+    }
+
+    /// The same cluster through a handle whose calls are repeated for so long; zero means one attempt.
+    pub fn with_patience(&self, patience: Duration) -> Self {
+        Self { inner: self.inner.clone(), patience }
     }
 
     pub fn side(&self) -> Side {
@@ -276,39 +283,52 @@ impl Cluster {
     /// Errors: `KF-SOURCE-UNAVAILABLE` or `KF-TARGET-UNAVAILABLE` while there is none; `KF-KAFKA-REFUSED`.
     pub async fn coordinator(&self, key: &str, kind: Coordinator) -> Result<i32> {
         let mut patience = self.patience(format!("find the coordinator of {key:?}"));
+        let keys = [key.to_owned()];
         loop {
-            match self.try_coordinator(key, kind).await {
+            let found = match self.try_coordinators(&keys, kind).await {
+                Ok(mut found) => found.pop().map_or(Err(no_coordinator()), |(_, broker_id)| broker_id),
+                Err(failure) => Err(failure),
+            };
+            match found {
                 Ok(broker_id) => return Ok(broker_id),
                 Err(failure) => patience.wait(failure).await?,
             }
         }
     }
 
-    pub(super) async fn try_coordinator(&self, key: &str, kind: Coordinator) -> std::result::Result<i32, Failure> {
+    /// The coordinators of many groups or transactional ids, in one request where the broker takes several. Source: KIP-699.
+    pub(super) async fn try_coordinators(
+        &self,
+        keys: &[String],
+        kind: Coordinator,
+    ) -> std::result::Result<Vec<(String, std::result::Result<i32, Failure>)>, Failure> {
         let connection = self.try_any().await?;
         let version = negotiate::<FindCoordinatorRequest>(&connection, 1, 4)?;
-        let key = StrBytes::from_string(key.to_owned());
         let request = FindCoordinatorRequest::default().with_key_type(kind as i8);
-        let request = if version >= 4 { request.with_coordinator_keys(vec![key]) } else { request.with_key(key) };
-        let response = connection.call(version, &request).await?;
         if version < 4 {
-            Failure::check(response.error_code, response.error_message)?;
-            return Ok(response.node_id.0);
+            let asked: Vec<_> = keys
+                .iter()
+                .map(|key| (key, connection.send(version, &request.clone().with_key(StrBytes::from_string(key.clone())))))
+                .collect();
+            let mut found = Vec::with_capacity(keys.len());
+            for (key, answer) in asked {
+                let answer = answer.await?;
+                let checked = Failure::check(answer.error_code, answer.error_message);
+                found.push((key.clone(), checked.map(|()| answer.node_id.0)));
+            }
+            return Ok(found);
         }
-        let Some(found) = response.coordinators.into_iter().next() else {
-            return Err(CallError::Protocol("FindCoordinator is answered without a coordinator".into()).into());
-        };
-        Failure::check(found.error_code, found.error_message)?;
-        Ok(found.node_id.0)
+        let keys = keys.iter().map(|key| StrBytes::from_string(key.clone())).collect();
+        let answer = connection.call(version, &request.with_coordinator_keys(keys)).await?;
+        let found = answer.coordinators.into_iter().map(|c| {
+            (c.key.to_string(), Failure::check(c.error_code, c.error_message).map(|()| c.node_id.0))
+        });
+        Ok(found.collect())
     }
 
-    /// Repeats what `asked` describes for as long as an administrative call may take.
+    /// Repeats what `asked` describes for as long as this handle's patience lasts.
     pub fn patience(&self, asked: impl Into<String>) -> Patience<'_> {
-        self.patience_for(ADMIN_PATIENCE, asked)
-    }
-
-    pub fn patience_for(&self, limit: Duration, asked: impl Into<String>) -> Patience<'_> {
-        Patience::new(self, asked.into(), limit)
+        Patience::new(self, asked.into(), self.patience)
     }
 }
 
@@ -316,6 +336,10 @@ impl fmt::Debug for Cluster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cluster").field("side", &self.side()).field("cluster_id", &self.cluster_id()).finish()
     }
+}
+
+fn no_coordinator() -> Failure {
+    CallError::Protocol("FindCoordinator is answered without a coordinator".into()).into()
 }
 
 async fn ask_metadata(connection: &Connection) -> std::result::Result<Metadata, Failure> {

@@ -53,7 +53,7 @@ impl Failure {
     }
 
     /// Whether another attempt may go better, perhaps at another broker.
-    fn is_transient(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         match self {
             Failure::Call(CallError::Protocol(_)) | Failure::NotOffered(_) => false,
             Failure::Call(_) | Failure::NotYet(_) => true,
@@ -151,20 +151,41 @@ impl<'a> Patience<'a> {
     /// Errors: the failure's own where it is final or the time is over, saying what was asked and answered.
     pub async fn wait(&mut self, failure: Failure) -> Result<()> {
         self.in_doubt |= failure.is_in_doubt();
-        let elapsed = self.started.elapsed();
         if !failure.is_transient() {
-            return Err(failure.into_error(self.cluster.side(), &self.asked));
+            return Err(self.error(failure, &""));
         }
-        if elapsed + self.pause > self.limit {
-            let error = failure.into_error(self.cluster.side(), &self.asked);
-            return Err(Error::new(error.code(), format!("{} (tried for {} s)", error.seen(), elapsed.as_secs())));
+        if self.is_over() {
+            return Err(self.give_up(failure, &""));
         }
         tracing::debug!(cluster = %self.cluster.side(), asked = self.asked, %failure, "trying again");
+        self.pause().await;
+        Ok(())
+    }
+
+    /// Whether another pause would go beyond the limit.
+    pub(super) fn is_over(&self) -> bool {
+        self.started.elapsed() + self.pause > self.limit
+    }
+
+    pub(super) async fn pause(&mut self) {
         tokio::time::sleep(self.pause).await;
         self.pause = (self.pause * 2).min(BACKOFF_MAX);
         // Leaders, coordinators and controllers move; whether this succeeds shows in the next attempt.
         let _ = self.cluster.refresh().await;
-        Ok(())
+    }
+
+    /// The error that a final failure becomes; `place` narrows down what was asked, and may be empty.
+    pub(super) fn error(&self, failure: Failure, place: &dyn fmt::Display) -> Error {
+        let place = place.to_string();
+        let asked = if place.is_empty() { self.asked.clone() } else { format!("{}, {place}", self.asked) };
+        failure.into_error(self.cluster.side(), &asked)
+    }
+
+    /// The error that a passing failure becomes once the time is over.
+    pub(super) fn give_up(&self, failure: Failure, place: &dyn fmt::Display) -> Error {
+        let error = self.error(failure, place);
+        let elapsed = self.started.elapsed();
+        if elapsed < BACKOFF_MAX { error } else { Error::new(error.code(), format!("{} (tried for {} s)", error.seen(), elapsed.as_secs())) }
     }
 }
 

@@ -40,3 +40,34 @@ pub const BACKOFF_MIN: Duration = Duration::from_millis(50);
 
 /// The longest pause between two attempts.
 pub const BACKOFF_MAX: Duration = Duration::from_secs(2);
+
+/// Partitions in one request to their leader, for calls whose work per partition is small.
+pub const PARTITIONS_PER_REQUEST_MAX: usize = 2_000;
+
+/// Groups or transactional ids in one request to their coordinator.
+pub const GROUPS_PER_REQUEST_MAX: usize = 200;
+
+/// Topics in one DescribeConfigs request; each answers with some 40 settings.
+pub const CONFIGS_PER_REQUEST_MAX: usize = 200;
+
+/// Partitions and settings that one CreateTopics request creates at most. KRaft refuses more than 10,000 records in one
+/// operation. Source: `QuorumController.MAX_RECORDS_PER_USER_OP`.
+pub const CREATIONS_PER_REQUEST_MAX: usize = 4_000;
+
+/// ACL bindings in one request.
+pub const ACLS_PER_REQUEST_MAX: usize = 500;
+
+/// Offsets of one group in one OffsetCommit: they are appended as one batch, which `max.message.bytes` limits (1 MB by default).
+pub const OFFSETS_PER_COMMIT_MAX: usize = 1_000;
+
+/// What a broker is told to give up after, within requests that carry a timeout of their own.
+pub const BROKER_TIMEOUT: Duration = Duration::from_secs(25);
+
+/// A snapshot goes on without what it cannot read of a partition within this time, and says so.
+pub const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long the coordinator keeps a sentinel's transaction open before it aborts it by itself.
+pub const SENTINEL_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Pause between two looks at the log ends while markers are on their way: they land within 20–100 ms when all is well.
+pub const MARKER_POLL_INTERVAL: Duration = Duration::from_millis(10);

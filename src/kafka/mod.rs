@@ -2,12 +2,27 @@
 //!
 //! `Source` has no method that writes; `Target` has; `EmptyTransaction` (the sentinel's writer) stands apart from both.
 
+mod acls;
 pub mod cluster;
+pub mod configs;
 pub mod connection;
 pub mod failure;
+pub mod group_offsets;
+pub mod groups;
+pub mod health;
 pub mod limits;
 pub mod metadata;
+pub mod offsets;
+pub mod producers;
+mod records;
+mod release;
 pub mod request;
+mod routing;
+pub mod sentinel;
+pub mod snapshot;
 pub mod source;
+pub mod target;
+pub mod topics;
+pub mod transactions;
 pub mod versions;
 mod wire;

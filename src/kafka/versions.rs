@@ -35,6 +35,11 @@ impl BrokerVersions {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn of(highest: &[(i16, i16)]) -> Self {
+        Self { ranges: highest.iter().map(|(key, max)| (*key, (0, *max))).collect(), ..Self::default() }
+    }
+
     /// Lowest and highest version of a request that the broker offers.
     pub fn range(&self, api_key: i16) -> Option<(i16, i16)> {
         self.ranges.get(&api_key).copied()
