@@ -10,6 +10,9 @@ use super::{Command, CopierSetup, CopyStatus, PartitionProgress};
 use crate::copy::PartitionCopy;
 use crate::domain::partition::TopicPartition;
 use crate::error::{Code, Error, Result};
+use crate::kafka::offsets::OffsetAt;
+use crate::kafka::sentinel::Written;
+use crate::kafka::transactions::ProducerIdentity;
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -23,7 +26,7 @@ pub(super) enum Event {
     Produced(Produced),
     Marked { appends: Vec<(usize, i64)>, done: bool },
     Probed(Vec<(usize, i64)>),
-    ProducerRenewed { index: usize, producer: Result<(i64, i16)> },
+    ProducerRenewed { index: usize, producer: Result<ProducerIdentity> },
     Truncated(Vec<(usize, Option<i64>)>),
     ReadBack(ReadBack),
     SpansRead { out_of_range: Vec<(usize, Option<(i64, i64)>)> },
@@ -279,7 +282,7 @@ impl Engine {
             }
             Event::Probed(ends) => ends.into_iter().for_each(|(index, end)| self.partitions[index].copy.probed(end)),
             Event::ProducerRenewed { index, producer } => match producer {
-                Ok((id, epoch)) => self.partitions[index].copy.producer_renewed(id, epoch),
+                Ok(producer) => self.partitions[index].copy.producer_renewed(producer.producer_id, producer.producer_epoch),
                 Err(error) => {
                     self.partitions[index].target_retry_at = Instant::now() + PARTITION_BACKOFF;
                     self.waits("target", Some(error.to_string()));
@@ -423,14 +426,13 @@ impl Engine {
         let expected: BTreeMap<TopicPartition, i64> =
             now.iter().map(|(index, offset, _)| (self.partitions[*index].copy.partition().clone(), *offset)).collect();
         let appends: Vec<(usize, i64)> = now.iter().map(|(index, offset, _)| (*index, *offset)).collect();
-        let (target, events) = (self.setup.target.clone(), self.events.clone());
-        let transactional_id = self.setup.marker_transactional_id.clone();
+        let (markers, events) = (self.setup.markers.clone(), self.events.clone());
         tokio::spawn(async move {
-            let written = target.write_markers(&transactional_id, &expected, commit).await;
-            if let Err(error) = &written {
-                tracing::warn!(%error, "markers on the target are in doubt, their partitions' log ends decide");
+            let written = markers.write(&expected, commit).await;
+            if !matches!(written, Ok(Written::Placed)) {
+                tracing::warn!(?written, "markers on the target are in doubt; their partitions' log ends decide");
             }
-            let _ = events.send(Event::Marked { appends, done: written.is_ok() });
+            let _ = events.send(Event::Marked { appends, done: matches!(written, Ok(Written::Placed)) });
         });
     }
 
@@ -471,10 +473,11 @@ impl Engine {
         let (source, events) = (self.setup.source.clone(), self.events.clone());
         tokio::spawn(async move {
             let partitions: Vec<TopicPartition> = names.iter().map(|(_, name)| name.clone()).collect();
-            let spans = source.log_spans(&partitions).await;
+            let (starts, _) = source.list_offsets_each(&partitions, OffsetAt::Earliest).await;
+            let (ends, _) = source.list_offsets_each(&partitions, OffsetAt::HighWatermark).await;
             let out_of_range = names
                 .into_iter()
-                .map(|(index, name)| (index, spans.as_ref().ok().and_then(|s| s.get(&name)).map(|s| (s.log_start, s.high_watermark))))
+                .map(|(index, name)| (index, starts.get(&name).zip(ends.get(&name)).map(|(start, end)| (start.offset, end.offset))))
                 .collect();
             let _ = events.send(Event::SpansRead { out_of_range });
         });

@@ -45,5 +45,8 @@ pub const PROBE_READINGS: usize = 5;
 pub const PROBE_PAUSE: Duration = Duration::from_millis(160);
 pub const PROBE_PAUSE_OLD_RECORDS: Duration = Duration::from_millis(500);
 
+/// How long one reading is tried before its failure is told; the readings go on.
+pub const PROBE_PATIENCE: Duration = Duration::from_secs(3);
+
 /// Failures of the same kind, in time, after which the operator is told what is waited for.
 pub const WAIT_WORTH_TELLING: Duration = Duration::from_secs(2);

@@ -12,6 +12,7 @@ mod storing;
 use crate::config::model::SeedConfig;
 use crate::copy::{PartitionCopy, Stop};
 use crate::domain::partition::TopicPartition;
+use crate::kafka::sentinel::EmptyTransaction;
 use crate::kafka::source::Source;
 use crate::kafka::target::Target;
 use crate::machine::fact::PartitionCheckpoint;
@@ -28,8 +29,8 @@ pub struct CopierSetup {
     /// The migration's id, under which its segments lie in the store.
     pub migration_id: String,
     pub seed: SeedConfig,
-    /// Where the target's markers come from.
-    pub marker_transactional_id: String,
+    /// Writes the target's markers; begun before the log ends were looked at, since what a predecessor left open ends then.
+    pub markers: Arc<EmptyTransaction>,
 }
 
 /// How far one partition has come.

@@ -3,8 +3,9 @@
 //! One reading is not enough: a broker that stalled may still append what it had received. Several readings have to
 //! agree, and the log end has to equal the high watermark.
 
-use super::limits::PROBE_READINGS;
+use super::limits::{PROBE_PATIENCE, PROBE_READINGS};
 use crate::domain::partition::TopicPartition;
+use crate::kafka::offsets::OffsetAt;
 use crate::kafka::target::Target;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,20 +20,16 @@ pub async fn settled_log_ends(
     let mut settled = BTreeMap::new();
     let mut readings: BTreeMap<TopicPartition, (i64, usize)> = BTreeMap::new();
     let mut left = partitions.to_vec();
+    let hasty = target.with_patience(PROBE_PATIENCE);
     while !left.is_empty() {
-        let found = match (target.log_ends(&left).await, target.log_spans(&left).await) {
-            (Ok(ends), Ok(spans)) => {
-                tell(None);
-                ends.into_iter().filter_map(|(name, end)| Some((spans.get(&name)?.high_watermark, (name, end)))).collect()
-            }
-            (Err(error), _) | (_, Err(error)) => {
-                tell(Some(error.to_string()));
-                let _ = target.refresh().await;
-                Vec::new()
-            }
-        };
-        for (high_watermark, (name, end)) in found {
-            if end != high_watermark {
+        // The log end first: a high watermark that is read later and equals it was reached by every replica in sync.
+        let (ends, mut failed) = hasty.list_offsets_each(&left, OffsetAt::LogEnd).await;
+        let (high_watermarks, failed_too) = hasty.list_offsets_each(&left, OffsetAt::HighWatermark).await;
+        failed.extend(failed_too);
+        tell(failed.into_values().next().map(|error| error.to_string()));
+        for (name, end) in ends {
+            let end = end.offset;
+            if high_watermarks.get(&name).map(|listed| listed.offset) != Some(end) {
                 readings.remove(&name);
                 continue;
             }
