@@ -3,7 +3,7 @@
 mod completions;
 mod config;
 pub mod findings;
-mod flags;
+pub mod flags;
 mod keygen;
 mod license;
 mod out;
