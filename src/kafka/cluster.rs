@@ -48,6 +48,8 @@ pub enum Lane {
     Fetch,
     Verify,
     Produce,
+    /// One of several for committing groups' offsets.
+    Commit(u8),
 }
 
 /// Which kind of coordinator. The discriminants are the protocol's.

@@ -3,7 +3,7 @@
 use super::cluster::{Cluster, Coordinator, Lane};
 use super::connection::{CallError, Connection};
 use super::failure::{Failure, Patience};
-use super::limits::{GROUPS_PER_REQUEST_MAX, PARTITIONS_PER_REQUEST_MAX};
+use super::limits::{COMMIT_LANES, COMMITS_PER_TURN_MAX, GROUPS_PER_REQUEST_MAX, PARTITIONS_PER_REQUEST_MAX};
 use crate::domain::partition::TopicPartition;
 use crate::error::{Error, Result};
 use futures::future::join_all;
@@ -19,7 +19,11 @@ pub(super) type Answers<K, T> = Vec<(K, std::result::Result<T, Failure>)>;
 
 /// Something that one broker of the cluster answers for.
 pub(super) trait Routed: Clone + Ord + fmt::Display + Send + Sync {
+    /// Keys that one attempt at one broker is given.
     const PER_REQUEST_MAX: usize;
+
+    /// Connections to one broker over which its attempts are spread.
+    const LANES: usize = 1;
 
     /// Sorts keys by broker. The number beside a key is its leader's epoch, or −1.
     fn route(cluster: &Cluster, keys: Vec<Self>) -> impl Future<Output = (BTreeMap<i32, Vec<(Self, i32)>>, Vec<(Self, Failure)>)> + Send;
@@ -75,6 +79,29 @@ impl Routed for GroupKey {
             }
         }
         (routes, lost)
+    }
+}
+
+/// A group whose offsets are committed. A broker carries out one request of a connection at a time, and waits for the
+/// replicas in each of these: several connections are used at once.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct CommitKey(pub GroupKey);
+
+impl fmt::Display for CommitKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Routed for CommitKey {
+    const PER_REQUEST_MAX: usize = COMMITS_PER_TURN_MAX;
+    const LANES: usize = COMMIT_LANES;
+
+    async fn route(cluster: &Cluster, keys: Vec<Self>) -> (BTreeMap<i32, Vec<(Self, i32)>>, Vec<(Self, Failure)>) {
+        let (routes, lost) = GroupKey::route(cluster, keys.into_iter().map(|key| key.0).collect()).await;
+        let wrap = |keys: Vec<(GroupKey, i32)>| keys.into_iter().map(|(key, epoch)| (CommitKey(key), epoch)).collect();
+        let routes = routes.into_iter().map(|(broker_id, keys)| (broker_id, wrap(keys)));
+        (routes.collect(), lost.into_iter().map(|(key, failure)| (CommitKey(key), failure)).collect())
     }
 }
 
@@ -163,11 +190,12 @@ where
     let (routes, lost) = K::route(cluster, keys).await;
     let mut requests = Vec::new();
     for (broker_id, keys) in routes {
-        for chunk in keys.chunks(K::PER_REQUEST_MAX) {
+        for (index, chunk) in keys.chunks(K::PER_REQUEST_MAX).enumerate() {
             let chunk = chunk.to_vec();
+            let lane = if K::LANES == 1 { Lane::Admin } else { Lane::Commit((index % K::LANES) as u8) };
             requests.push(async move {
                 let mut missing: BTreeMap<K, ()> = chunk.iter().map(|(key, _)| (key.clone(), ())).collect();
-                let answers = match cluster.try_connection(broker_id, Lane::Admin).await {
+                let answers = match cluster.try_connection(broker_id, lane).await {
                     Ok(connection) => attempt(connection, chunk).await,
                     Err(failure) => Err(failure),
                 };
