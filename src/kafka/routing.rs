@@ -17,6 +17,9 @@ use std::sync::Arc;
 /// What became of each key in one attempt.
 pub(super) type Answers<K, T> = Vec<(K, std::result::Result<T, Failure>)>;
 
+/// Keys by broker, each with its leader's epoch or −1, and the keys that no broker is known for at present.
+pub(super) type Routes<K> = (BTreeMap<i32, Vec<(K, i32)>>, Vec<(K, Failure)>);
+
 /// Something that one broker of the cluster answers for.
 pub(super) trait Routed: Clone + Ord + fmt::Display + Send + Sync {
     /// Keys that one attempt at one broker is given.
@@ -25,14 +28,14 @@ pub(super) trait Routed: Clone + Ord + fmt::Display + Send + Sync {
     /// Connections to one broker over which its attempts are spread.
     const LANES: usize = 1;
 
-    /// Sorts keys by broker. The number beside a key is its leader's epoch, or −1.
-    fn route(cluster: &Cluster, keys: Vec<Self>) -> impl Future<Output = (BTreeMap<i32, Vec<(Self, i32)>>, Vec<(Self, Failure)>)> + Send;
+    /// Sorts keys by broker.
+    fn route(cluster: &Cluster, keys: Vec<Self>) -> impl Future<Output = Routes<Self>> + Send;
 }
 
 impl Routed for TopicPartition {
     const PER_REQUEST_MAX: usize = PARTITIONS_PER_REQUEST_MAX;
 
-    async fn route(cluster: &Cluster, keys: Vec<Self>) -> (BTreeMap<i32, Vec<(Self, i32)>>, Vec<(Self, Failure)>) {
+    async fn route(cluster: &Cluster, keys: Vec<Self>) -> Routes<Self> {
         let metadata = cluster.metadata();
         let (mut routes, mut lost) = (BTreeMap::<i32, Vec<_>>::new(), Vec::new());
         for key in keys {
@@ -61,7 +64,7 @@ impl fmt::Display for GroupKey {
 impl Routed for GroupKey {
     const PER_REQUEST_MAX: usize = GROUPS_PER_REQUEST_MAX;
 
-    async fn route(cluster: &Cluster, keys: Vec<Self>) -> (BTreeMap<i32, Vec<(Self, i32)>>, Vec<(Self, Failure)>) {
+    async fn route(cluster: &Cluster, keys: Vec<Self>) -> Routes<Self> {
         let (mut routes, mut lost) = (BTreeMap::<i32, Vec<_>>::new(), Vec::new());
         for chunk in keys.chunks(GROUPS_PER_REQUEST_MAX) {
             let names: Vec<String> = chunk.iter().map(|key| key.0.clone()).collect();
@@ -97,7 +100,7 @@ impl Routed for CommitKey {
     const PER_REQUEST_MAX: usize = COMMITS_PER_TURN_MAX;
     const LANES: usize = COMMIT_LANES;
 
-    async fn route(cluster: &Cluster, keys: Vec<Self>) -> (BTreeMap<i32, Vec<(Self, i32)>>, Vec<(Self, Failure)>) {
+    async fn route(cluster: &Cluster, keys: Vec<Self>) -> Routes<Self> {
         let (routes, lost) = GroupKey::route(cluster, keys.into_iter().map(|key| key.0).collect()).await;
         let wrap = |keys: Vec<(GroupKey, i32)>| keys.into_iter().map(|(key, epoch)| (CommitKey(key), epoch)).collect();
         let routes = routes.into_iter().map(|(broker_id, keys)| (broker_id, wrap(keys)));
