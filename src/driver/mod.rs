@@ -1,6 +1,5 @@
 //! Runs the machine: performs effects, probes intents, journals facts.
 
-pub mod acls;
 pub mod context;
 pub mod copier;
 pub mod copying;
@@ -8,7 +7,4 @@ pub mod cutover;
 pub mod execute;
 pub mod health;
 pub mod limits;
-pub mod release;
-pub mod survey;
-pub mod topics;
 pub mod topology;
