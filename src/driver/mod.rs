@@ -3,6 +3,11 @@
 pub mod acls;
 pub mod context;
 pub mod copier;
+pub mod copying;
+pub mod cutover;
 pub mod effects;
-mod limits;
+pub mod execute;
+pub mod health;
+pub mod limits;
 pub mod topics;
+pub mod topology;

@@ -3,4 +3,5 @@
 #[path = "../lab/mod.rs"]
 mod lab;
 
+mod kafka_calls;
 mod lab_smoke;
