@@ -13,7 +13,7 @@ mod topics;
 pub use clusters::{config_findings, describe_cluster, source_unreachable, BROKER_CONFIG_KEYS, NOT_EXAMINED};
 pub use identity::derive_migration_id;
 pub use reconcile::{reconcile, Drift};
-pub(crate) use report::{bytes, duration, grouped};
+pub(crate) use report::{bytes, count, duration, grouped};
 
 use super::config_diff::TargetSettings;
 use super::finding::{Finding, Severity};
