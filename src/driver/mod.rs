@@ -9,5 +9,6 @@ pub mod effects;
 pub mod execute;
 pub mod health;
 pub mod limits;
+pub mod release;
 pub mod topics;
 pub mod topology;
