@@ -9,5 +9,7 @@ pub mod effects;
 pub mod execute;
 pub mod health;
 pub mod limits;
+pub mod release;
+pub mod survey;
 pub mod topics;
 pub mod topology;
