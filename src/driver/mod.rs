@@ -2,3 +2,5 @@
 
 pub mod context;
 pub mod copier;
+pub mod plan;
+pub mod survey;
