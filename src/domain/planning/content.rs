@@ -33,7 +33,7 @@ pub(super) fn findings(context: &Context, topics: &[TopicPlan], estimate: &Estim
     }
     if filled_partitions > 0 {
         let seen = format!(
-            "batches between the samples: the logs were sampled in {sampled_partitions} of {filled_partitions} partitions with records, and the copy stops a partition              that turns out to be other than plain"
+            "batches between the samples: the logs were sampled in {sampled_partitions} of {filled_partitions} partitions with records; the copy stops at what is not plain"
         );
         found.push(Finding::new(FindingCode::NotProbed, "", seen));
     }
