@@ -11,6 +11,9 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// The same for cluster metadata, which another broker can answer as well when this one hangs.
 pub const METADATA_TIMEOUT: Duration = Duration::from_secs(8);
 
+/// The same for ListOffsets, which is quick, and which is asked when a leader hangs: the next one should be asked soon.
+pub const LIST_OFFSETS_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// How often a connection looks for requests whose time is over.
 pub const TIMEOUT_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -60,6 +63,12 @@ pub const ACLS_PER_REQUEST_MAX: usize = 500;
 /// Offsets of one group in one OffsetCommit: they are appended as one batch, which `max.message.bytes` limits (1 MB by default).
 pub const OFFSETS_PER_COMMIT_MAX: usize = 1_000;
 
+/// Connections to one coordinator over which commits are spread.
+pub const COMMIT_LANES: usize = 8;
+
+/// Groups that are committed over one connection before the others get their turn.
+pub const COMMITS_PER_TURN_MAX: usize = 10;
+
 /// What a broker is told to give up after, within requests that carry a timeout of their own.
 pub const BROKER_TIMEOUT: Duration = Duration::from_secs(25);
 
@@ -92,3 +101,10 @@ pub const WITNESS_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long one sampling of a cluster may take in all, however slowly records arrive.
 pub const WITNESS_SAMPLING_MAX: Duration = Duration::from_secs(600);
+
+/// Bytes that one request for samples may bring: a survey holds one answer per broker at a time.
+pub const SAMPLE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Partitions in one request for samples.
+pub const SAMPLES_PER_REQUEST_MAX: usize = 200;
+

@@ -8,6 +8,7 @@ pub mod configs;
 pub mod connection;
 mod control_batches;
 pub mod failure;
+pub mod fetch;
 pub mod group_offsets;
 pub mod groups;
 pub mod health;

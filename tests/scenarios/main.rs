@@ -3,5 +3,6 @@
 #[path = "../lab/mod.rs"]
 mod lab;
 
+mod kafka_calls;
 mod lab_smoke;
 mod witness;
