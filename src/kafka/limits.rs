@@ -81,9 +81,6 @@ pub const SENTINEL_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
 /// Pause between two looks at the log ends while markers are on their way: they land within 20–100 ms when all is well.
 pub const MARKER_POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Bytes of one fetch that is after a single batch: the answer holds at least the first batch whole, however large.
-pub const FETCH_BATCH_BYTES_MAX: i32 = 16 * 1024 * 1024;
-
 /// The witness reads partitions in chunks of so many at a time.
 pub const WITNESS_PARTITIONS_MAX: usize = 64;
 
