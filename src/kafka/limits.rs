@@ -81,8 +81,27 @@ pub const SENTINEL_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
 /// Pause between two looks at the log ends while markers are on their way: they land within 20–100 ms when all is well.
 pub const MARKER_POLL_INTERVAL: Duration = Duration::from_millis(10);
 
+/// The witness reads partitions in chunks of so many at a time.
+pub const WITNESS_PARTITIONS_MAX: usize = 64;
+
+/// Bytes that a broker gives the witness of one partition at a time: a sample wants one record. A larger batch comes whole, alone.
+pub const WITNESS_PARTITION_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes that a broker gives the witness in one answer, beside the one batch that may be larger.
+pub const WITNESS_FETCH_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Records that the witness reads past to its next sample, rather than ask for that one's place.
+pub const WITNESS_SKIP_RECORDS_MAX: i64 = 200;
+
+/// How long the witness waits for anything to arrive from a cluster before it gives up.
+pub const WITNESS_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long one sampling of a cluster may take in all, however slowly records arrive.
+pub const WITNESS_SAMPLING_MAX: Duration = Duration::from_secs(600);
+
 /// Bytes that one request for samples may bring: a survey holds one answer per broker at a time.
 pub const SAMPLE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Partitions in one request for samples.
 pub const SAMPLES_PER_REQUEST_MAX: usize = 200;
+

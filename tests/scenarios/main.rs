@@ -5,3 +5,4 @@ mod lab;
 
 mod kafka_calls;
 mod lab_smoke;
+mod witness;
