@@ -3,4 +3,9 @@
 #[path = "../lab/mod.rs"]
 mod lab;
 
+mod journal;
+mod migration;
+mod webhook;
+
 mod lab_smoke;
+mod whole_migration;
