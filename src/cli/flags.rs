@@ -13,7 +13,7 @@ pub enum Output {
 /// The flags of every command that works on one migration's journal.
 #[cfg(feature = "kafka")]
 #[derive(clap::Args, Debug)]
-pub(super) struct Migration {
+pub struct Migration {
     /// The configuration file
     #[arg(long, value_name = "FILE")]
     pub config: std::path::PathBuf,

@@ -3,7 +3,7 @@
 mod completions;
 mod config;
 pub mod findings;
-mod flags;
+pub mod flags;
 mod keygen;
 mod license;
 mod out;
@@ -39,7 +39,7 @@ mod tests;
 pub use flags::Output;
 pub use render::print;
 
-use crate::error::{Exit, Result};
+use crate::error::{Code, Error, Exit, Result};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -154,7 +154,12 @@ pub fn main() -> ExitCode {
             render::error(&error, output);
             render::exit_code(error.code().exit())
         }
-        // The hook has said what happened.
-        Err(_) => render::exit_code(Exit::Bug),
+        // The hook has said on standard error what happened.
+        Err(_) => {
+            if output == Output::Json {
+                render::error(&Error::new(Code::Bug, "kferry panicked; standard error says where"), output);
+            }
+            render::exit_code(Exit::Bug)
+        }
     }
 }

@@ -1,5 +1,4 @@
 use super::*;
-use crate::error::Code;
 use clap::CommandFactory;
 
 /// The help of a command and of all below it.

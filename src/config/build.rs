@@ -132,7 +132,7 @@ fn evidence(reader: &Reader<'_>, section: &Spanned<raw::Evidence>) -> Option<Evi
     let store = store(reader, "evidence", section.referenced.into(), &StoreKeys::from(raw));
     let retention_ms = reader.duration_ms("evidence.retention", raw.retention.as_ref(), 7 * 365 * DAY_MS, DAY_MS..=100 * 365 * DAY_MS);
     if let Some(written) = &raw.retention
-        && retention_ms % DAY_MS != 0
+        && !retention_ms.is_multiple_of(DAY_MS)
     {
         reader.note(Problem::at(written.mark, "evidence.retention is not a whole number of days").hint("write it as 90d or 7y"));
     }

@@ -160,7 +160,7 @@ impl<'a> Reader<'a> {
 /// A duration in the largest unit that gives a whole number.
 pub(super) fn show_duration(ms: u64) -> String {
     const UNITS: [(u64, &str); 5] = [(365 * 86_400_000, "y"), (86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
-    match UNITS.iter().find(|(unit_ms, _)| ms > 0 && ms % unit_ms == 0) {
+    match UNITS.iter().find(|(unit_ms, _)| ms > 0 && ms.is_multiple_of(*unit_ms)) {
         Some((unit_ms, name)) => format!("{}{name}", ms / unit_ms),
         None => format!("{ms}ms"),
     }
@@ -168,7 +168,7 @@ pub(super) fn show_duration(ms: u64) -> String {
 
 fn show_size(bytes: u64) -> String {
     const UNITS: [(u64, &str); 4] = [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
-    match UNITS.iter().find(|(unit_bytes, _)| bytes > 0 && bytes % unit_bytes == 0) {
+    match UNITS.iter().find(|(unit_bytes, _)| bytes > 0 && bytes.is_multiple_of(*unit_bytes)) {
         Some((unit_bytes, name)) => format!("{}{name}", bytes / unit_bytes),
         None => format!("{bytes} bytes"),
     }

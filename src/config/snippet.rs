@@ -49,7 +49,7 @@ fn secret_value_start(line: &str) -> Option<usize> {
     let mut start = 0;
     while let Some(colon) = line[start..].find(':') {
         let colon = start + colon;
-        let key_start = line[start..colon].rfind(|c: char| matches!(c, ' ' | '{' | ',' | '\t')).map_or(start, |i| start + i + 1);
+        let key_start = line[start..colon].rfind([' ', '{', ',', '\t']).map_or(start, |i| start + i + 1);
         if is_secret_key(&line[key_start..colon]) {
             let value = line[colon + 1..].trim_start();
             return (!value.is_empty()).then(|| line.len() - value.len());

@@ -118,6 +118,7 @@ mod tests {
             max_producer_freeze_ms: 1,
             freeze,
             producer_freeze_webhook: url.map(Secret::new),
+            sentinel: crate::config::model::SentinelMode::Invisible,
         }
     }
 

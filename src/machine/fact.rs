@@ -95,6 +95,15 @@ impl CopyCounts {
     }
 }
 
+/// One partition that a run has taken up where the target's log ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TakenPartition {
+    #[serde(flatten)]
+    pub partition: TopicPartition,
+    pub take: u32,
+    pub next_offset: i64,
+}
+
 /// One frozen partition of one cutover attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FrozenPartition {
@@ -146,7 +155,7 @@ pub enum Fact {
     DrainReadyReached { lag_records: i64 },
     /// The copy fell behind again before the cutover.
     DrainReadyLost { lag_records: i64 },
-    PartitionTaken { #[serde(flatten)] partition: TopicPartition, take: u32, next_offset: i64, producer_id: i64 },
+    PartitionsTaken { producer_id: i64, partitions: Vec<TakenPartition> },
     CopyCheckpointed { partitions: Vec<PartitionCheckpoint> },
     PartitionQuarantined { #[serde(flatten)] partition: TopicPartition, code: String, seen: String },
     CutoverStarted { attempt: u32 },

@@ -283,10 +283,12 @@ impl Migration {
             }
             Fact::SeedStarted { attempt } => self.seed_attempt = *attempt,
             &Fact::SeedCompleted { records, bytes, elapsed_ms } => self.seed = Some(SeedTotals { records, bytes, elapsed_ms }),
-            Fact::PartitionTaken { partition, take, producer_id, .. } => {
-                let progress = self.partition_mut(partition);
-                progress.take = *take;
-                progress.producer_id = Some(*producer_id);
+            Fact::PartitionsTaken { producer_id, partitions } => {
+                for taken in partitions {
+                    let progress = self.partition_mut(&taken.partition);
+                    progress.take = taken.take;
+                    progress.producer_id = Some(*producer_id);
+                }
             }
             Fact::CopyCheckpointed { partitions } => {
                 for checkpoint in partitions {

@@ -1,7 +1,7 @@
 //! Sample values for tests: a small plan, and every fact and effect once.
 
 use super::state::State;
-use super::fact::{CopyCounts, CutoverReport, Effect, Fact, FrozenPartition, GroupOutcome, PartitionCheckpoint};
+use super::fact::{CopyCounts, CutoverReport, Effect, Fact, FrozenPartition, GroupOutcome, PartitionCheckpoint, TakenPartition};
 use crate::domain::acl::{AclBinding, AclDiff, Operation, PatternType, Permission, ResourceType};
 use crate::domain::digest::Digest;
 use crate::domain::finding::{Finding, FindingCode};
@@ -89,6 +89,7 @@ pub fn plan() -> Plan {
             partitions: vec![partition(0), partition(1)],
             configs: [("retention.ms".to_owned(), "604800000".to_owned())].into(),
             unknown_configs: [("message.format.version".to_owned(), "3.0-IV1".to_owned())].into(),
+            left_out_configs: Default::default(),
             overrides: [("retention.ms".to_owned(), "-1".to_owned())].into(),
             drift: Default::default(),
         }],
@@ -98,10 +99,11 @@ pub fn plan() -> Plan {
             ..Default::default()
         }),
         groups: vec![
-            GroupPlan { group_id: "shop".into(), group_type: "classic".into(), state: "Empty".into(), members: 0, partitions: 1, left_alone: String::new() },
-            GroupPlan { group_id: "share".into(), group_type: "share".into(), state: "Empty".into(), members: 0, partitions: 0, left_alone: "a share group".into() },
+            GroupPlan { group_id: "shop".into(), group_type: "classic".into(), state: "Empty".into(), members: 0, partitions: 1, left_alone: String::new(), not_carried: Vec::new() },
+            GroupPlan { group_id: "share".into(), group_type: "share".into(), state: "Empty".into(), members: 0, partitions: 0, left_alone: "a share group".into(), not_carried: Vec::new() },
         ],
         estimate: Estimate { partitions: 2, records_max: 20, size_bytes: 2000, prefix_fillers: 20, seed_seconds: 1, basis: "100 MB/s".into() },
+        left_out: Vec::new(),
         findings: vec![Finding::new(FindingCode::MetadataModes, "", "source zookeeper, target kraft")],
         source_changes: vec!["sentinels: one control record per partition, at the cutover".into()],
     }
@@ -215,7 +217,7 @@ pub fn facts() -> Vec<Fact> {
         Fact::TailStarted,
         Fact::DrainReadyReached { lag_records: 0 },
         Fact::DrainReadyLost { lag_records: 1000 },
-        Fact::PartitionTaken { partition: partition(0), take: 1, next_offset: 10, producer_id: 17 },
+        Fact::PartitionsTaken { producer_id: 17, partitions: vec![TakenPartition { partition: partition(0), take: 1, next_offset: 10 }] },
         Fact::CopyCheckpointed { partitions: vec![checkpoint(0, 20), checkpoint(1, 20)] },
         Fact::PartitionQuarantined { partition: partition(1), code: "KF-COPY-QUARANTINED".into(), seen: "base offset 12 instead of 11".into() },
         Fact::CutoverStarted { attempt: 1 },
@@ -257,7 +259,7 @@ pub fn way() -> Vec<(State, Vec<Fact>)> {
         (
             Seed,
             vec![
-                Fact::PartitionTaken { partition: partition(0), take: 1, next_offset: 10, producer_id: 17 },
+                Fact::PartitionsTaken { producer_id: 17, partitions: vec![TakenPartition { partition: partition(0), take: 1, next_offset: 10 }] },
                 Fact::CopyCheckpointed { partitions: vec![checkpoint(0, 15), checkpoint(1, 12)] },
                 Fact::SeedCompleted { records: 7, bytes: 700, elapsed_ms: 10 },
                 Fact::TailStarted,
@@ -316,7 +318,7 @@ fn every_fact_is_among_the_samples() {
         Fact::TailStarted => 8,
         Fact::DrainReadyReached { .. } => 9,
         Fact::DrainReadyLost { .. } => 10,
-        Fact::PartitionTaken { .. } => 11,
+        Fact::PartitionsTaken { .. } => 11,
         Fact::CopyCheckpointed { .. } => 12,
         Fact::PartitionQuarantined { .. } => 13,
         Fact::CutoverStarted { .. } => 14,

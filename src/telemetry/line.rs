@@ -9,32 +9,42 @@ use crate::machine::state::State;
 /// **Units**: milliseconds.
 const INTERVAL_MS: u64 = 10_000;
 
-/// One snapshot in one line.
+/// One snapshot in one line; what matters most stands first, because a narrow terminal cuts the end.
 pub(super) fn text(snapshot: &Snapshot) -> String {
-    let of = |done: String, total: u64, total_text: String| if total > 0 { format!("{done} of {total_text}") } else { done };
-    let mut parts = vec![snapshot.state.to_string()];
-    if snapshot.bytes_total > 0 {
-        // Rounded down: 100 % is said when nothing is left.
-        let percent = (u128::from(snapshot.bytes_done) * 100 / u128::from(snapshot.bytes_total)).min(100);
-        parts[0] = format!("{} {percent}%", snapshot.state);
+    let copies = matches!(snapshot.state, State::Seed | State::Tail | State::DrainReady | State::Cutover);
+    let moved = snapshot.bytes_done > 0 || snapshot.bytes_total > 0;
+    let mut parts = vec![match percent(snapshot) {
+        Some(percent) => format!("{} {percent}%", snapshot.state),
+        None => snapshot.state.to_string(),
+    }];
+    if let Some(reason) = &snapshot.waiting_because {
+        parts.push(format!("waits: {reason}"));
     }
-    if snapshot.bytes_done > 0 || snapshot.bytes_total > 0 {
-        parts.push(of(bytes(snapshot.bytes_done), snapshot.bytes_total, bytes(snapshot.bytes_total)));
-        parts.push(of(count(snapshot.records_done), snapshot.records_total, count(snapshot.records_total)) + " records");
+    if moved {
         parts.push(snapshot.rate_bytes_per_s.map_or_else(|| "rate unknown".to_owned(), |rate| format!("{}/s", bytes(rate))));
-    }
-    if matches!(snapshot.state, State::Seed | State::Tail | State::DrainReady | State::Cutover) {
-        parts.push(format!("lag {}", count(snapshot.lag_records)));
     }
     if snapshot.state == State::Seed {
         parts.push(snapshot.eta_ms.map_or_else(|| "ETA unknown".to_owned(), |ms| format!("ETA {}", duration(ms.next_multiple_of(1_000)))));
     }
-    let mut line = parts.join(", ");
-    if let Some(reason) = &snapshot.waiting_because {
-        line.push_str("; waits: ");
-        line.push_str(reason);
+    if copies {
+        parts.push(format!("lag {}", count(snapshot.lag_records)));
     }
-    line
+    if moved {
+        parts.push(of(snapshot.bytes_done, snapshot.bytes_total, bytes));
+        parts.push(of(snapshot.records_done, snapshot.records_total, count) + " records");
+    }
+    parts.join(", ")
+}
+
+/// Rounded down, so that 100 % is said when nothing is left; None without a total, or beyond it.
+fn percent(snapshot: &Snapshot) -> Option<u128> {
+    let (done, total) = (u128::from(snapshot.bytes_done), u128::from(snapshot.bytes_total));
+    (total > 0 && done <= total).then(|| done * 100 / total)
+}
+
+/// `done of total`, or `done` alone where the total says nothing.
+fn of(done: u64, total: u64, show: fn(u64) -> String) -> String {
+    if total > 0 && done <= total { format!("{} of {}", show(done), show(total)) } else { show(done) }
 }
 
 /// Decides when a plain line is due: at first, every ten seconds, and at once when the state or the reason for waiting changes.
@@ -78,14 +88,15 @@ mod tests {
 
     #[test]
     fn the_line_says_what_an_operator_asks() {
-        assert_eq!(text(&seed()), "seed 33%, 1.0 GiB of 3.0 GiB, 12,345 of 30,000 records, 80.0 MiB/s, lag 1,234, ETA 21s");
+        assert_eq!(text(&seed()), "seed 33%, 80.0 MiB/s, ETA 21s, lag 1,234, 1.0 GiB of 3.0 GiB, 12,345 of 30,000 records");
         let waiting = Snapshot { rate_bytes_per_s: None, eta_ms: None, waiting_because: Some("broker 2 of the target is away".into()), ..seed() };
         assert_eq!(
             text(&waiting),
-            "seed 33%, 1.0 GiB of 3.0 GiB, 12,345 of 30,000 records, rate unknown, lag 1,234, ETA unknown; waits: broker 2 of the target is away"
+            "seed 33%, waits: broker 2 of the target is away, rate unknown, ETA unknown, lag 1,234, 1.0 GiB of 3.0 GiB, 12,345 of 30,000 records"
         );
-        let tail = Snapshot { state: State::Tail, records_total: 0, bytes_total: 0, eta_ms: None, ..seed() };
-        assert_eq!(text(&tail), "tail, 1.0 GiB, 12,345 records, 80.0 MiB/s, lag 1,234");
+        // More than the total was when it was taken: the total is left out rather than exceeded.
+        let tail = Snapshot { state: State::Tail, records_total: 12_000, bytes_total: 1 << 29, eta_ms: None, ..seed() };
+        assert_eq!(text(&tail), "tail, 80.0 MiB/s, lag 1,234, 1.0 GiB, 12,345 records");
         let topology = Snapshot { state: State::TopologyCopy, bytes_done: 0, bytes_total: 0, ..seed() };
         assert_eq!(text(&topology), "topology_copy");
         assert!(text(&Snapshot { bytes_done: (3 << 30) - 1, ..seed() }).starts_with("seed 99%"));

@@ -13,6 +13,8 @@ pub struct Progress {
     window: RateWindow,
     schedule: Schedule,
     last: Option<Snapshot>,
+    /// Whether `last` has been printed as a plain line.
+    last_is_printed: bool,
     live: Option<ProgressBar>,
 }
 
@@ -21,13 +23,14 @@ impl Progress {
     pub fn start() -> Self {
         let live = terminal::is_live().then(live_line);
         terminal::set_live(live.clone());
-        Self { started: Instant::now(), window: RateWindow::default(), schedule: Schedule::default(), last: None, live }
+        Self { started: Instant::now(), window: RateWindow::default(), schedule: Schedule::default(), last: None, last_is_printed: false, live }
     }
 
     /// Shows one observation; meant to be called about once a second, and whenever the state changes.
     pub fn update(&mut self, seen: Observation) -> &Snapshot {
         let now_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let snapshot = self.window.snapshot(now_ms, seen);
+        self.last_is_printed = self.live.is_none() && self.schedule.due(now_ms, &snapshot);
         match &self.live {
             Some(line) => {
                 // What a state came to stays on the screen.
@@ -37,7 +40,7 @@ impl Progress {
                 line.set_message(text(&snapshot));
                 line.tick();
             }
-            None if self.schedule.due(now_ms, &snapshot) => plain(&snapshot),
+            None if self.last_is_printed => plain(&snapshot),
             None => {}
         }
         self.last.insert(snapshot)
@@ -51,7 +54,7 @@ impl Drop for Progress {
             line.finish_and_clear();
         }
         // The last numbers stay, on a screen and in a log alike.
-        if let Some(last) = &self.last {
+        if let Some(last) = self.last.as_ref().filter(|_| !self.last_is_printed) {
             plain(last);
         }
     }

@@ -41,6 +41,7 @@ pub(crate) fn config() -> Config {
             max_producer_freeze_ms: 60_000,
             freeze: FreezeMode::Manual,
             producer_freeze_webhook: None,
+            sentinel: crate::config::model::SentinelMode::Invisible,
         },
         validation: ValidationConfig { count_tolerance: 0, spot_check_records_per_partition: 3 },
         on_config_drift: DriftPolicy::Merge,

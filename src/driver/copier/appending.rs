@@ -247,21 +247,34 @@ fn outcome(error_code: i16, base_offset: i64, message: &str) -> AppendOutcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kafka_protocol::messages::ProduceRequest;
+    use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+    use kafka_protocol::messages::{ProduceRequest, TopicName};
+    use kafka_protocol::protocol::{Encodable, StrBytes};
 
     #[test]
-    fn the_body_is_what_the_protocol_crate_reads() {
+    fn the_body_is_what_the_protocol_crate_writes() {
+        let names = [("a", 0), ("a", 3), ("b", 1)];
+        let payload = |topic: &str, partition: i32| Bytes::from(format!("payload of {topic} {partition}"));
         let mut batches = Batches::new();
-        for (topic, partition) in [("a", 0), ("a", 3), ("b", 1)] {
-            let payload = Bytes::from(format!("payload of {topic} {partition}"));
-            batches.insert((topic.into(), partition), (0, 0, Bytes::from_static(b"header "), payload));
+        for (topic, partition) in names {
+            batches.insert((topic.into(), partition), (0, 0, Bytes::from_static(b"header "), payload(topic, partition)));
         }
         let mut body = BytesMut::new();
         produce_body(batches).iter().for_each(|part| body.extend_from_slice(part));
-        let request = ProduceRequest::decode(&mut body.freeze(), PRODUCE_VERSION).unwrap();
-        assert_eq!((request.acks, request.transactional_id, request.topic_data.len()), (-1, None, 2));
-        let last = &request.topic_data[1].partition_data[0];
-        assert_eq!((last.index, last.records.as_deref()), (1, Some(&b"header payload of b 1"[..])));
-        assert_eq!(request.topic_data[0].partition_data.len(), 2);
+
+        let data = |topic: &str, partitions: &[i32]| {
+            let partitions = partitions.iter().map(|&p| {
+                let records = [&b"header "[..], &payload(topic, p)].concat();
+                PartitionProduceData::default().with_index(p).with_records(Some(records.into()))
+            });
+            TopicProduceData::default().with_name(TopicName(StrBytes::from_string(topic.to_owned()))).with_partition_data(partitions.collect())
+        };
+        let request = ProduceRequest::default()
+            .with_acks(-1)
+            .with_timeout_ms(PRODUCE_BROKER_TIMEOUT.as_millis() as i32)
+            .with_topic_data(vec![data("a", &[0, 3]), data("b", &[1])]);
+        let mut expected = BytesMut::new();
+        request.encode(&mut expected, PRODUCE_VERSION).unwrap();
+        assert_eq!(body, expected);
     }
 }
