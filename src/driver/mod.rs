@@ -1,4 +1,14 @@
 //! Runs the machine: performs effects, probes intents, journals facts.
 
+pub mod acls;
 pub mod context;
 pub mod copier;
+pub mod copying;
+pub mod cutover;
+pub mod execute;
+pub mod health;
+pub mod limits;
+pub mod release;
+pub mod survey;
+pub mod topics;
+pub mod topology;

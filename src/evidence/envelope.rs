@@ -185,6 +185,16 @@ mod tests {
     }
 
     #[test]
+    fn what_we_do_not_write_is_not_read() {
+        let envelope = String::from_utf8(seal(TYPE, b"payload", &key(1))).unwrap();
+        for (found, added) in [("{\"payload\"", "{\"note\":1,\"payload\""), ("{\"keyid\"", "{\"note\":1,\"keyid\"")] {
+            let altered = envelope.replace(found, added);
+            assert_ne!(altered, envelope);
+            assert!(matches!(open(altered.as_bytes(), TYPE, &key(1).verifying_key()), Err(Refusal::NotAnEnvelope(_))), "{altered}");
+        }
+    }
+
+    #[test]
     fn the_url_safe_alphabet_is_read_too() {
         let payload = [0xfb, 0xff, 0xfe];
         let envelope = String::from_utf8(seal(TYPE, &payload, &key(1))).unwrap();

@@ -39,7 +39,7 @@ pub fn public_path(path: &Path) -> PathBuf {
 /// **Errors**: KF-USAGE, and then neither was written.
 pub fn write_pair(path: &Path, key: &SigningKey) -> Result<()> {
     let malformed = |e| Error::new(Code::Bug, format!("the key cannot be written as PEM: {e}"));
-    // Without the public key inside: OpenSSL reads PKCS#8 of version 1 only.
+    // Without the public key inside: PKCS#8 of version 1, the form that OpenSSL itself writes and every version reads.
     let private = KeypairBytes { secret_key: key.to_bytes(), public_key: None };
     let private = private.to_pkcs8_pem(LineEnding::LF).map_err(|e| malformed(e.to_string()))?;
     let public = key.verifying_key().to_public_key_pem(LineEnding::LF).map_err(|e| malformed(e.to_string()))?;

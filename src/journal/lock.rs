@@ -51,3 +51,18 @@ fn held(path: &Path, file: &mut File) -> Error {
     };
     Error::new(Code::JournalLocked, format!("{holder} holds {}", path.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_given_back_though_a_copy_of_its_descriptor_lives_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = Lock::take(dir.path()).unwrap();
+        let _copy = lock.file.try_clone().unwrap();
+        assert_eq!(Lock::take(dir.path()).unwrap_err().code(), Code::JournalLocked);
+        drop(lock);
+        Lock::take(dir.path()).unwrap();
+    }
+}

@@ -111,7 +111,7 @@ impl Copier {
     }
 
     /// Stops: fetches no more, waits briefly for what is under way, and says what is durable.
-    pub async fn stop(self) -> Vec<PartitionCheckpoint> {
+    pub async fn stop(&self) -> Vec<PartitionCheckpoint> {
         let (reply, answer) = oneshot::channel();
         let _ = self.commands.send(Command::Stop(reply));
         answer.await.unwrap_or_default()

@@ -1,0 +1,202 @@
+//! A copier under the journal: taken up, watched, checkpointed, ended.
+
+use super::context::Context;
+use super::copier::limits::{PROBE_PAUSE, PROBE_PAUSE_OLD_RECORDS};
+use super::copier::probing::settled_log_ends;
+use super::copier::{Copier, CopierSetup, CopyStatus};
+use super::limits::{CHECKPOINT_INTERVAL, PARTITIONS_NAMED_MAX, STATUS_INTERVAL};
+use crate::copy::{PartitionCopy, TakeUp};
+use crate::domain::partition::TopicPartition;
+use crate::domain::plan::Plan;
+use crate::error::{Code, Error, Result};
+use crate::kafka::offsets::OffsetAt;
+use crate::kafka::sentinel::EmptyTransaction;
+use crate::machine::fact::{Fact, PartitionCheckpoint, TakenPartition};
+use crate::telemetry::Observation;
+use crate::telemetry::progress::Progress;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Every partition of the plan.
+pub fn planned_partitions(plan: &Plan) -> Vec<TopicPartition> {
+    plan.topics
+        .iter()
+        .flat_map(|topic| {
+            let name: Arc<str> = topic.name.as_str().into();
+            topic.partitions.iter().map(move |p| TopicPartition::new(name.clone(), p.partition))
+        })
+        .collect()
+}
+
+/// A running copier and what the journal knows of it.
+pub struct Copying {
+    copier: Copier,
+    progress: Progress,
+    journaled: BTreeMap<TopicPartition, PartitionCheckpoint>,
+    journaled_at: Instant,
+}
+
+impl Copying {
+    /// Takes every partition up where the target's log ends, journals it, and starts to copy.
+    ///
+    /// **Errors**: KF-TARGET-NOT-EMPTY where records lie on a partition that was never taken up; what the clusters refuse.
+    pub async fn begin(context: &mut Context) -> Result<Self> {
+        let interrupt = context.interrupt.clone();
+        let (copies, markers, taken) = interrupt.or(take_up(context)).await?;
+        context.record(taken)?;
+        let setup = CopierSetup {
+            source: context.clusters.source.clone(),
+            target: context.clusters.target.clone(),
+            store: context.store.clone(),
+            migration_id: context.migration()?.id().to_owned(),
+            seed: context.config.seed,
+            markers: Arc::new(markers),
+        };
+        let journaled = context.migration()?.checkpoints().map(|c| (c.partition.clone(), c.clone())).collect();
+        Ok(Self { copier: Copier::start(setup, copies), progress: Progress::start(), journaled, journaled_at: Instant::now() })
+    }
+
+    /// Records and bytes that were compared with the target so far.
+    pub fn copied(&self) -> (u64, u64) {
+        self.journaled.values().fold((0, 0), |(records, bytes), c| (records + c.counts.records, bytes + c.counts.bytes))
+    }
+
+    pub fn copier(&self) -> &Copier {
+        &self.copier
+    }
+
+    /// Goes on copying until `done` holds; journals checkpoints and shows progress meanwhile.
+    ///
+    /// **Errors**: KF-INTERRUPTED; a partition's own stop. The copier runs on; end it.
+    pub async fn run_until(&mut self, context: &mut Context, mut done: impl FnMut(&CopyStatus) -> bool) -> Result<()> {
+        let mut status = self.copier.status();
+        loop {
+            let seen = status.borrow_and_update().clone();
+            self.show(context, &seen)?;
+            self.check_stops(context, &seen).await?;
+            // The first status comes before the first look at the partitions.
+            if !seen.partitions.is_empty() && done(&seen) {
+                return self.checkpoint(context).await;
+            }
+            if self.journaled_at.elapsed() >= CHECKPOINT_INTERVAL {
+                self.checkpoint(context).await?;
+            }
+            context.interrupt.check()?;
+            let _ = tokio::time::timeout(STATUS_INTERVAL, status.changed()).await;
+        }
+    }
+
+    fn show(&mut self, context: &Context, seen: &CopyStatus) -> Result<()> {
+        let (mut done, mut total, mut lag) = (0, 0, 0);
+        for p in &seen.partitions {
+            let end = p.source_end.unwrap_or(p.next_offset).max(p.next_offset);
+            total += (end - p.source_log_start).max(0) as u64;
+            done += (p.next_offset - p.source_log_start).max(0) as u64;
+            lag += p.lag().unwrap_or(0) as u64;
+        }
+        let bytes_total = context.migration()?.plan.estimate.size_bytes.max(0) as u64;
+        self.progress.update(Observation {
+            state: context.migration()?.state,
+            records_done: done,
+            records_total: total,
+            bytes_done: seen.bytes_produced,
+            bytes_total: bytes_total.max(seen.bytes_produced),
+            lag_records: lag,
+            waiting_because: seen.waiting_because.clone(),
+        });
+        Ok(())
+    }
+
+    /// Ends the run when a partition cannot go on: the others would only run ahead of a migration that cannot be finished.
+    async fn check_stops(&mut self, context: &mut Context, seen: &CopyStatus) -> Result<()> {
+        let stopped: Vec<_> = seen.partitions.iter().filter_map(|p| Some((&p.partition, p.stop.as_ref()?))).collect();
+        let Some((first, stop)) = stopped.first() else { return Ok(()) };
+        self.checkpoint(context).await?;
+        for (partition, stop) in &stopped {
+            if matches!(stop.code, Code::CopyQuarantined | Code::DigestMismatch) {
+                context.record(Fact::PartitionQuarantined {
+                    partition: (*partition).clone(),
+                    code: stop.code.as_str().to_owned(),
+                    seen: stop.seen.clone(),
+                })?;
+            }
+        }
+        let others: Vec<String> = stopped.iter().skip(1).take(PARTITIONS_NAMED_MAX).map(|(p, _)| p.to_string()).collect();
+        let also = if others.is_empty() { String::new() } else { format!(" (and {} more: {})", stopped.len() - 1, others.join(", ")) };
+        Err(Error::new(stop.code, format!("{first}: {}{also}", stop.seen)))
+    }
+
+    /// Journals what has changed since the last checkpoint.
+    pub async fn checkpoint(&mut self, context: &mut Context) -> Result<()> {
+        let now = self.copier.checkpoint().await;
+        self.journal(context, now)
+    }
+
+    fn journal(&mut self, context: &mut Context, now: Vec<PartitionCheckpoint>) -> Result<()> {
+        self.journaled_at = Instant::now();
+        let changed: Vec<PartitionCheckpoint> = now.into_iter().filter(|c| self.journaled.get(&c.partition) != Some(c)).collect();
+        if changed.is_empty() {
+            return Ok(());
+        }
+        self.journaled.extend(changed.iter().map(|c| (c.partition.clone(), c.clone())));
+        context.record(Fact::CopyCheckpointed { partitions: changed }).map(drop)
+    }
+
+    /// Stops the copier and journals how far it came.
+    pub async fn end(mut self, context: &mut Context) -> Result<()> {
+        let last = self.copier.stop().await;
+        self.journal(context, last)
+    }
+}
+
+async fn take_up(context: &Context) -> Result<(Vec<PartitionCopy>, EmptyTransaction, Fact)> {
+    let migration = context.migration()?;
+    let plan = migration.plan.clone();
+    let names = planned_partitions(&plan);
+    let clusters = &context.clusters;
+    // Before the log ends are looked at: what a predecessor left open under this id is decided now, where it was due.
+    let markers = EmptyTransaction::begin(&clusters.target_cluster, &format!("kferry-{}-markers", plan.migration_id)).await?;
+    // Appends of a process that was killed may still be on their way, and the broker may have forgotten its producer id.
+    let taken_before = migration.partitions.values().any(|p| p.take > 0);
+    let pause = if taken_before { PROBE_PAUSE_OLD_RECORDS } else { PROBE_PAUSE };
+    let tell = |why: Option<String>| {
+        if let Some(why) = why {
+            tracing::warn!(why, "the target's log ends cannot be read yet");
+        }
+    };
+    let (target_ends, target_starts, source_starts) = futures::join!(
+        settled_log_ends(&clusters.target, &names, pause, &tell),
+        clusters.target.offsets(&names, OffsetAt::Earliest),
+        clusters.source.offsets(&names, OffsetAt::Earliest),
+    );
+    let (target_starts, source_starts) = (target_starts?, source_starts?);
+    let producer = clusters.target.init_producer_id().await?;
+    let (mut copies, mut taken) = (Vec::new(), Vec::new());
+    for topic in &plan.topics {
+        let batch_bytes_max = topic.overrides.get("max.message.bytes").and_then(|v| v.parse().ok()).unwrap_or(1 << 20);
+        for planned in &topic.partitions {
+            let partition = TopicPartition::new(topic.name.as_str(), planned.partition);
+            let progress = migration.partitions.get(&partition);
+            let take = progress.map_or(0, |p| p.take) + 1;
+            let target_end = target_ends.get(&partition).copied().unwrap_or(0);
+            if take == 1 && target_end > 0 {
+                let seen = format!("{partition} ends at {target_end} on the target, but kferry has not written to it");
+                return Err(Error::new(Code::TargetNotEmpty, seen));
+            }
+            taken.push(TakenPartition { partition: partition.clone(), take, next_offset: target_end });
+            copies.push(PartitionCopy::take_up(TakeUp {
+                take,
+                target_end,
+                target_log_start: target_starts.get(&partition).copied().unwrap_or(0),
+                source_log_start: source_starts.get(&partition).copied().unwrap_or(0),
+                checkpoint: progress.and_then(|p| p.checkpoint.clone()),
+                batch_bytes_max,
+                producer_id: producer.producer_id,
+                producer_epoch: producer.producer_epoch,
+                partition,
+            }));
+        }
+    }
+    Ok((copies, markers, Fact::PartitionsTaken { producer_id: producer.producer_id, partitions: taken }))
+}

@@ -1,0 +1,100 @@
+//! Carries the groups' committed offsets over: read on the source after the drain, committed on the target, read back.
+
+use crate::domain::offset::{OffsetMap, SourceOffset};
+use crate::domain::partition::TopicPartition;
+use crate::domain::selection::group_left_out;
+use crate::domain::topology::CommittedOffset;
+use crate::driver::context::Context;
+use crate::error::{Code, Error, Result};
+use crate::kafka::group_offsets::GroupCommit;
+use crate::machine::fact::{Effect, Fact, FrozenPartition, GroupOutcome};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Commits every selected group's offsets on the target and says of each what became of it.
+///
+/// Only drained partitions are committed. A group with members on the target is left alone and named.
+/// **Errors**: KF-GROUP-REFUSED; what the clusters refuse.
+pub async fn carry_over(context: &mut Context, attempt: u32, drained: &[FrozenPartition]) -> Result<Vec<GroupOutcome>> {
+    let interrupt = context.interrupt.clone();
+    let mut listed = interrupt.or(context.clusters.source.list_groups()).await?;
+    listed.retain(|g| group_left_out(&context.config.groups, &g.group_id).is_none());
+    let groups = interrupt.or(context.clusters.source.describe_groups(&listed)).await?;
+    let maps: BTreeMap<TopicPartition, OffsetMap> = drained
+        .iter()
+        .map(|p| (p.partition.clone(), OffsetMap::identity(SourceOffset(p.log_start), SourceOffset(p.frozen_end + 1))))
+        .collect();
+    let planned: BTreeMap<&str, &str> =
+        context.migration()?.plan.groups.iter().map(|g| (g.group_id.as_str(), g.left_alone.as_str())).collect();
+
+    let (mut outcomes, mut wanted) = (Vec::new(), BTreeMap::new());
+    for group in &groups {
+        let offsets = translate(&group.offsets, &maps);
+        let uncommittable = !matches!(group.group_type.as_str(), "classic" | "consumer");
+        let left_alone = match planned.get(group.group_id.as_str()) {
+            _ if uncommittable => format!("a group of type {} cannot be committed for", group.group_type),
+            Some(reason) if !reason.is_empty() && offsets.is_empty() => (*reason).to_owned(),
+            _ if offsets.is_empty() => "it has no offsets on the topics of this migration".to_owned(),
+            _ => String::new(),
+        };
+        if left_alone.is_empty() {
+            wanted.insert(group.group_id.clone(), offsets);
+        } else {
+            outcomes.push(GroupOutcome { group_id: group.group_id.clone(), offsets, left_alone });
+        }
+    }
+    let id = context.intend(Effect::CommitGroupOffsets { attempt, groups: wanted.len() })?;
+    let commits = if wanted.is_empty() { BTreeMap::new() } else { interrupt.or(async { Ok(context.clusters.target.commit_group_offsets(&wanted).await) }).await? };
+    for (group_id, offsets) in &wanted {
+        let left_alone = match commits.get(group_id) {
+            Some(GroupCommit::Committed) => String::new(),
+            Some(GroupCommit::HasMembers { seen }) => format!("it has members on the target: {seen}"),
+            Some(GroupCommit::Refused { seen }) => return Err(Error::new(Code::GroupRefused, format!("group {group_id}: {seen}"))),
+            None => return Err(Error::new(Code::GroupRefused, format!("group {group_id}: no answer"))),
+        };
+        outcomes.push(GroupOutcome { group_id: group_id.clone(), offsets: offsets.clone(), left_alone });
+    }
+    read_back(context, &outcomes).await?;
+    let left_alone = outcomes.iter().filter(|o| !o.left_alone.is_empty()).count();
+    context.complete(id, "committed and read back")?;
+    context.record(Fact::GroupOffsetsCommitted { attempt, groups: outcomes.len() - left_alone, left_alone })?;
+    outcomes.sort_by(|a, b| a.group_id.cmp(&b.group_id));
+    Ok(outcomes)
+}
+
+fn translate(offsets: &[CommittedOffset], maps: &BTreeMap<TopicPartition, OffsetMap>) -> Vec<CommittedOffset> {
+    offsets
+        .iter()
+        .filter_map(|offset| {
+            let map = maps.get(&TopicPartition::new(offset.topic.as_str(), offset.partition))?;
+            Some(CommittedOffset { next_offset: map.translate(SourceOffset(offset.next_offset)).0, ..offset.clone() })
+        })
+        .collect()
+}
+
+async fn read_back(context: &Context, outcomes: &[GroupOutcome]) -> Result<()> {
+    let ids: Vec<String> = outcomes.iter().filter(|o| o.left_alone.is_empty()).map(|o| o.group_id.clone()).collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let seen = context.clusters.target.group_offsets(&ids, false).await?;
+    for outcome in outcomes.iter().filter(|o| o.left_alone.is_empty()) {
+        let found: BTreeSet<(&str, i32, i64)> =
+            seen.get(&outcome.group_id).into_iter().flatten().map(|o| (o.topic.as_str(), o.partition, o.next_offset)).collect();
+        for offset in &outcome.offsets {
+            if !found.contains(&(offset.topic.as_str(), offset.partition, offset.next_offset)) {
+                let seen = format!("group {}: {}-{} was committed at {} but does not read so", outcome.group_id, offset.topic, offset.partition, offset.next_offset);
+                return Err(Error::new(Code::GroupRefused, seen));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Groups that still have members on the source, by name; best effort.
+pub async fn with_members_on_source(context: &Context) -> Vec<String> {
+    let source = &context.clusters.source;
+    let Ok(mut listed) = source.list_groups().await else { return Vec::new() };
+    listed.retain(|g| group_left_out(&context.config.groups, &g.group_id).is_none());
+    let groups = source.describe_groups(&listed).await.unwrap_or_default();
+    groups.into_iter().filter(|g| g.members > 0).map(|g| g.group_id).collect()
+}

@@ -1,0 +1,308 @@
+//! `cutover`: freeze → proof of the freeze → sentinels → drain → group offsets → commit, or back to TAIL.
+//!
+//! Before the commit, whatever fails, dies or runs late leaves producers free to go on at the source. The commit is the
+//! journal's `CutoverCommitted`, durable well before the freeze runs out; after it, the cutover stands.
+
+mod freeze_proof;
+mod groups;
+
+use super::context::{self, Context};
+use super::copying::{Copying, planned_partitions};
+use super::execute::{check_source, until_drain_ready, within};
+use super::limits::{COMMIT_RESERVE_MAX, COMMIT_RESERVE_MIN};
+use super::{health, release};
+use crate::cli::{flags, print};
+use crate::config::Config;
+use crate::config::model::FreezeMode;
+use crate::domain::partition::TopicPartition;
+use crate::error::{Code, Error, Exit, Result};
+use crate::freeze::manual::Terminal;
+use crate::freeze::{Freeze, FreezeRequest};
+use crate::kafka::offsets::OffsetAt;
+use crate::kafka::sentinel::{EmptyTransaction, Written};
+use crate::machine::fact::{CutoverReport, Effect, Fact, FrozenPartition, GroupOutcome};
+use crate::machine::state::State;
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// Runs the command.
+pub fn run(config: &Config, args: &flags::Migration) -> Result<Exit> {
+    context::block_on(async {
+        let legal = |state| matches!(state, State::Tail | State::DrainReady | State::Cutover | State::AwaitingClientSwitch);
+        let mut context = Context::resume(config.clone(), args, "cutover", legal).await?;
+        match go(&mut context).await {
+            Ok(()) => {
+                report(&context, args)?;
+                Ok(Exit::Done)
+            }
+            Err(error) => Err(context.failed(error)),
+        }
+    })
+}
+
+fn report(context: &Context, args: &flags::Migration) -> Result<()> {
+    let migration = context.migration()?;
+    let Some(report) = &migration.cutover_report else { return Ok(()) };
+    let carried = report.groups.iter().filter(|g| g.left_alone.is_empty()).count();
+    print(&format!(
+        "awaiting_client_switch: the target is the cluster of record since {}\nproducers were frozen for {} ms; {carried} groups carried over, {} left alone",
+        report.committed_at,
+        report.freeze_ms,
+        report.groups.len() - carried,
+    ));
+    for group in report.groups.iter().filter(|g| !g.left_alone.is_empty()) {
+        print(&format!("  left alone: {}: {}", group.group_id, group.left_alone));
+    }
+    let (config, journal) = (args.config.display(), args.journal_dir.display());
+    print(&format!("next: point every client at the target, then kferry cutover-ack --config {config} --journal-dir {journal}"));
+    Ok(())
+}
+
+async fn go(context: &mut Context) -> Result<()> {
+    let freeze = Freeze::open(&context.config.cutover, Terminal::of_process())?;
+    match context.migration()?.state {
+        // The commit was durable before the last run ended; what follows it is rolled forward.
+        State::AwaitingClientSwitch if context.migration()?.target_released => {
+            return Err(Error::new(Code::StateIllegal, "the cutover is done; next is `kferry cutover-ack`"));
+        }
+        State::AwaitingClientSwitch => return release::release_target(context).await,
+        State::Cutover => abandon_dead_attempt(context, &freeze).await?,
+        _ => {}
+    }
+    freeze.ready()?;
+    check_source(context).await?;
+    health::wait_until_healthy(context, true).await?;
+    let mut copying = Copying::begin(context).await?;
+    copying.copier().tail();
+    let result = attempt(context, &mut copying, &freeze).await;
+    copying.end(context).await?;
+    result?;
+    release::release_target(context).await
+}
+
+/// An attempt whose process died before the commit: its producers are let go again, wherever it stood.
+async fn abandon_dead_attempt(context: &mut Context, freeze: &Freeze) -> Result<()> {
+    let attempt = context.migration()?.cutover_attempt;
+    let expires_at = context.migration()?.cutover.as_ref().and_then(|c| c.expires_at.as_ref()).and_then(|at| at.parse().ok());
+    let request = request(context, attempt, expires_at.unwrap_or_else(Timestamp::now))?;
+    let error = Error::new(Code::Interrupted, "the process that ran the attempt ended before its commit");
+    abandon(context, freeze, &request, &error).await
+}
+
+fn request(context: &Context, attempt: u32, expires_at: Timestamp) -> Result<FreezeRequest> {
+    let plan = &context.migration()?.plan;
+    let topics = plan.topics.iter().map(|t| t.name.clone()).collect();
+    Ok(FreezeRequest { migration_id: plan.migration_id.clone(), attempt, topics, expires_at })
+}
+
+/// Thaws, and folds back to TAIL.
+async fn abandon(context: &mut Context, freeze: &Freeze, request: &FreezeRequest, error: &Error) -> Result<()> {
+    let reason = error.to_string();
+    let id = context.intend(Effect::ThawProducers { attempt: request.attempt, reason: reason.clone() })?;
+    let thawed = freeze.thaw(request, &reason).await;
+    match &thawed {
+        Ok(()) => context.complete(id, "thawed")?,
+        Err(unheard) => {
+            eprintln!("warning: producers could not be told to go on: {unheard}; the freeze ends by itself at {}", request.expires_at);
+            context.complete(id, format!("not heard: {}", unheard.code().as_str()))?;
+        }
+    }
+    let (attempt, thawed) = (request.attempt, thawed.is_ok());
+    context
+        .record(Fact::CutoverAbandoned { attempt, code: error.code().as_str().to_owned(), seen: error.seen().to_owned(), thawed })
+        .map(drop)
+}
+
+async fn attempt(context: &mut Context, copying: &mut Copying, freeze: &Freeze) -> Result<()> {
+    let tolerance = context.config.cutover.drain_max_partition_lag;
+    if context.migration()?.state == State::Tail {
+        until_drain_ready(context, copying).await?;
+    } else {
+        copying.run_until(context, |status| within(status, tolerance)).await?;
+    }
+    let number = context.migration()?.cutover_attempt + 1;
+    // Warms the transactional id: the first use of one takes about a second.
+    let sentinel_id = format!("kferry-{}-sentinel-{number}", context.migration()?.id());
+    let interrupt = context.interrupt.clone();
+    let sentinels = interrupt.or(EmptyTransaction::begin(&context.clusters.source_cluster, &sentinel_id)).await?;
+    let before = freeze_proof::producers(context).await;
+    context.record(Fact::CutoverStarted { attempt: number })?;
+
+    let max_freeze = Duration::from_millis(context.config.cutover.max_producer_freeze_ms);
+    // Somebody who stops producers by hand gets the drain's time for it; the freeze itself counts from the confirmation.
+    let manual = context.config.cutover.freeze == FreezeMode::Manual;
+    let patience = if manual { Duration::from_millis(context.config.cutover.drain_timeout_ms) } else { max_freeze };
+    let mut request = request(context, number, after(Timestamp::now(), patience))?;
+    match frozen(context, copying, freeze, &sentinels, &before, &mut request, max_freeze).await {
+        Ok(()) => Ok(()),
+        Err(error) if context.migration()?.state == State::Cutover => {
+            abandon(context, freeze, &request, &error).await?;
+            Err(error)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn after(from: Timestamp, duration: Duration) -> Timestamp {
+    from.checked_add(jiff::SignedDuration::try_from(duration).unwrap_or(jiff::SignedDuration::MAX)).unwrap_or(Timestamp::MAX)
+}
+
+/// From the freeze to the commit.
+async fn frozen(
+    context: &mut Context,
+    copying: &mut Copying,
+    freeze: &Freeze,
+    sentinels: &EmptyTransaction,
+    before: &freeze_proof::Producers,
+    request: &mut FreezeRequest,
+    max_freeze: Duration,
+) -> Result<()> {
+    let number = request.attempt;
+    let asked_at = Instant::now();
+    let mode = match context.config.cutover.freeze {
+        FreezeMode::Manual => "manual",
+        FreezeMode::Webhook => "webhook",
+        FreezeMode::Acl => "acl",
+    };
+    let id = context.intend(Effect::FreezeProducers { attempt: number, mode: mode.to_owned(), expires_at: request.expires_at.to_string() })?;
+    let interrupt = context.interrupt.clone();
+    let confirmed = interrupt.or(freeze.freeze(request)).await?;
+    context.complete(id, "frozen")?;
+    // Producers stand still from the moment they were asked to, unless a person stopped them one by one.
+    let (frozen_at, frozen_since) = match mode {
+        "manual" => {
+            request.expires_at = after(confirmed.confirmed_at, max_freeze);
+            (confirmed.confirmed_at, Instant::now())
+        }
+        _ => (after(confirmed.confirmed_at, Duration::ZERO), asked_at),
+    };
+    context.record(Fact::ProducersFrozen { attempt: number, expires_at: request.expires_at.to_string() })?;
+    let reserve = (max_freeze / 10).clamp(COMMIT_RESERVE_MIN, COMMIT_RESERVE_MAX);
+    let deadline = frozen_since + max_freeze.saturating_sub(reserve);
+    let work = to_the_brink(context, copying, sentinels, before, number, deadline);
+    let (sentinel_producer_id, partitions, groups) = match tokio::time::timeout_at(deadline.into(), work).await {
+        Ok(done) => done?,
+        Err(_) => {
+            let step = context.migration()?.cutover.as_ref().map_or("freeze", next_step);
+            let seen = format!("{} ms of freeze were not enough; still to do: {step}", max_freeze.as_millis());
+            return Err(Error::new(Code::FreezeDeadline, seen));
+        }
+    };
+    let groups_with_members_on_source = groups::with_members_on_source(context).await;
+    context.interrupt.check()?;
+    if Instant::now() >= deadline {
+        return Err(Error::new(Code::FreezeDeadline, format!("{} ms of freeze were not enough; still to do: the commit", max_freeze.as_millis())));
+    }
+    let report = CutoverReport {
+        attempt: number,
+        mode: mode.to_owned(),
+        frozen_at: frozen_at.to_string(),
+        committed_at: Timestamp::now().to_string(),
+        freeze_ms: frozen_since.elapsed().as_millis() as u64,
+        sentinel_producer_id,
+        partitions,
+        groups,
+        groups_with_members_on_source,
+    };
+    context.record(Fact::CutoverCommitted { report: Box::new(report) }).map(drop)
+}
+
+fn next_step(cutover: &crate::machine::fold::CutoverProgress) -> &'static str {
+    match cutover {
+        c if !c.freeze_proven => "the proof of the freeze",
+        c if c.sentinel_producer_id.is_none() => "the sentinels",
+        c if !c.drained => "the drain",
+        c if !c.group_offsets_committed => "the groups' offsets",
+        _ => "the commit",
+    }
+}
+
+/// Everything between the freeze and the commit.
+async fn to_the_brink(
+    context: &mut Context,
+    copying: &mut Copying,
+    sentinels: &EmptyTransaction,
+    before: &freeze_proof::Producers,
+    number: u32,
+    deadline: Instant,
+) -> Result<(i64, Vec<FrozenPartition>, Vec<GroupOutcome>)> {
+    let proof = freeze_proof::prove(context, before, deadline).await?;
+    context.record(Fact::FreezeProven { attempt: number, settle_ms: proof.settle_ms, producers_seen: proof.producers_seen })?;
+    let partitions = write_sentinels(context, sentinels, number, &proof.ends).await?;
+    drain(context, copying, number, &partitions).await?;
+    still_frozen(context, &partitions).await?;
+    let groups = groups::carry_over(context, number, &partitions).await?;
+    still_frozen(context, &partitions).await?;
+    Ok((sentinels.identity().producer_id, partitions, groups))
+}
+
+async fn write_sentinels(
+    context: &mut Context,
+    sentinels: &EmptyTransaction,
+    number: u32,
+    ends: &BTreeMap<TopicPartition, i64>,
+) -> Result<Vec<FrozenPartition>> {
+    let transactional_id = sentinels.transactional_id().to_owned();
+    let id = context.intend(Effect::WriteSentinels { attempt: number, transactional_id, partitions: ends.len() })?;
+    let interrupt = context.interrupt.clone();
+    match interrupt.or(sentinels.write(ends, true)).await? {
+        Written::Placed => {}
+        Written::NotBegun(misplaced) | Written::Overrun(misplaced) => {
+            let named: Vec<String> = misplaced.iter().take(5).map(|m| format!("{} (end {} instead of {})", m.partition, m.log_end, m.expected_end)).collect();
+            return Err(Error::new(Code::FreezeNotProven, format!("somebody still writes to {}", named.join(", "))));
+        }
+    }
+    context.complete(id, "placed")?;
+    let names: Vec<TopicPartition> = ends.keys().cloned().collect();
+    let starts = interrupt.or(context.clusters.source.offsets(&names, OffsetAt::Earliest)).await?;
+    let partitions: Vec<FrozenPartition> = ends
+        .iter()
+        .map(|(partition, end)| FrozenPartition {
+            partition: partition.clone(),
+            frozen_end: *end,
+            log_start: starts.get(partition).copied().unwrap_or(0),
+        })
+        .collect();
+    let producer_id = sentinels.identity().producer_id;
+    context.record(Fact::SentinelsWritten { attempt: number, producer_id, partitions: partitions.clone() })?;
+    Ok(partitions)
+}
+
+/// Copies to the end, sentinel included, reads it again, and lets the target's log starts follow the source's.
+async fn drain(context: &mut Context, copying: &mut Copying, number: u32, partitions: &[FrozenPartition]) -> Result<()> {
+    let ends: BTreeMap<TopicPartition, i64> = partitions.iter().map(|p| (p.partition.clone(), p.frozen_end + 1)).collect();
+    copying
+        .run_until(context, |status| {
+            status.partitions.iter().all(|p| ends.get(&p.partition).is_some_and(|end| p.next_offset == *end && p.verified_offset == *end))
+        })
+        .await?;
+    copying.copier().raise_log_starts(partitions.iter().map(|p| (p.partition.clone(), p.log_start)).collect());
+    let starts: BTreeMap<TopicPartition, i64> = partitions.iter().map(|p| (p.partition.clone(), p.log_start)).collect();
+    loop {
+        copying.run_until(context, |status| status.partitions.iter().all(|p| p.log_start_settled)).await?;
+        // Asked of the brokers, since a DeleteRecords is not durable at once.
+        let names: Vec<TopicPartition> = starts.keys().cloned().collect();
+        let seen = context.clusters.target.offsets(&names, OffsetAt::Earliest).await?;
+        if starts.iter().all(|(partition, start)| seen.get(partition).is_some_and(|seen| seen >= start)) {
+            break;
+        }
+        context.clusters.target.delete_records(&starts).await?;
+    }
+    context.record(Fact::Drained { attempt: number }).map(drop)
+}
+
+/// The source's ends, looked at once more.
+async fn still_frozen(context: &Context, partitions: &[FrozenPartition]) -> Result<()> {
+    let names: Vec<TopicPartition> = partitions.iter().map(|p| p.partition.clone()).collect();
+    let ends = context.clusters.source.offsets(&names, OffsetAt::LogEnd).await?;
+    let moved: Vec<String> = partitions
+        .iter()
+        .filter(|p| ends.get(&p.partition) != Some(&(p.frozen_end + 1)))
+        .map(|p| format!("{} (end {} instead of {})", p.partition, ends.get(&p.partition).copied().unwrap_or(-1), p.frozen_end + 1))
+        .collect();
+    match moved.is_empty() {
+        true => Ok(()),
+        false => Err(Error::new(Code::FreezeNotProven, format!("somebody wrote after the sentinels: {}", moved.join(", ")))),
+    }
+}

@@ -1,0 +1,23 @@
+//! Bounds of the driver, each with its unit and reason.
+
+use std::time::Duration;
+
+/// How often the journal takes the copier's progress: what was copied since is read again after a crash.
+pub const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How often a phase looks at the copier's progress at the latest.
+pub const STATUS_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Partitions, groups or topics that one message names before it only counts.
+pub const PARTITIONS_NAMED_MAX: usize = 5;
+
+/// How often a cluster that is not healthy is looked at again, and how often the reason is told.
+pub const HEALTH_INTERVAL: Duration = Duration::from_secs(2);
+pub const HEALTH_TOLD_EVERY: Duration = Duration::from_secs(10);
+
+/// Pause between two looks at the source's log ends while the freeze is being proven.
+pub const FREEZE_LOOK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The part of the freeze that is kept back for the commit and the notice of it: a tenth, within these bounds.
+pub const COMMIT_RESERVE_MIN: Duration = Duration::from_millis(500);
+pub const COMMIT_RESERVE_MAX: Duration = Duration::from_secs(5);

@@ -1,0 +1,125 @@
+//! TOPOLOGY_COPY: topics and ACLs on the target, each change journaled before and after.
+
+use super::acls;
+use super::context::Context;
+use super::topics;
+use crate::domain::acl::DriftPolicy;
+use crate::domain::plan::{Plan, TopicAction, TopicPlan};
+use crate::error::{Code, Error, Result};
+use crate::kafka::topics::{NewTopic, TopicCreated};
+use crate::machine::fact::{Effect, Fact};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Creates the topics with their overrides and the ACLs that let nobody write; safe to repeat.
+pub async fn copy(context: &mut Context) -> Result<()> {
+    let plan = context.migration()?.plan.clone();
+    let bindings = copy_acls(context, &plan).await?;
+    for topic in &plan.topics {
+        context.interrupt.check()?;
+        match topic.action {
+            TopicAction::Create => create(context, topic).await?,
+            TopicAction::Adopt => {
+                let configs = while_copying(topic).into_iter().map(|(key, value)| (key, Some(value))).collect();
+                topics::set_topic_configs(context, &topic.name, configs).await?;
+            }
+        }
+    }
+    let names: Vec<String> = plan.topics.iter().map(|t| t.name.clone()).collect();
+    let interrupt = context.interrupt.clone();
+    interrupt.or(context.clusters.target.wait_for_topics(&names)).await?;
+    context.record(Fact::TopologyCopied { topics: plan.topics.len(), bindings }).map(drop)
+}
+
+async fn copy_acls(context: &mut Context, plan: &Plan) -> Result<usize> {
+    let Some(diff) = &plan.acls else { return Ok(0) };
+    acls::create_acls(context, &diff.create).await?;
+    if context.config.on_acl_drift == DriftPolicy::Replace && !diff.target_only.is_empty() {
+        acls::delete_acls(context, &diff.target_only).await?;
+    }
+    Ok(diff.create.len())
+}
+
+/// The topic's own settings with those on top under which it is copied.
+fn while_copying(topic: &TopicPlan) -> BTreeMap<String, String> {
+    let mut configs = topic.configs.clone();
+    configs.extend(topic.overrides.clone());
+    configs
+}
+
+fn new_topic(topic: &TopicPlan) -> NewTopic {
+    NewTopic {
+        name: topic.name.clone(),
+        partitions: topic.partitions.len() as i32,
+        replication_factor: topic.replication_factor,
+        configs: while_copying(topic),
+    }
+}
+
+async fn create(context: &mut Context, topic: &TopicPlan) -> Result<()> {
+    if context.migration()?.footprint.topics_created.contains(&topic.name) {
+        return Ok(());
+    }
+    let new = new_topic(topic);
+    // An intention that a crash left open is performed again under its own number.
+    let pending = pending(context, |effect| matches!(effect, Effect::CreateTopic { topic: name, .. } if *name == topic.name))?;
+    let resumed = pending.is_some();
+    let id = match pending {
+        Some(id) => id,
+        None => context.intend(Effect::CreateTopic {
+            topic: new.name.clone(),
+            partitions: new.partitions,
+            replication_factor: new.replication_factor,
+            configs: new.configs.clone(),
+        })?,
+    };
+    let created = context.clusters.target.create_topics(std::slice::from_ref(&new)).await?;
+    let outcome = match created.into_iter().next() {
+        Some(Ok(TopicCreated::Created)) => "created",
+        Some(Ok(TopicCreated::ExistedAfterDoubt)) => "created by an attempt whose answer was lost",
+        Some(Ok(TopicCreated::Existed)) if resumed => "created before the crash",
+        Some(Ok(TopicCreated::Existed)) => {
+            let seen = format!("topic {} has appeared on the target since the plan was made", topic.name);
+            return Err(Error::new(Code::TargetNotEmpty, seen));
+        }
+        Some(Err(error)) => return Err(error.within(format!("topic {}", topic.name))),
+        None => return Err(Error::new(Code::KafkaProtocol, format!("no answer for topic {}", topic.name))),
+    };
+    context.complete(id, outcome)
+}
+
+fn pending(context: &Context, matches: impl Fn(&Effect) -> bool) -> Result<Option<u64>> {
+    Ok(context.migration()?.footprint.pending.iter().find(|(_, effect)| matches(effect)).map(|(id, _)| *id))
+}
+
+/// Deletes and creates again the topics of quarantined partitions, as far as we created them; SEED fills them anew.
+///
+/// **Errors**: KF-COPY-QUARANTINED for a topic that is not ours to delete.
+pub async fn recreate_quarantined(context: &mut Context) -> Result<()> {
+    let migration = context.migration()?;
+    let plan = migration.plan.clone();
+    let mut reasons = BTreeMap::<String, String>::new();
+    for (partition, quarantine) in migration.quarantined() {
+        reasons.entry(partition.topic.to_string()).or_insert_with(|| format!("{partition}: {}", quarantine.seen));
+    }
+    if reasons.is_empty() {
+        return Ok(());
+    }
+    let ours: BTreeSet<String> = migration.footprint.topics_created.clone();
+    for topic in plan.topics.iter().filter(|t| reasons.contains_key(&t.name)) {
+        let reason = reasons[&topic.name].clone();
+        if !ours.contains(&topic.name) {
+            let seen = format!("{reason}; the topic was on the target before kferry, so it is not deleted by kferry");
+            return Err(Error::new(Code::CopyQuarantined, seen));
+        }
+        eprintln!("note: topic {} is created anew and filled again ({reason})", topic.name);
+        let open = pending(context, |effect| matches!(effect, Effect::RecreateTopic { topic: name, .. } if *name == topic.name))?;
+        let id = match open {
+            Some(id) => id,
+            None => context.intend(Effect::RecreateTopic { topic: topic.name.clone(), reason })?,
+        };
+        context.clusters.target.recreate_topic(&new_topic(topic)).await?;
+        context.complete(id, "created anew")?;
+    }
+    let attempt = context.migration()?.seed_attempt + 1;
+    context.record(Fact::SeedStarted { attempt }).map(drop)
+}
