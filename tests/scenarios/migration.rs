@@ -148,13 +148,16 @@ impl Setup {
             text += "    signing_key_path: kferry.key\n";
         }
         let _ = write!(text, "  cutover:\n{}", taken("cutover"));
-        match self.webhook {
-            true => drop(writeln!(text, "    freeze: webhook\n    producer_freeze_webhook: \"{}\"", webhook.url())),
-            false => text += "    freeze: manual\n",
+        if self.webhook {
+            let _ = writeln!(text, "    freeze: webhook\n    producer_freeze_webhook: \"{}\"", webhook.url());
+        } else {
+            text += "    freeze: manual\n";
         }
         for (name, keys) in sections {
             let _ = writeln!(text, "  {name}:");
-            keys.iter().for_each(|(key, value)| drop(writeln!(text, "    {key}: {value}")));
+            for (key, value) in keys {
+                let _ = writeln!(text, "    {key}: {value}");
+            }
         }
         text
     }

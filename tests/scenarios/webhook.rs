@@ -98,8 +98,14 @@ impl Webhook {
         self.state.deaf.store(deaf, Ordering::SeqCst);
     }
 
+    /// Every call so far; a repetition bears the id of the first.
     pub fn calls(&self) -> Vec<Call> {
-        self.state.calls.lock().unwrap().clone()
+        let calls = self.state.calls.lock().unwrap().clone();
+        for call in &calls {
+            let first = calls.iter().find(|c| (&c.event, c.attempt) == (&call.event, call.attempt)).expect("the call itself");
+            assert_eq!(call.idempotency_id, first.idempotency_id, "{} of attempt {} comes under two ids", call.event, call.attempt);
+        }
+        calls
     }
 
     /// The events in the order of their arrival.

@@ -1,5 +1,6 @@
 //! The main job, from `plan` to an offline-verified bundle, on everything that a plain topic can hold.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use crate::lab::{Agent, Consume, Headers, Load, Options, Topic};
@@ -101,6 +102,7 @@ fn whole_migration(lab: &Lab, replication: u32, bulk_mb: u64, big_records: u64, 
     assert_eq!(migration.status()["state"], "drain_ready");
     step("cutover", &mut || drop(migration.cutover()));
     assert_eq!(migration.webhook.events(), ["freeze", "committed"]);
+    assert_eq!(migration.webhook.calls()[0].topics.iter().collect::<BTreeSet<_>>(), topics.iter().map(|t| &t.name).collect());
     step("cutover-ack, validate, finalize", &mut || migration.conclude());
 
     let acknowledged = migration.expect_acknowledged_on(&target);
