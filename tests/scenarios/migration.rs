@@ -168,9 +168,9 @@ impl Setup {
         let dir = WorkDir::new(&format!("migration-{}", self.id));
         let webhook = Webhook::start();
         dir.file("kferry.yaml", &self.yaml(&webhook));
-        let migration = Migration { dir, webhook, setup: self };
-        migration.kferry().run(&["keygen", "--out", "kferry.key"]).ok();
-        migration
+        let kferry = kferry(dir.path(), &self.env);
+        kferry.run(&["keygen", "--out", "kferry.key"]).ok();
+        Migration { webhook, setup: self, kferry, dir }
     }
 }
 
@@ -178,8 +178,19 @@ impl Setup {
 pub struct Migration {
     pub webhook: Webhook,
     pub setup: Setup,
+    kferry: Kferry,
     // Last: what works in it ends before it.
     dir: WorkDir,
+}
+
+/// The binary in a migration's directory, with a home and a licence state of its own.
+fn kferry(dir: &Path, env: &[(String, String)]) -> Kferry {
+    let home = dir.display().to_string();
+    Kferry::new(dir)
+        .envs(env.to_vec())
+        .env("HOME", &home)
+        .env("XDG_STATE_HOME", format!("{home}/state"))
+        .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "kferry=info,warn".into()))
 }
 
 const JOURNAL: &str = "journal";
@@ -197,14 +208,9 @@ impl Migration {
         self.dir.path().join(JOURNAL)
     }
 
-    /// The binary in this migration's directory, with a home and a licence state of its own.
+    /// Another way to run the binary in this migration's directory; its logs live as long as it does.
     pub fn kferry(&self) -> Kferry {
-        let home = self.dir.path().display().to_string();
-        Kferry::new(self.dir.path())
-            .envs(self.setup.env.clone())
-            .env("HOME", &home)
-            .env("XDG_STATE_HOME", format!("{home}/state"))
-            .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "kferry=info,warn".into()))
+        kferry(self.dir.path(), &self.setup.env)
     }
 
     fn arguments(command: &str) -> Vec<&str> {
@@ -219,7 +225,7 @@ impl Migration {
     /// Runs one command to its end, whatever that is.
     #[track_caller]
     pub fn run(&self, command: &str) -> Outcome {
-        self.kferry().run(&Self::arguments(command))
+        self.kferry.run(&Self::arguments(command))
     }
 
     /// The same under another environment.
@@ -230,7 +236,7 @@ impl Migration {
     }
 
     pub fn spawn(&self, command: &str) -> Running {
-        self.kferry().spawn(&Self::arguments(command))
+        self.kferry.spawn(&Self::arguments(command))
     }
 
     #[track_caller]
