@@ -54,7 +54,7 @@ async fn open(config: &Config, args: &flags::Migration) -> Result<Context> {
     // Nothing is journaled before the licence is known to hold.
     license::obtain(license::FEATURE, &plan.migration_id, Timestamp::now(), None)?;
     let plan_json = findings::plan_json(&plan).map_err(|e| Error::new(Code::Bug, format!("the plan cannot be written: {e}")))?;
-    let plan_sha256 = planning_digest(&plan)?;
+    let plan_sha256 = plan.sha256().to_string();
     journal.append(&Fact::MigrationPlanned { plan: Box::new(plan), plan_sha256, config_sha256: config.digest() }, Timestamp::now())?;
     let _ = std::fs::write(args.journal_dir.join("plan.json"), plan_json);
     let clusters = interrupt.or(Clusters::connect(config)).await?;
@@ -64,11 +64,6 @@ async fn open(config: &Config, args: &flags::Migration) -> Result<Context> {
     Ok(context)
 }
 
-/// The digest under which the journal names the plan.
-fn planning_digest(plan: &Plan) -> Result<String> {
-    let bytes = serde_json::to_vec(plan).map_err(|e| Error::new(Code::Bug, format!("the plan cannot be written: {e}")))?;
-    Ok(crate::domain::digest::Digest::of(bytes).to_string())
-}
 
 fn refuse_blockers(plan: &Plan) -> Result<()> {
     let blockers = planning::blockers(plan);

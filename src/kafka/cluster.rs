@@ -42,12 +42,17 @@ impl fmt::Display for Side {
 }
 
 /// What a connection is for: one broker has one connection per lane, so that a long fetch never holds up another call.
+///
+/// A broker carries out one request of a connection at a time, pipelined or not: a Produce that waits for its replicas holds up
+/// the one behind it. Who wants more at once takes more connections. Source: `SocketServer`, which mutes a channel meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Lane {
     Admin,
     Fetch,
     Verify,
     Produce,
+    /// One of several for committing groups' offsets.
+    Commit(u8),
 }
 
 /// Which kind of coordinator. The discriminants are the protocol's.

@@ -4,7 +4,7 @@ use super::cluster::negotiate;
 use super::connection::Connection;
 use super::failure::Failure;
 use super::limits::OFFSETS_PER_COMMIT_MAX;
-use super::routing::{self, Answers, GroupKey, by_topic, text, topic_name};
+use super::routing::{self, Answers, CommitKey, GroupKey, by_topic, text, topic_name};
 use super::target::Target;
 use crate::domain::partition::TopicPartition;
 use crate::domain::topology::CommittedOffset;
@@ -29,26 +29,26 @@ impl Target {
     ///
     /// A group that does not exist comes into being, empty.
     pub async fn commit_group_offsets(&self, groups: &BTreeMap<String, Vec<CommittedOffset>>) -> BTreeMap<String, GroupCommit> {
-        let keys = groups.keys().cloned().map(GroupKey).collect();
+        let keys = groups.keys().cloned().map(|group| CommitKey(GroupKey(group))).collect();
         let asked = format!("commit the offsets of {} groups", groups.len());
         let outcome = routing::ask_each(&self.cluster, asked, keys, |connection, keys| {
-            let wanted = keys.into_iter().map(|(key, _)| { let offsets = groups.get(&key.0).cloned().unwrap_or_default(); (key, offsets) }).collect();
-            attempt(connection, wanted)
+            let offsets_of = |key: &CommitKey| groups.get(&key.0.0).cloned().unwrap_or_default();
+            attempt(connection, keys.into_iter().map(|(key, _)| (offsets_of(&key), key)).collect())
         })
         .await;
-        let failed = outcome.failed.into_iter().map(|(key, error)| (key.0, GroupCommit::Refused { seen: error.seen().to_owned() }));
-        outcome.done.into_iter().map(|(key, commit)| (key.0, commit)).chain(failed).collect()
+        let failed = outcome.failed.into_iter().map(|(key, error)| (key.0.0, GroupCommit::Refused { seen: error.seen().to_owned() }));
+        outcome.done.into_iter().map(|(key, commit)| (key.0.0, commit)).chain(failed).collect()
     }
 }
 
 async fn attempt(
     connection: Connection,
-    groups: Vec<(GroupKey, Vec<CommittedOffset>)>,
-) -> std::result::Result<Answers<GroupKey, GroupCommit>, Failure> {
+    groups: Vec<(Vec<CommittedOffset>, CommitKey)>,
+) -> std::result::Result<Answers<CommitKey, GroupCommit>, Failure> {
     let version = negotiate::<OffsetCommitRequest>(&connection, 2, 8)?;
     let mut asked = Vec::with_capacity(groups.len());
-    for (key, offsets) in groups {
-        let requests = offsets.chunks(OFFSETS_PER_COMMIT_MAX).map(|chunk| request(&key.0, chunk));
+    for (offsets, key) in groups {
+        let requests = offsets.chunks(OFFSETS_PER_COMMIT_MAX).map(|chunk| request(&key.0.0, chunk));
         let pending: Vec<_> = requests.map(|request| connection.send(version, &request)).collect();
         asked.push((key, pending));
     }

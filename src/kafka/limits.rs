@@ -11,6 +11,9 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// The same for cluster metadata, which another broker can answer as well when this one hangs.
 pub const METADATA_TIMEOUT: Duration = Duration::from_secs(8);
 
+/// The same for ListOffsets, which is quick, and which is asked when a leader hangs: the next one should be asked soon.
+pub const LIST_OFFSETS_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// How often a connection looks for requests whose time is over.
 pub const TIMEOUT_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -59,6 +62,12 @@ pub const ACLS_PER_REQUEST_MAX: usize = 500;
 
 /// Offsets of one group in one OffsetCommit: they are appended as one batch, which `max.message.bytes` limits (1 MB by default).
 pub const OFFSETS_PER_COMMIT_MAX: usize = 1_000;
+
+/// Connections to one coordinator over which commits are spread.
+pub const COMMIT_LANES: usize = 8;
+
+/// Groups that are committed over one connection before the others get their turn.
+pub const COMMITS_PER_TURN_MAX: usize = 10;
 
 /// What a broker is told to give up after, within requests that carry a timeout of their own.
 pub const BROKER_TIMEOUT: Duration = Duration::from_secs(25);

@@ -3,6 +3,7 @@
 use super::cluster::negotiate;
 use super::connection::Connection;
 use super::failure::Failure;
+use super::limits::LIST_OFFSETS_TIMEOUT;
 use super::routing::{self, Answers, by_topic, topic_name};
 use super::source::Reader;
 use crate::domain::partition::TopicPartition;
@@ -114,7 +115,7 @@ async fn attempt(
         .with_replica_id(BrokerId(replica_id))
         .with_isolation_level(isolation_level)
         .with_topics(topics.collect());
-    let response = connection.call(version, &request).await?;
+    let response = connection.call_within(LIST_OFFSETS_TIMEOUT, version, &request).await?;
     let mut answers = Vec::with_capacity(keys.len());
     for topic in response.topics {
         let name: std::sync::Arc<str> = topic.name.as_str().into();

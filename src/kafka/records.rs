@@ -23,8 +23,8 @@ impl Target {
         let asked = format!("delete the records before given offsets of {} partitions", before.len());
         let keys = before.keys().cloned().collect();
         routing::ask_all(&self.cluster, asked, keys, |connection, keys| {
-            let wanted = keys.into_iter().map(|(key, _)| { let offset = before.get(&key).copied().unwrap_or(0); (key, offset) }).collect();
-            attempt(connection, wanted)
+            let wanted = keys.into_iter().filter_map(|(key, _)| before.get(&key).map(|offset| (key.clone(), *offset)));
+            attempt(connection, wanted.collect())
         })
         .await
     }

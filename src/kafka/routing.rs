@@ -3,7 +3,7 @@
 use super::cluster::{Cluster, Coordinator, Lane};
 use super::connection::{CallError, Connection};
 use super::failure::{Failure, Patience};
-use super::limits::{GROUPS_PER_REQUEST_MAX, PARTITIONS_PER_REQUEST_MAX};
+use super::limits::{COMMIT_LANES, COMMITS_PER_TURN_MAX, GROUPS_PER_REQUEST_MAX, PARTITIONS_PER_REQUEST_MAX};
 use crate::domain::partition::TopicPartition;
 use crate::error::{Error, Result};
 use futures::future::join_all;
@@ -17,18 +17,25 @@ use std::sync::Arc;
 /// What became of each key in one attempt.
 pub(super) type Answers<K, T> = Vec<(K, std::result::Result<T, Failure>)>;
 
+/// Keys by broker, each with its leader's epoch or −1, and the keys that no broker is known for at present.
+pub(super) type Routes<K> = (BTreeMap<i32, Vec<(K, i32)>>, Vec<(K, Failure)>);
+
 /// Something that one broker of the cluster answers for.
 pub(super) trait Routed: Clone + Ord + fmt::Display + Send + Sync {
+    /// Keys that one attempt at one broker is given.
     const PER_REQUEST_MAX: usize;
 
-    /// Sorts keys by broker. The number beside a key is its leader's epoch, or −1.
-    fn route(cluster: &Cluster, keys: Vec<Self>) -> impl Future<Output = (BTreeMap<i32, Vec<(Self, i32)>>, Vec<(Self, Failure)>)> + Send;
+    /// Connections to one broker over which its attempts are spread.
+    const LANES: usize = 1;
+
+    /// Sorts keys by broker.
+    fn route(cluster: &Cluster, keys: Vec<Self>) -> impl Future<Output = Routes<Self>> + Send;
 }
 
 impl Routed for TopicPartition {
     const PER_REQUEST_MAX: usize = PARTITIONS_PER_REQUEST_MAX;
 
-    async fn route(cluster: &Cluster, keys: Vec<Self>) -> (BTreeMap<i32, Vec<(Self, i32)>>, Vec<(Self, Failure)>) {
+    async fn route(cluster: &Cluster, keys: Vec<Self>) -> Routes<Self> {
         let metadata = cluster.metadata();
         let (mut routes, mut lost) = (BTreeMap::<i32, Vec<_>>::new(), Vec::new());
         for key in keys {
@@ -57,7 +64,7 @@ impl fmt::Display for GroupKey {
 impl Routed for GroupKey {
     const PER_REQUEST_MAX: usize = GROUPS_PER_REQUEST_MAX;
 
-    async fn route(cluster: &Cluster, keys: Vec<Self>) -> (BTreeMap<i32, Vec<(Self, i32)>>, Vec<(Self, Failure)>) {
+    async fn route(cluster: &Cluster, keys: Vec<Self>) -> Routes<Self> {
         let (mut routes, mut lost) = (BTreeMap::<i32, Vec<_>>::new(), Vec::new());
         for chunk in keys.chunks(GROUPS_PER_REQUEST_MAX) {
             let names: Vec<String> = chunk.iter().map(|key| key.0.clone()).collect();
@@ -75,6 +82,29 @@ impl Routed for GroupKey {
             }
         }
         (routes, lost)
+    }
+}
+
+/// A group whose offsets are committed. A broker carries out one request of a connection at a time, and waits for the
+/// replicas in each of these: several connections are used at once.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct CommitKey(pub GroupKey);
+
+impl fmt::Display for CommitKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Routed for CommitKey {
+    const PER_REQUEST_MAX: usize = COMMITS_PER_TURN_MAX;
+    const LANES: usize = COMMIT_LANES;
+
+    async fn route(cluster: &Cluster, keys: Vec<Self>) -> Routes<Self> {
+        let (routes, lost) = GroupKey::route(cluster, keys.into_iter().map(|key| key.0).collect()).await;
+        let wrap = |keys: Vec<(GroupKey, i32)>| keys.into_iter().map(|(key, epoch)| (CommitKey(key), epoch)).collect();
+        let routes = routes.into_iter().map(|(broker_id, keys)| (broker_id, wrap(keys)));
+        (routes.collect(), lost.into_iter().map(|(key, failure)| (CommitKey(key), failure)).collect())
     }
 }
 
@@ -163,11 +193,12 @@ where
     let (routes, lost) = K::route(cluster, keys).await;
     let mut requests = Vec::new();
     for (broker_id, keys) in routes {
-        for chunk in keys.chunks(K::PER_REQUEST_MAX) {
+        for (index, chunk) in keys.chunks(K::PER_REQUEST_MAX).enumerate() {
             let chunk = chunk.to_vec();
+            let lane = if K::LANES == 1 { Lane::Admin } else { Lane::Commit((index % K::LANES) as u8) };
             requests.push(async move {
                 let mut missing: BTreeMap<K, ()> = chunk.iter().map(|(key, _)| (key.clone(), ())).collect();
-                let answers = match cluster.try_connection(broker_id, Lane::Admin).await {
+                let answers = match cluster.try_connection(broker_id, lane).await {
                     Ok(connection) => attempt(connection, chunk).await,
                     Err(failure) => Err(failure),
                 };

@@ -64,6 +64,10 @@ impl EmptyTransaction {
     /// A control record of a commit or of an abort; to consumers both are nothing. Before the answer nothing may be produced
     /// to these partitions.
     ///
+    /// A request whose answer was lost is sent again. Were the broker to carry out the first one only after the transaction has
+    /// ended, a second would begin and be aborted in the end: one more control record, at a place that nobody expects. So
+    /// whoever goes on afterwards compares every base offset, and the cutover looks at all ends once more.
+    ///
     /// Errors: `KF-KAFKA-REFUSED`, or the cluster's unavailability; the markers may then land yet, each once.
     pub async fn write(&self, ends: &BTreeMap<TopicPartition, i64>, commit: bool) -> Result<Written> {
         let partitions: Vec<TopicPartition> = ends.keys().cloned().collect();

@@ -12,6 +12,7 @@ mod crash;
 mod faults;
 mod groups;
 mod interruption;
+mod kafka_calls;
 mod lab_smoke;
 mod offline;
 mod refusals;

@@ -1,7 +1,8 @@
 use super::*;
 use crate::config::model::Auth;
-use bytes::BufMut;
+use bytes::{BufMut, BytesMut};
 use kafka_protocol::messages::MetadataRequest;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 /// ApiVersions v3, an answer that offers Metadata v0–v1.
