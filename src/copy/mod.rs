@@ -6,6 +6,8 @@ mod merge;
 pub mod partition_copy;
 mod proof;
 mod segment_builder;
+#[cfg(test)]
+mod simulation;
 
 pub use partition_copy::{Append, AppendBody, PartitionCopy, Position, Stop, TakeUp};
 pub use segment_builder::SealedSegment;

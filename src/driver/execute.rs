@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::domain::partition::TopicPartition;
 use crate::domain::plan::Plan;
 use crate::domain::planning;
+use crate::domain::selection::topic_left_out;
 use crate::error::{Code, Error, Exit, Result};
 use crate::journal::Journal;
 use crate::kafka::offsets::OffsetAt;
@@ -70,7 +71,7 @@ fn refuse_blockers(plan: &Plan) -> Result<()> {
     if blockers.is_empty() {
         return Ok(());
     }
-    print(&findings::precheck(plan, findings::Colour::Never));
+    print(&findings::precheck(plan, findings::Colour::Plain));
     Err(Error::new(Code::PrecheckBlocked, format!("precheck finds {} blockers; nothing was changed", blockers.len())))
 }
 
@@ -114,7 +115,7 @@ pub async fn check_source(context: &mut Context) -> Result<()> {
     let interrupt = context.interrupt.clone();
     let config = context.config.clone();
     let snapshot = interrupt
-        .or(context.clusters.source.snapshot(|t| crate::domain::selection::topic_left_out(t, &config.topics).is_none(), |_| false))
+        .or(context.clusters.source.snapshot(|t| topic_left_out(&config.topics, t, false).is_none(), |_| false))
         .await?;
     for drift in planning::reconcile(&context.migration()?.plan, &snapshot) {
         match drift.failure() {

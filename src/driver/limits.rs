@@ -21,3 +21,10 @@ pub const FREEZE_LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// The part of the freeze that is kept back for the commit and the notice of it: a tenth, within these bounds.
 pub const COMMIT_RESERVE_MIN: Duration = Duration::from_millis(500);
 pub const COMMIT_RESERVE_MAX: Duration = Duration::from_secs(5);
+
+/// How long a change that the target has taken is looked for until it shows. A KRaft broker replays the controller's log
+/// within a fraction of a second; one that has just come back takes longer.
+pub const READ_BACK_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Pause between two such looks.
+pub const READ_BACK_PAUSE: Duration = Duration::from_millis(100);

@@ -80,3 +80,9 @@ pub const SENTINEL_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Pause between two looks at the log ends while markers are on their way: they land within 20–100 ms when all is well.
 pub const MARKER_POLL_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Bytes that one request for samples may bring: a survey holds one answer per broker at a time.
+pub const SAMPLE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Partitions in one request for samples.
+pub const SAMPLES_PER_REQUEST_MAX: usize = 200;

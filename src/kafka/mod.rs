@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod configs;
 pub mod connection;
 pub mod failure;
+pub mod fetch;
 pub mod group_offsets;
 pub mod groups;
 pub mod health;

@@ -27,9 +27,13 @@ const BROKER_CONFIGS: &[&str] = &[
     "offsets.retention.minutes",
     "offsets.topic.replication.factor",
     "producer.id.expiration.ms",
+    "remote.log.storage.system.enable",
+    "socket.request.max.bytes",
     "super.users",
     "transaction.max.timeout.ms",
+    "transaction.state.log.min.isr",
     "transaction.state.log.replication.factor",
+    "zookeeper.metadata.migration.enable",
 ];
 
 /// What the brokers' versions say together.

@@ -222,6 +222,41 @@ impl Target {
     }
 }
 
+impl Target {
+    /// What a topic without settings of its own would get, as the controller answers a creation that it is told only to
+    /// validate; nothing is created. Source: KIP-195, KIP-525.
+    ///
+    /// None where the broker does not tell: an old version, or permissions that are missing.
+    ///
+    /// Errors: `KF-KAFKA-REFUSED` where such a topic may not be created; the target's unavailability.
+    pub async fn topic_defaults(&self, name: &str) -> Result<Option<BTreeMap<String, String>>> {
+        let mut patience = self.cluster.patience(format!("validate a creation of topic {name}"));
+        loop {
+            match self.try_topic_defaults(name).await {
+                Ok(defaults) => return Ok(defaults),
+                Err(Failure::NotOffered(_)) => return Ok(None),
+                Err(failure) => patience.wait(failure).await?,
+            }
+        }
+    }
+
+    async fn try_topic_defaults(&self, name: &str) -> std::result::Result<Option<BTreeMap<String, String>>, Failure> {
+        let connection = self.cluster.try_controller().await?;
+        let version = negotiate::<CreateTopicsRequest>(&connection, 5, 7)?;
+        let topic = CreatableTopic::default().with_name(topic_name(name)).with_num_partitions(1).with_replication_factor(1);
+        let request = CreateTopicsRequest::default()
+            .with_topics(vec![topic])
+            .with_timeout_ms(BROKER_TIMEOUT.as_millis() as i32)
+            .with_validate_only(true);
+        let response = connection.call(version, &request).await?;
+        let Some(answer) = response.topics.into_iter().next() else { return Err(left_out()) };
+        Failure::check(answer.error_code, answer.error_message)?;
+        let configs = answer.configs.unwrap_or_default().into_iter();
+        let defaults: BTreeMap<_, _> = configs.filter_map(|c| Some((c.name.to_string(), c.value?.to_string()))).collect();
+        Ok((!defaults.is_empty()).then_some(defaults))
+    }
+}
+
 fn left_out() -> Failure {
     CallError::Protocol("the answer leaves out the topic".into()).into()
 }

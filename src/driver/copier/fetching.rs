@@ -8,18 +8,14 @@ use crate::domain::digest::Digest;
 use crate::error::Code;
 use crate::kafka::source::ReadConnection;
 use crate::kafka::connection::CallError;
+use crate::kafka::fetch::{FETCH_VERSION, Wanted, fetch_request, partitions_of};
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::fetch_response::PartitionData;
-use kafka_protocol::messages::{BrokerId, FetchRequest, FetchResponse, TopicName};
-use kafka_protocol::protocol::StrBytes;
+use kafka_protocol::messages::FetchResponse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
-
-/// Carries `last_fetched_epoch` and names topics by name.
-pub(super) const FETCH_VERSION: i16 = 12;
 
 /// One connection to one broker for fetches.
 #[derive(Default)]
@@ -52,56 +48,6 @@ pub(super) struct Fetched {
     pub slot: usize,
     pub results: Vec<(usize, FetchedPartition)>,
     pub lost: Option<String>,
-}
-
-/// A partition's place in a fetch request: topic, partition, leader epoch, offset, last fetched epoch.
-pub(super) struct Wanted {
-    pub topic: Arc<str>,
-    pub partition: i32,
-    pub leader_epoch: i32,
-    pub offset: i64,
-    pub last_fetched_epoch: i32,
-}
-
-/// Builds one fetch over several partitions.
-pub(super) fn fetch_request(wanted: &[Wanted], bytes_max: usize, wait_ms: i32, isolation_level: i8) -> FetchRequest {
-    let mut topics: BTreeMap<Arc<str>, Vec<FetchPartition>> = BTreeMap::new();
-    for want in wanted {
-        topics.entry(want.topic.clone()).or_default().push(
-            FetchPartition::default()
-                .with_partition(want.partition)
-                .with_current_leader_epoch(want.leader_epoch)
-                .with_fetch_offset(want.offset)
-                .with_last_fetched_epoch(want.last_fetched_epoch)
-                .with_partition_max_bytes(FETCH_PARTITION_BYTES_MAX.min(bytes_max) as i32),
-        );
-    }
-    let topics = topics
-        .into_iter()
-        .map(|(topic, partitions)| {
-            FetchTopic::default().with_topic(TopicName(StrBytes::from_string(topic.to_string()))).with_partitions(partitions)
-        })
-        .collect();
-    FetchRequest::default()
-        .with_replica_id(BrokerId(-1))
-        .with_max_wait_ms(wait_ms)
-        .with_min_bytes(1)
-        .with_max_bytes(bytes_max as i32)
-        .with_isolation_level(isolation_level)
-        .with_session_id(0)
-        .with_session_epoch(-1)
-        .with_topics(topics)
-}
-
-/// Reads the partitions of a response, in order of topic and partition.
-pub(super) fn partitions_of(response: FetchResponse) -> BTreeMap<(String, i32), PartitionData> {
-    let mut found = BTreeMap::new();
-    for topic in response.responses {
-        for partition in topic.partitions {
-            found.insert((topic.topic.to_string(), partition.partition_index), partition);
-        }
-    }
-    found
 }
 
 impl Engine {
@@ -225,7 +171,7 @@ impl Engine {
         let Some(connection) = slot_entry.connection.clone() else { return };
         slot_entry.busy = true;
         // Never past the last stable offset: only decided data is copied.
-        let request = fetch_request(&wanted, bytes_max, wait_ms, 1);
+        let request = fetch_request(&wanted, FETCH_PARTITION_BYTES_MAX, bytes_max, wait_ms, 1);
         let pending = connection.send_within(FETCH_TIMEOUT, FETCH_VERSION, &request);
         let events = self.events.clone();
         tokio::spawn(async move {

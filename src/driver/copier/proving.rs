@@ -1,12 +1,13 @@
 //! The second reading: what the target holds is fetched again, behind the copy, and compared with what the source gave.
 
 use super::engine::{Engine, Event};
-use super::fetching::{FETCH_VERSION, Wanted, fetch_request, partitions_of, unreadable, FetchedPartition};
+use super::fetching::{FetchedPartition, unreadable};
 use super::limits::*;
 use crate::domain::batch::{self, Batch};
 use crate::error::{Code, Error};
 use crate::kafka::cluster::Lane;
 use crate::kafka::failure::KafkaName;
+use crate::kafka::fetch::{FETCH_VERSION, Wanted, fetch_request, partitions_of};
 use kafka_protocol::ResponseError;
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -54,7 +55,7 @@ impl Engine {
             tokio::spawn(async move {
                 let answer = match target.connection(broker, Lane::Verify).await {
                     Ok(connection) => {
-                        let request = fetch_request(&wanted, bytes_max, 50, 0);
+                        let request = fetch_request(&wanted, FETCH_PARTITION_BYTES_MAX, bytes_max, 50, 0);
                         connection.send_within(FETCH_TIMEOUT, FETCH_VERSION, &request).await.map_err(|e| e.to_string())
                     }
                     Err(error) => Err(error.to_string()),

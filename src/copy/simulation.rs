@@ -1,0 +1,277 @@
+//! One partition's copy against a simulated store and broker that lose answers, stall, forget producers and restart.
+//!
+//! Whatever happens, the target's log must in the end be the source's: every record once, at its own offset.
+
+use super::partition_copy::{Append, AppendBody, PartitionCopy, TakeUp};
+use crate::domain::batch::{self, Batch, BatchSpec};
+use crate::domain::partition::TopicPartition;
+use crate::domain::record::{self, Codec};
+use crate::machine::fact::PartitionCheckpoint;
+use proptest::prelude::*;
+use std::collections::VecDeque;
+
+/// Small and repeatable.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (self.0 >> 33) % sides
+    }
+}
+
+fn data(base_offset: i64, count: i32, size: usize) -> Batch {
+    let mut plain = Vec::new();
+    for delta in 0..count {
+        record::encode(&mut plain, i64::from(delta), delta, None, Some(&vec![base_offset as u8; size]), &[]);
+    }
+    let spec = BatchSpec { base_offset, leader_epoch: 1, codec: Codec::None, base_timestamp: 10_000 + base_offset, max_timestamp: 10_000 + base_offset + i64::from(count) - 1, record_count: count };
+    Batch::encode(&spec, &plain)
+}
+
+/// A log `[137 or 0, …)`, with tiny and larger batches.
+fn source_log(dice: &mut Dice, batches: usize) -> (Vec<Batch>, i64) {
+    let mut next = if dice.roll(2) == 0 { 0 } else { 137 };
+    let log_start = next + if next > 0 { dice.roll(3) as i64 } else { 0 };
+    let mut log = Vec::new();
+    for index in 0..batches {
+        let count = if index == 0 { 5 } else { 1 + dice.roll(4) as i32 };
+        let batch = data(next, count, if dice.roll(3) == 0 { 6000 } else { 20 });
+        next = batch.next_offset();
+        log.push(batch);
+    }
+    (log, log_start)
+}
+
+/// A broker's side of one partition: what was appended, and which producer's sequence it remembers.
+#[derive(Default)]
+struct Broker {
+    log: Vec<Batch>,
+    end: i64,
+    log_start: i64,
+    remembers: Option<(i64, i32)>,
+    /// Requests that arrived but were not handled yet: a stalled broker.
+    stalled: VecDeque<(i64, Vec<u8>)>,
+}
+
+impl Broker {
+    fn append(&mut self, bytes: &[u8]) -> Result<i64, ()> {
+        let sequence = i32::from_be_bytes(bytes[53..57].try_into().unwrap());
+        let mut placed = bytes.to_vec();
+        placed[..8].copy_from_slice(&self.end.to_be_bytes());
+        let batch = batch::split(placed.into()).unwrap().remove(0);
+        if let Some((producer, expected)) = self.remembers
+            && producer == batch.producer_id
+            && sequence != expected
+        {
+            return Err(());
+        }
+        self.remembers = Some((batch.producer_id, sequence + batch.record_count));
+        self.end = batch.next_offset();
+        let base = batch.base_offset;
+        self.log.push(batch);
+        Ok(base)
+    }
+
+    fn handle_stalled(&mut self) {
+        while let Some((_, bytes)) = self.stalled.pop_front() {
+            let _ = self.append(&bytes);
+        }
+    }
+}
+
+struct World {
+    dice: Dice,
+    source: Vec<Batch>,
+    source_log_start: i64,
+    source_end: i64,
+    broker: Broker,
+    copy: PartitionCopy,
+    takes: u32,
+    checkpoint: Option<PartitionCheckpoint>,
+}
+
+fn take_up(broker: &Broker, source_log_start: i64, take: u32, checkpoint: Option<PartitionCheckpoint>) -> PartitionCopy {
+    PartitionCopy::take_up(TakeUp {
+        partition: TopicPartition::new("t", 0),
+        take,
+        target_end: broker.end,
+        target_log_start: broker.log_start,
+        source_log_start,
+        checkpoint,
+        batch_bytes_max: 1 << 20,
+        producer_id: i64::from(take),
+        producer_epoch: 0,
+    })
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut dice = Dice(seed);
+        let batches = 1 + dice.roll(40) as usize;
+        let (source, source_log_start) = source_log(&mut dice, batches);
+        let source_end = source.last().map_or(0, Batch::next_offset);
+        let broker = Broker::default();
+        let copy = take_up(&broker, source_log_start, 1, None);
+        Self { dice, source, source_log_start, source_end, broker, copy, takes: 1, checkpoint: None }
+    }
+
+    fn fetch(&mut self) {
+        let Some(position) = self.copy.next_fetch() else { return };
+        self.copy.fetch_sent();
+        if self.dice.roll(8) == 0 {
+            self.copy.fetch_failed();
+            return;
+        }
+        let many = 1 + self.dice.roll(6) as usize;
+        let found: Vec<_> = self.source.iter().filter(|b| b.next_offset() > position.offset).take(many).map(|b| (b.clone(), b.leaf())).collect();
+        self.copy.fetched(found, self.source_log_start, self.source_end, 0);
+    }
+
+    fn store(&mut self) {
+        self.copy.seal_if_due(if self.dice.roll(2) == 0 { 1 } else { 20_000 }, u64::MAX, 0);
+        let mut segments: Vec<_> = std::iter::from_fn(|| self.copy.next_segment()).collect();
+        // Acknowledged in any order.
+        while !segments.is_empty() {
+            let index = self.dice.roll(segments.len() as u64) as usize;
+            let segment = segments.swap_remove(index);
+            self.copy.stored_segment(segment.next_offset, segment.bytes as u64);
+        }
+    }
+
+    fn send(&mut self) {
+        let Some(Append { base_offset, body }) = self.copy.next_append(20_000) else { return };
+        let AppendBody::Batch { header, payload } = body else { panic!("no markers here") };
+        let bytes = [&header[..], &payload[..]].concat();
+        match self.dice.roll(12) {
+            // The request never arrives.
+            0 => self.copy.append_lost(base_offset),
+            // It is appended, and the answer is lost.
+            1 => {
+                let _ = self.broker.append(&bytes);
+                self.copy.append_lost(base_offset);
+            }
+            // It arrives, waits in the broker, and the answer is given up.
+            2 => {
+                self.broker.stalled.push_back((base_offset, bytes));
+                self.copy.append_lost(base_offset);
+            }
+            _ if !self.broker.stalled.is_empty() => {
+                self.broker.stalled.push_back((base_offset, bytes));
+                self.copy.append_lost(base_offset);
+            }
+            _ => match self.broker.append(&bytes) {
+                Ok(offset) => self.copy.appended(base_offset, offset),
+                Err(()) => self.copy.sequence_refused(base_offset),
+            },
+        }
+    }
+
+    fn step(&mut self) {
+        match self.dice.roll(40) {
+            0 => self.broker.remembers = None,
+            1 => {
+                // The process dies: what had arrived at the broker is handled, the rest is forgotten.
+                self.broker.handle_stalled();
+                self.takes += 1;
+                let checkpoint = self.checkpoint.clone();
+                self.copy = take_up(&self.broker, self.source_log_start, self.takes, checkpoint);
+            }
+            2..=4 => self.checkpoint = Some(self.copy.checkpoint()),
+            5 => self.copy.append_before_store(),
+            6..=12 => self.fetch(),
+            13..=18 => self.store(),
+            19..=28 => self.send(),
+            29..=32 => {
+                if let Some(from) = self.copy.next_proof() {
+                    let returned: Vec<_> = self.broker.log.iter().filter(|b| b.next_offset() > from).take(3).cloned().collect();
+                    self.copy.read_back(&returned);
+                }
+            }
+            33..=35 => {
+                if let Some(offset) = self.copy.next_truncation() {
+                    self.copy.truncation_sent();
+                    self.broker.log_start = self.broker.log_start.max(offset);
+                    self.copy.truncated(Some(self.broker.log_start));
+                }
+            }
+            _ => {
+                if self.copy.needs_probe() {
+                    self.copy.probe_sent();
+                    // The readings agree only once the stall is over.
+                    self.broker.handle_stalled();
+                    self.copy.probed(self.broker.end);
+                }
+                if self.copy.needs_producer() {
+                    self.takes += 1;
+                    self.copy.producer_renewed(i64::from(self.takes), 0);
+                }
+            }
+        }
+    }
+
+    fn done(&self) -> bool {
+        self.copy.acknowledged() == self.source_end && self.copy.verified() == self.source_end && self.copy.log_start_settled()
+    }
+}
+
+/// The records of a log from an offset on, whatever its batches.
+fn records(log: &[Batch], from: i64) -> Vec<(i64, i64, Option<Vec<u8>>)> {
+    let mut found = Vec::new();
+    for batch in log {
+        let plain = record::decompress(batch.codec().unwrap(), &batch.payload()).unwrap();
+        for item in record::walk(&plain, batch.base_offset, batch.base_timestamp) {
+            let record = item.unwrap();
+            if record.offset >= from {
+                found.push((record.offset, record.timestamp, record.value.map(<[u8]>::to_vec)));
+            }
+        }
+    }
+    found
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn the_target_becomes_the_source_whatever_happens(seed: u64) {
+        let mut world = World::new(seed);
+        let mut steps = 0;
+        while !world.done() {
+            world.step();
+            prop_assert_eq!(world.copy.stop(), None);
+            steps += 1;
+            prop_assert!(steps < 200_000, "no end: {:?}", world.copy.checkpoint());
+        }
+        prop_assert_eq!(world.broker.log_start, world.source_log_start);
+        prop_assert_eq!(records(&world.broker.log, world.source_log_start), records(&world.source, world.source_log_start));
+        let last = world.copy.checkpoint();
+        prop_assert_eq!(last.source_tree.root(), last.target_tree.root());
+    }
+}
+
+/// A copier that was refilled, with one record changed on the target.
+#[test]
+fn a_changed_record_is_found() {
+    let mut world = World::new(7);
+    while world.copy.acknowledged() < world.source_end {
+        world.fetch();
+        world.store();
+        world.dice = Dice(u64::from(world.takes));
+        world.send();
+        if world.copy.needs_probe() {
+            world.copy.probe_sent();
+            world.broker.handle_stalled();
+            world.copy.probed(world.broker.end);
+        }
+        world.takes += 1;
+    }
+    let last = world.broker.log.last_mut().unwrap();
+    let changed = data(last.base_offset, last.record_count, 7);
+    *last = changed;
+    while let (Some(from), None) = (world.copy.next_proof(), world.copy.stop()) {
+        let returned: Vec<_> = world.broker.log.iter().filter(|b| b.next_offset() > from).cloned().collect();
+        world.copy.read_back(&returned);
+    }
+    assert_eq!(world.copy.stop().map(|s| s.code), Some(crate::error::Code::DigestMismatch));
+}

@@ -1,0 +1,108 @@
+//! ACL bindings of the target, created and deleted as journaled effects.
+
+use super::context::Context;
+use super::effects::{open, read_back};
+use crate::domain::acl::AclBinding;
+use crate::error::Result;
+use crate::kafka::target::Target;
+use crate::machine::fact::Effect;
+use std::collections::BTreeSet;
+
+/// Creates those of the bindings that the target has not, and says how many they were; from then on the journal calls them
+/// ours.
+///
+/// What an earlier run has left open is completed first. **Errors**: KF-KAFKA-REFUSED where the target has no authorizer or
+/// kferry may not alter ACLs; the target's unavailability.
+pub async fn create_acls(context: &mut Context, bindings: &[AclBinding]) -> Result<usize> {
+    settle_acls(context).await?;
+    let present = present(&context.clusters.target).await?;
+    let missing = distinct(bindings, |b| !present.contains(b));
+    if missing.is_empty() {
+        return Ok(0);
+    }
+    let id = context.intend(Effect::CreateAcls { bindings: missing.clone() })?;
+    create(context, id, &missing).await?;
+    Ok(missing.len())
+}
+
+/// Deletes those of the bindings that the target has, and says how many they were.
+///
+/// **Errors**: as for [`create_acls`].
+pub async fn delete_acls(context: &mut Context, bindings: &[AclBinding]) -> Result<usize> {
+    settle_acls(context).await?;
+    let present = present(&context.clusters.target).await?;
+    let doomed = distinct(bindings, |b| present.contains(b));
+    if doomed.is_empty() {
+        return Ok(0);
+    }
+    let id = context.intend(Effect::DeleteAcls { bindings: doomed.clone() })?;
+    delete(context, id, &doomed).await?;
+    Ok(doomed.len())
+}
+
+/// Completes what an earlier run has left open: both calls may be repeated.
+///
+/// **Errors**: as for [`create_acls`].
+pub async fn settle_acls(context: &mut Context) -> Result<()> {
+    let pending = open(context, |effect| match effect {
+        Effect::CreateAcls { bindings } => Some((true, bindings.clone())),
+        Effect::DeleteAcls { bindings } => Some((false, bindings.clone())),
+        _ => None,
+    })?;
+    for (id, (creates, bindings)) in pending {
+        match creates {
+            true => create(context, id, &bindings).await?,
+            false => delete(context, id, &bindings).await?,
+        }
+    }
+    Ok(())
+}
+
+async fn create(context: &mut Context, id: u64, bindings: &[AclBinding]) -> Result<()> {
+    let target = &context.clusters.target;
+    target.create_acls(bindings).await?;
+    read_back(|| async {
+        let present = present(target).await?;
+        let missing = bindings.iter().filter(|b| !present.contains(b)).count();
+        Ok((missing > 0).then(|| format!("{missing} of {} created ACL bindings do not show", bindings.len())))
+    })
+    .await?;
+    context.complete(id, format!("{} bindings are there", bindings.len()))
+}
+
+async fn delete(context: &mut Context, id: u64, bindings: &[AclBinding]) -> Result<()> {
+    let target = &context.clusters.target;
+    target.delete_acls(bindings).await?;
+    read_back(|| async {
+        let present = present(target).await?;
+        let left = bindings.iter().filter(|b| present.contains(b)).count();
+        Ok((left > 0).then(|| format!("{left} of {} deleted ACL bindings still show", bindings.len())))
+    })
+    .await?;
+    context.complete(id, format!("{} bindings are gone", bindings.len()))
+}
+
+/// The target's bindings; none without an authorizer, which refuses the call that follows.
+async fn present(target: &Target) -> Result<BTreeSet<AclBinding>> {
+    Ok(target.acls().await?.unwrap_or_default().into_iter().collect())
+}
+
+fn distinct(bindings: &[AclBinding], wanted: impl Fn(&AclBinding) -> bool) -> Vec<AclBinding> {
+    let distinct: BTreeSet<&AclBinding> = bindings.iter().filter(|b| wanted(b)).collect();
+    distinct.into_iter().cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::acl::Operation;
+    use crate::machine::sample::binding;
+
+    #[test]
+    fn each_binding_is_named_once_and_only_if_wanted() {
+        let (read, write) = (binding(Operation::Read), binding(Operation::Write));
+        let given = [write.clone(), read.clone(), write.clone()];
+        assert_eq!(distinct(&given, |_| true), [read, write.clone()]);
+        assert_eq!(distinct(&given, |b| b.operation == Operation::Write), [write]);
+    }
+}
