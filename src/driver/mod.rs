@@ -9,5 +9,8 @@ pub mod effects;
 pub mod execute;
 pub mod health;
 pub mod limits;
+pub mod plan;
+pub mod release;
+pub mod survey;
 pub mod topics;
 pub mod topology;

@@ -7,7 +7,7 @@ mod freeze_proof;
 mod groups;
 
 use super::context::{self, Context};
-use super::copying::{Copying, planned_partitions};
+use super::copying::Copying;
 use super::execute::{check_source, until_drain_ready, within};
 use super::limits::{COMMIT_RESERVE_MAX, COMMIT_RESERVE_MIN};
 use super::{health, release};
