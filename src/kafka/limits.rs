@@ -108,9 +108,3 @@ pub const WITNESS_PATIENCE: Duration = Duration::from_secs(30);
 /// How long one sampling of a cluster may take in all, however slowly records arrive.
 pub const WITNESS_SAMPLING_MAX: Duration = Duration::from_secs(600);
 
-/// Bytes that one request for samples may bring: a survey holds one answer per broker at a time.
-pub const SAMPLE_BYTES_MAX: usize = 16 * 1024 * 1024;
-
-/// Partitions in one request for samples.
-pub const SAMPLES_PER_REQUEST_MAX: usize = 200;
-
