@@ -86,3 +86,25 @@ pub const SAMPLE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Partitions in one request for samples.
 pub const SAMPLES_PER_REQUEST_MAX: usize = 200;
+
+/// Bytes of one fetch that is after a single batch: the answer holds at least the first batch whole, however large.
+pub const FETCH_BATCH_BYTES_MAX: i32 = 16 * 1024 * 1024;
+
+/// The witness reads partitions in chunks of so many at a time.
+pub const WITNESS_PARTITIONS_MAX: usize = 64;
+
+/// Bytes that a broker gives the witness of one partition at a time: a sample wants one record. A larger batch comes whole, alone.
+pub const WITNESS_PARTITION_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes that a broker gives the witness in one answer, beside the one batch that may be larger.
+pub const WITNESS_FETCH_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Records that the witness reads past to its next sample, rather than ask for that one's place.
+pub const WITNESS_SKIP_RECORDS_MAX: i64 = 200;
+
+/// How long the witness waits for anything to arrive from a cluster before it gives up.
+pub const WITNESS_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long one sampling of a cluster may take in all, however slowly records arrive.
+pub const WITNESS_SAMPLING_MAX: Duration = Duration::from_secs(600);
+

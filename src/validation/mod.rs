@@ -3,4 +3,6 @@
 pub mod counts_and_offsets;
 pub mod group_reconciliation;
 pub mod report;
+pub mod sentinel_presence;
+pub mod spot_check;
 pub mod topic_parity;

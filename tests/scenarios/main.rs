@@ -20,3 +20,4 @@ mod segments;
 mod tampering;
 mod topology;
 mod whole_migration;
+mod witness;
