@@ -187,7 +187,7 @@ impl PartitionCopy {
             target_log_start: from.target_log_start,
             truncate_to: from.source_log_start,
             truncating: false,
-            proof: Proof::new(proven, trees.0, trees.1),
+            proof: Proof::new(proven, first_log_start, trees.0, trees.1),
             counts,
             stop: None,
         };
@@ -394,7 +394,8 @@ impl PartitionCopy {
     }
 
     fn record_leaf(&mut self, batches: &[Batch], leaf: Leaf, now_ms: u64) {
-        let records = if leaf.kind == LeafKind::Control { 0 } else { (leaf.next_offset - leaf.base_offset) as u64 };
+        let from = leaf.base_offset.max(self.first_log_start);
+        let records = if leaf.kind == LeafKind::Control { 0 } else { (leaf.next_offset - from).max(0) as u64 };
         let bytes = batches.iter().map(|b| b.bytes().len() as u64).sum();
         self.segment.push(batches, leaf.clone(), now_ms);
         self.proof.expect(Expected::Leaf { leaf, records, bytes, source_batches: batches.len() as u64 });

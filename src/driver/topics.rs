@@ -17,10 +17,10 @@ pub type Changes = BTreeMap<String, Option<String>>;
 ///
 /// What an earlier run has left open on the topic is completed first. **Errors**: KF-KAFKA-REFUSED, with the setting that the
 /// broker names, or where the topic does not exist; the target's unavailability.
-pub async fn set_topic_configs(context: &mut Context, topic: &str, configs: &Changes) -> Result<bool> {
+pub async fn set_topic_configs(context: &mut Context, topic: &str, configs: Changes) -> Result<bool> {
     settle_topic_configs(context, topic).await?;
     let present = configs_of(&context.clusters.target, topic).await?;
-    let changes = differing(&present, configs);
+    let changes = differing(&present, &configs);
     if changes.is_empty() {
         return Ok(false);
     }

@@ -129,6 +129,18 @@ impl Journal {
         &self.chain
     }
 
+    /// Every entry, read again from the disk.
+    ///
+    /// **Errors**: those of [`Journal::read`].
+    pub fn entries(&self) -> Result<Vec<Entry>> {
+        Self::read_file(&self.path)
+    }
+
+    /// The journal's directory.
+    pub fn dir(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new(""))
+    }
+
     /// Reads a journal that another process may be writing. Nothing is changed; an entry that is being written is left out.
     ///
     /// **Errors**: KF-JOURNAL-MISSING, KF-JOURNAL-CORRUPT, KF-JOURNAL-UNWRITABLE where permissions are missing.

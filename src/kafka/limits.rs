@@ -81,6 +81,15 @@ pub const SENTINEL_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
 /// Pause between two looks at the log ends while markers are on their way: they land within 20–100 ms when all is well.
 pub const MARKER_POLL_INTERVAL: Duration = Duration::from_millis(10);
 
+/// Bytes that one request for samples may bring: a survey holds one answer per broker at a time.
+pub const SAMPLE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Partitions in one request for samples.
+pub const SAMPLES_PER_REQUEST_MAX: usize = 200;
+
+/// Bytes of one fetch that is after a single batch: the answer holds at least the first batch whole, however large.
+pub const FETCH_BATCH_BYTES_MAX: i32 = 16 * 1024 * 1024;
+
 /// The witness reads partitions in chunks of so many at a time.
 pub const WITNESS_PARTITIONS_MAX: usize = 64;
 
@@ -98,10 +107,4 @@ pub const WITNESS_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long one sampling of a cluster may take in all, however slowly records arrive.
 pub const WITNESS_SAMPLING_MAX: Duration = Duration::from_secs(600);
-
-/// Bytes that one request for samples may bring: a survey holds one answer per broker at a time.
-pub const SAMPLE_BYTES_MAX: usize = 16 * 1024 * 1024;
-
-/// Partitions in one request for samples.
-pub const SAMPLES_PER_REQUEST_MAX: usize = 200;
 

@@ -63,7 +63,7 @@ async fn go(context: &mut Context) -> Result<()> {
     let freeze = Freeze::open(&context.config.cutover, Terminal::of_process())?;
     match context.migration()?.state {
         // The commit was durable before the last run ended; what follows it is rolled forward.
-        State::AwaitingClientSwitch if context.migration()?.target_released => {
+        State::AwaitingClientSwitch if !release::is_due(context.migration()?) => {
             return Err(Error::new(Code::StateIllegal, "the cutover is done; next is `kferry cutover-ack`"));
         }
         State::AwaitingClientSwitch => return release::release_target(context).await,
@@ -82,7 +82,7 @@ async fn go(context: &mut Context) -> Result<()> {
 }
 
 /// An attempt whose process died before the commit: its producers are let go again, wherever it stood.
-async fn abandon_dead_attempt(context: &mut Context, freeze: &Freeze) -> Result<()> {
+pub async fn abandon_dead_attempt(context: &mut Context, freeze: &Freeze) -> Result<()> {
     let attempt = context.migration()?.cutover_attempt;
     let expires_at = context.migration()?.cutover.as_ref().and_then(|c| c.expires_at.as_ref()).and_then(|at| at.parse().ok());
     let request = request(context, attempt, expires_at.unwrap_or_else(Timestamp::now))?;
@@ -90,7 +90,7 @@ async fn abandon_dead_attempt(context: &mut Context, freeze: &Freeze) -> Result<
     abandon(context, freeze, &request, &error).await
 }
 
-fn request(context: &Context, attempt: u32, expires_at: Timestamp) -> Result<FreezeRequest> {
+pub fn request(context: &Context, attempt: u32, expires_at: Timestamp) -> Result<FreezeRequest> {
     let plan = &context.migration()?.plan;
     let topics = plan.topics.iter().map(|t| t.name.clone()).collect();
     Ok(FreezeRequest { migration_id: plan.migration_id.clone(), attempt, topics, expires_at })
