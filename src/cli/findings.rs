@@ -3,7 +3,7 @@
 use crate::domain::finding::{Finding, FindingCode, Severity};
 use crate::domain::limits::ROWS_SHOWN_MAX;
 use crate::domain::plan::Plan;
-use crate::domain::planning::describe_cluster;
+use crate::domain::planning::{count, describe_cluster};
 use std::fmt::Write as _;
 
 /// Whether text is set off by colours; the caller knows whether a terminal is there and what `NO_COLOR` says.
@@ -27,12 +27,21 @@ impl Colour {
     }
 }
 
+/// Whether standard output is a terminal where colours are welcome (`NO_COLOR`, see no-color.org).
+#[cfg(feature = "kafka")]
+pub fn colour() -> Colour {
+    use std::io::IsTerminal;
+    let unwelcome = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty()) || std::env::var_os("TERM").is_some_and(|t| t == "dumb");
+    if std::io::stdout().is_terminal() && !unwelcome { Colour::Ansi } else { Colour::Plain }
+}
+
 /// The whole of `precheck`'s text: both clusters, then findings, blockers first, then the verdict.
 pub fn precheck(plan: &Plan, colour: Colour) -> String {
     let mut out = format!("precheck of migration {}\n", plan.migration_id);
     let _ = writeln!(out, "  source  {}", describe_cluster(&plan.source));
     let _ = writeln!(out, "  target  {}", plan.target.as_ref().map_or("not read".to_owned(), describe_cluster));
-    let _ = writeln!(out, "  selected: {} topics, {} partitions, {} groups", plan.topics.len(), plan.estimate.partitions, plan.groups.len());
+    let (topics, partitions) = (count(plan.topics.len(), "topic"), count(plan.estimate.partitions, "partition"));
+    let _ = writeln!(out, "  selected: {topics}, {partitions}, {}", count(plan.groups.len(), "group"));
     if let Some(in_place) = plan.findings.iter().find(|f| f.code == FindingCode::InPlace) {
         let _ = writeln!(out, "  before you copy: {}\n    → {} (runbooks/errors/{}.md)", in_place.seen, in_place.remedy, in_place.code.as_str());
     }
@@ -80,18 +89,19 @@ fn label(severity: Severity) -> &'static str {
     }
 }
 
-fn verdict(findings: &[Finding]) -> String {
-    let count = |severity| findings.iter().filter(|f| f.severity == severity).count();
-    let counts = format!(
-        "{} blockers, {} warnings, {} notes",
-        count(Severity::Blocker),
-        count(Severity::Warning),
-        count(Severity::Information)
-    );
-    match count(Severity::Blocker) {
-        0 => format!("\n{counts}: nothing forbids `execute`\n"),
-        _ => format!("\n{counts}: `execute` refuses to begin until the blockers are resolved\n"),
-    }
+/// How many findings there are of each severity.
+pub fn counts(findings: &[Finding]) -> String {
+    let of = |severity, noun| count(findings.iter().filter(|f| f.severity == severity).count(), noun);
+    format!("{}, {}, {}", of(Severity::Blocker, "blocker"), of(Severity::Warning, "warning"), of(Severity::Information, "note"))
+}
+
+/// Whether `execute` may begin.
+pub fn verdict(findings: &[Finding]) -> String {
+    let words = match findings.iter().any(|f| f.severity == Severity::Blocker) {
+        false => "nothing forbids `execute`",
+        true => "`execute` refuses to begin until the blockers are resolved",
+    };
+    format!("\n{}: {words}\n", counts(findings))
 }
 
 /// `plan.json`: the plan, pretty-printed, with its version as the first member.
@@ -120,7 +130,7 @@ mod tests {
         assert_eq!(lines[1], "    topic-0: cleanup.policy=compact");
         assert_eq!(lines[ROWS_SHOWN_MAX + 1], "    and 2 more; --output json lists them all");
         assert!(lines[ROWS_SHOWN_MAX + 2].ends_with("(runbooks/errors/KF-PRE-COMPACTED.md)"));
-        assert!(verdict(&list).contains("52 blockers, 0 warnings, 1 notes: `execute` refuses"));
+        assert!(verdict(&list).contains("52 blockers, 0 warnings, 1 note: `execute` refuses"));
     }
 
     #[test]

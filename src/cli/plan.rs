@@ -1,5 +1,15 @@
-use crate::config::{self, Config};
+use super::findings::{Colour, colour, counts, findings};
+use super::print;
+use crate::config;
+use crate::domain::finding::{Finding, Severity};
+use crate::domain::plan::Plan;
+use crate::domain::planning::{blockers, bytes, count, describe_cluster, duration, grouped};
+use crate::domain::runbook::{Paths, quoted};
+use crate::driver::context::{Interrupt, block_on};
+use crate::driver::plan::{self, PlanFile};
+use crate::driver::survey;
 use crate::error::{Code, Error, Exit, Result};
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 /// Reads both clusters and writes the migration's plan; changes nothing
@@ -42,12 +52,98 @@ pub enum Format {
     All,
 }
 
-pub fn run(args: Args) -> Result<Exit> {
-    let config = config::load(&args.config)?;
-    drive(&config, &args)
+/// What this version writes, and what it names as not written.
+const WRITTEN: [PlanFile; 2] = [PlanFile::Json, PlanFile::Runbook];
+const NOT_WRITTEN: [&str; 4] = ["aws-cli.sh", "iam-policy-templated.json", "iam-policy-concrete.json", "cost-estimate.json"];
+
+/// Where the journal lies in the runbook's commands: `plan` has no journal, and an example is easier to change than a gap.
+const JOURNAL_DIR: &str = "./journal";
+
+impl Format {
+    /// **Errors**: KF-CONFIG-UNSUPPORTED for what this version does not write.
+    fn files(self) -> Result<&'static [PlanFile]> {
+        let unsupported = |name: &str| {
+            let seen = format!("this version does not write {name}; --format json, runbook and all do what they say");
+            Err(Error::new(Code::ConfigUnsupported, seen))
+        };
+        match self {
+            Format::Json => Ok(&WRITTEN[..1]),
+            Format::Runbook => Ok(&WRITTEN[1..]),
+            Format::All => Ok(&WRITTEN),
+            Format::AwsCli => unsupported("aws-cli.sh"),
+            Format::IamPolicy => unsupported("iam-policy-templated.json and iam-policy-concrete.json"),
+            Format::Cost => unsupported("cost-estimate.json"),
+        }
+    }
 }
 
-/// WIRE: `crate::driver::plan::run`.
-fn drive(_config: &Config, _args: &Args) -> Result<Exit> {
-    Err(Error::new(Code::Bug, "plan is not wired"))
+pub fn run(args: Args) -> Result<Exit> {
+    let files = args.format.files()?;
+    let config = config::load(&args.config)?;
+    if !args.force {
+        plan::refuse_to_overwrite(&args.out_dir, files)?;
+    }
+    let made = block_on(async { Interrupt::listen()?.or(survey::survey(&config, args.migration_id.clone())).await })?;
+    let paths = Paths { config: &args.config.to_string_lossy(), journal_dir: JOURNAL_DIR };
+    let written = plan::write(&made, &config, paths, &args.out_dir, files, args.force)?;
+    print(summary(&made, &written, args.format, paths, colour()).trim_end());
+    Ok(Exit::Done)
+}
+
+/// What was planned, what stands against it, where the files lie, and what to type next.
+fn summary(plan: &Plan, written: &[PathBuf], format: Format, paths: Paths, colour: Colour) -> String {
+    let e = &plan.estimate;
+    let mut out = format!("plan of migration {}\n", plan.migration_id);
+    let mut line = |name: &str, value: String| {
+        // Writing to a String cannot err.
+        let _ = writeln!(out, "  {name:<8} {value}");
+    };
+    line("source", describe_cluster(&plan.source));
+    line("target", plan.target.as_ref().map_or("not read; what depends on it is not in this plan".to_owned(), describe_cluster));
+    let size = format!("at most {} records, {}", grouped(e.records_max), bytes(e.size_bytes));
+    line("topics", format!("{} with {}, {size}", count(plan.topics.len(), "topic"), count(e.partitions, "partition")));
+    line("groups", format!("{}, of them {} left alone", plan.groups.len(), plan.groups.iter().filter(|g| !g.left_alone.is_empty()).count()));
+    if !plan.left_out.is_empty() {
+        line("left out", format!("{} of the source, with their reasons in the plan", count(plan.left_out.len(), "topic or group").replace("topic or groups", "topics and groups")));
+    }
+    line("seed", format!("about {} ({})", duration(e.seed_seconds), e.basis));
+    line("findings", counts(&plan.findings));
+    let urgent: Vec<Finding> = plan.findings.iter().filter(|f| f.severity != Severity::Information).cloned().collect();
+    if !urgent.is_empty() {
+        out.push('\n');
+        out.push_str(&findings(&urgent, colour));
+    }
+    out.push('\n');
+    for path in written {
+        let _ = writeln!(out, "written: {}", path.display());
+    }
+    if format == Format::All {
+        let _ = writeln!(out, "not written, because this version cannot yet: {}", NOT_WRITTEN.join(", "));
+    }
+    let _ = match blockers(plan).len() {
+        0 => writeln!(out, "next: kferry precheck --config {}", quoted(paths.config)),
+        _ => writeln!(out, "next: resolve the blockers, then kferry precheck --config {}", quoted(paths.config)),
+    };
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::planning::fixture;
+
+    #[test]
+    fn the_summary_of_a_healthy_plan() {
+        let paths = Paths { config: "migration.yaml", journal_dir: JOURNAL_DIR };
+        let written = ["out/plan.json".into(), "out/runbook.md".into()];
+        insta::assert_snapshot!("plan_summary", summary(&fixture::plan(), &written, Format::All, paths, Colour::Plain));
+    }
+
+    #[test]
+    fn what_is_not_written_is_refused_by_name() {
+        for format in [Format::AwsCli, Format::IamPolicy, Format::Cost] {
+            assert_eq!(format.files().map_err(|e| e.code()), Err(Code::ConfigUnsupported));
+        }
+        assert_eq!(Format::All.files().unwrap().len(), 2);
+    }
 }

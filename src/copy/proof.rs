@@ -34,12 +34,14 @@ pub(super) struct Proof {
     pub target_tree: Frontier,
     /// Everything below was compared, or lies below the log start.
     pub verified_offset: i64,
+    /// Records below it were on the source only as the front of a batch that retention had cut.
+    log_start: i64,
     expected: VecDeque<Expected>,
 }
 
 impl Proof {
-    pub fn new(verified_offset: i64, source_tree: Frontier, target_tree: Frontier) -> Self {
-        Self { source_tree, target_tree, verified_offset, expected: VecDeque::new() }
+    pub fn new(verified_offset: i64, log_start: i64, source_tree: Frontier, target_tree: Frontier) -> Self {
+        Self { source_tree, target_tree, verified_offset, log_start, expected: VecDeque::new() }
     }
 
     pub fn expect(&mut self, expected: Expected) {
@@ -153,7 +155,7 @@ impl Proof {
         if batch.is_control() {
             counts.control_records += 1;
         } else {
-            counts.records += batch.record_count as u64;
+            counts.records += (batch.next_offset() - batch.base_offset.max(self.log_start)).max(0) as u64;
         }
         counts.bytes += source.iter().map(|b| b.bytes().len() as u64).sum::<u64>();
         counts.source_batches += source.len() as u64;

@@ -38,12 +38,14 @@ findings! {
     SourceTooOld, "KF-PRE-SOURCE-TOO-OLD", Blocker, "the source's brokers are older than 2.7", "upgrade the source to 2.7 or later; kferry needs Fetch v12 to notice an unclean election";
     TargetTooOld, "KF-PRE-TARGET-TOO-OLD", Blocker, "the target's brokers lack a request that kferry needs", "use a target of Kafka 3.0 or later";
     SourceUnhealthy, "KF-PRE-SOURCE-UNHEALTHY", Warning, "the source has offline or under-replicated partitions, or a reassignment under way", "wait until the source is stable; kferry waits too";
+    SourceMigrating, "KF-PRE-SOURCE-MIGRATING", Warning, "the source is itself being migrated from ZooKeeper to KRaft", "finish or revert that migration first; a cluster in dual-write mode should not change hands";
     TargetUnhealthy, "KF-PRE-TARGET-UNHEALTHY", Warning, "the target has offline or under-replicated partitions, or a reassignment under way", "wait until the target is stable; kferry waits too";
     NoTopics, "KF-PRE-NO-TOPICS", Blocker, "no topic of the source is selected", "check topics.include and topics.exclude";
     TopicHoldsRecords, "KF-PRE-TOPIC-HOLDS-RECORDS", Blocker, "a topic exists on the target and is not empty", "delete it there if its records are not wanted, or exclude it with topics.exclude";
     TopicDrift, "KF-PRE-TOPIC-DRIFT", Warning, "an empty topic exists on the target with other settings", "see topology.on_config_drift; the difference is listed";
     TopicDriftRefused, "KF-PRE-TOPIC-DRIFT-REFUSED", Blocker, "an empty topic on the target differs and topology.on_config_drift is refuse, or its partition count differs", "align or delete the topic on the target";
     Transactional, "KF-PRE-TRANSACTIONAL", Blocker, "the topic holds transactional records", "this version copies plain topics only; exclude the topic with topics.exclude";
+    ControlRecords, "KF-PRE-CONTROL-RECORDS", Information, "the topic holds control records that mark no data", "nothing to do; sentinels of an earlier attempt look like this, and each is copied to its own offset";
     Compacted, "KF-PRE-COMPACTED", Blocker, "the topic is or was compacted", "this version copies plain topics only; exclude the topic with topics.exclude";
     LogAppendTime, "KF-PRE-LOG-APPEND-TIME", Blocker, "the topic keeps append times", "this version copies plain topics only; exclude the topic with topics.exclude";
     OldFormat, "KF-PRE-OLD-FORMAT", Blocker, "the topic holds message sets of format v0 or v1", "this version copies format v2 only; exclude the topic with topics.exclude";

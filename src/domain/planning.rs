@@ -68,6 +68,21 @@ pub struct StoreProbe {
     pub object_lock: Option<bool>,
 }
 
+/// What troubles a cluster as a whole, beyond the topics of its snapshot.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HealthProbe {
+    /// Partitions without a leader.
+    pub offline: Vec<String>,
+    /// Partitions with fewer in-sync replicas than replicas.
+    pub under_replicated: Vec<String>,
+    /// Partitions whose replicas are being moved.
+    pub reassigning: Vec<String>,
+    /// What is wrong with the KRaft quorum, in words; empty where nothing is, or there is none.
+    pub quorum: Vec<String>,
+    /// What could not be read, in words.
+    pub not_read: Vec<String>,
+}
+
 /// The state of the key that signs the evidence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SigningKey {
@@ -84,8 +99,16 @@ pub enum SigningKey {
 pub struct PlanInput<'a> {
     pub config: &'a Config,
     pub source: ClusterSnapshot,
+    /// Topics of the source that are not in its snapshot.
+    pub other_topics: Vec<String>,
+    /// Groups of the source that are not in its snapshot.
+    pub other_groups: Vec<String>,
+    /// None where it was not looked at.
+    pub source_health: Option<HealthProbe>,
     /// None where the target does not exist yet or cannot be reached.
     pub target: Option<ClusterSnapshot>,
+    /// None where it was not looked at.
+    pub target_health: Option<HealthProbe>,
     /// Why there is no target's snapshot, as the attempt to read it said.
     pub target_error: Option<String>,
     /// What a topic without settings of its own gets on the target, for every topic setting that the target knows. None: read

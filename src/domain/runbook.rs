@@ -16,6 +16,17 @@ pub struct Paths<'a> {
     pub journal_dir: &'a str,
 }
 
+/// A command that works on the migration's journal, as the operator types it.
+pub fn command(name: &str, paths: Paths) -> String {
+    format!("kferry {name} --config {} --journal-dir {}", quoted(paths.config), quoted(paths.journal_dir))
+}
+
+/// A path as a POSIX shell takes it.
+pub fn quoted(path: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:@%+,".contains(c);
+    if !path.is_empty() && path.chars().all(plain) { path.to_owned() } else { format!("'{}'", path.replace('\'', "'\\''")) }
+}
+
 /// Renders the runbook. Everything in it comes from the plan and the configuration; what is not known is said to be unknown.
 pub fn render(plan: &Plan, config: &Config, paths: Paths) -> String {
     let mut out = summary(plan, config);

@@ -16,7 +16,7 @@ use crate::telemetry::Observation;
 use crate::telemetry::progress::Progress;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Every partition of the plan.
 pub fn planned_partitions(plan: &Plan) -> Vec<TopicPartition> {
@@ -95,13 +95,15 @@ impl Copying {
             done += (p.next_offset - p.source_log_start).max(0) as u64;
             lag += p.lag().unwrap_or(0) as u64;
         }
-        let bytes_total = context.migration()?.plan.estimate.size_bytes.max(0) as u64;
+        // By the share of the offsets: a run that resumes has produced only what was left.
+        let bytes_total = (context.migration()?.plan.estimate.size_bytes.max(0) as u64).max(seen.bytes_produced);
+        let share = if total == 0 { 1.0 } else { done as f64 / total as f64 };
         self.progress.update(Observation {
             state: context.migration()?.state,
             records_done: done,
             records_total: total,
-            bytes_done: seen.bytes_produced,
-            bytes_total: bytes_total.max(seen.bytes_produced),
+            bytes_done: (bytes_total as f64 * share) as u64,
+            bytes_total,
             lag_records: lag,
             waiting_because: seen.waiting_because.clone(),
         });
@@ -114,7 +116,8 @@ impl Copying {
         let Some((first, stop)) = stopped.first() else { return Ok(()) };
         self.checkpoint(context).await?;
         for (partition, stop) in &stopped {
-            if matches!(stop.code, Code::CopyQuarantined | Code::DigestMismatch) {
+            // What differs without a misplaced append is left as it lies, to be looked at.
+            if stop.code == Code::CopyQuarantined {
                 context.record(Fact::PartitionQuarantined {
                     partition: (*partition).clone(),
                     code: stop.code.as_str().to_owned(),
@@ -143,9 +146,9 @@ impl Copying {
         context.record(Fact::CopyCheckpointed { partitions: changed }).map(drop)
     }
 
-    /// Stops the copier and journals how far it came.
-    pub async fn end(mut self, context: &mut Context) -> Result<()> {
-        let last = self.copier.stop().await;
+    /// Stops the copier and journals how far it came; what is still open is given so long to reach the store.
+    pub async fn end(mut self, context: &mut Context, patience: Duration) -> Result<()> {
+        let last = self.copier.stop(patience).await;
         self.journal(context, last)
     }
 }

@@ -19,7 +19,7 @@ pub async fn copy(context: &mut Context) -> Result<()> {
         match topic.action {
             TopicAction::Create => create(context, topic).await?,
             TopicAction::Adopt => {
-                let configs = while_copying(topic).into_iter().map(|(key, value)| (key, Some(value))).collect();
+                let configs: topics::Changes = while_copying(topic).into_iter().map(|(key, value)| (key, Some(value))).collect();
                 topics::set_topic_configs(context, &topic.name, configs).await?;
             }
         }

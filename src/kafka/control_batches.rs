@@ -3,25 +3,22 @@
 use super::cluster::negotiate;
 use super::connection::{CallError, Connection};
 use super::failure::Failure;
-use super::limits::{FETCH_BATCH_BYTES_MAX, REQUEST_TIMEOUT};
+use super::fetch::{FETCH_VERSION, Wanted, fetch_request, partitions_of};
+use super::limits::SAMPLE_BYTES_MAX;
 use super::offsets::OffsetAt;
-use super::routing::{self, Answers, by_topic, topic_name};
+use super::routing::{self, Answers};
 use super::source::Reader;
 use crate::domain::batch::{self, BatchError};
 use crate::domain::partition::TopicPartition;
 use crate::error::Result;
 use crate::validation::sentinel_presence::{ControlSeen, Looked};
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::FetchRequest;
 use kafka_protocol::messages::fetch_response::PartitionData;
-use kafka_protocol::messages::{BrokerId, FetchRequest, FetchResponse};
 use std::collections::BTreeMap;
 
-/// The last version that names topics by name; topic ids are not known to all sources.
-const FETCH_VERSION: i16 = 12;
-
 /// A control batch has some 80 bytes. What does not fit is asked for again alone, and comes whole then. Source: KIP-74.
-const PARTITION_BYTES_MAX: i32 = 1024;
+const PARTITION_BYTES_MAX: usize = 1024;
 
 impl Reader {
     /// What lies at one offset of each partition; the answer holds every partition.
@@ -64,7 +61,7 @@ async fn attempt(
     }
     for (key, epoch) in cut {
         let alone = vec![(key.clone(), epoch)];
-        let data = fetch(&connection, &alone, offsets, FETCH_BATCH_BYTES_MAX).await?.remove(&key);
+        let data = fetch(&connection, &alone, offsets, SAMPLE_BYTES_MAX).await?.remove(&key);
         let answer = data.and_then(|data| looked(data, offset_of(offsets, &key)));
         let whole = Failure::Call(CallError::Protocol("a batch is cut although it is asked for alone".into()));
         answers.push((key, answer.unwrap_or(Err(whole))));
@@ -80,42 +77,23 @@ async fn fetch(
     connection: &Connection,
     keys: &Asked,
     offsets: &BTreeMap<TopicPartition, i64>,
-    partition_bytes_max: i32,
+    partition_bytes_max: usize,
 ) -> std::result::Result<BTreeMap<TopicPartition, PartitionData>, Failure> {
     let version = negotiate::<FetchRequest>(connection, FETCH_VERSION, FETCH_VERSION)?;
-    let topics = by_topic(keys.iter().map(|(key, epoch)| (key, (*epoch, offset_of(offsets, key))))).into_iter().map(|(topic, partitions)| {
-        let partitions = partitions.into_iter().map(|(partition, (epoch, offset))| {
-            FetchPartition::default()
-                .with_partition(partition)
-                .with_current_leader_epoch(epoch)
-                .with_fetch_offset(offset)
-                .with_last_fetched_epoch(-1)
-                .with_partition_max_bytes(partition_bytes_max)
-        });
-        FetchTopic::default().with_topic(topic_name(&topic)).with_partitions(partitions.collect())
-    });
-    let request = FetchRequest::default()
-        .with_replica_id(BrokerId(-1))
-        .with_max_wait_ms(0)
-        .with_min_bytes(0)
-        .with_max_bytes(FETCH_BATCH_BYTES_MAX)
-        .with_isolation_level(0)
-        .with_session_id(0)
-        .with_session_epoch(-1)
-        .with_topics(topics.collect());
-    let response = connection.call_within(REQUEST_TIMEOUT, version, &request).await?;
-    Failure::check_code(response.error_code)?;
-    Ok(by_partition(response))
-}
-
-fn by_partition(response: FetchResponse) -> BTreeMap<TopicPartition, PartitionData> {
-    let topics = response.responses.into_iter();
-    topics
-        .flat_map(|topic| {
-            let name: std::sync::Arc<str> = topic.topic.as_str().into();
-            topic.partitions.into_iter().map(move |p| (TopicPartition::new(name.clone(), p.partition_index), p))
+    let wanted: Vec<Wanted> = keys
+        .iter()
+        .map(|(key, leader_epoch)| Wanted {
+            topic: key.topic.clone(),
+            partition: key.partition,
+            leader_epoch: *leader_epoch,
+            offset: offset_of(offsets, key),
+            last_fetched_epoch: -1,
         })
-        .collect()
+        .collect();
+    // Undecided data too: a control record of an open transaction's neighbour lies beyond the last stable offset.
+    let response = connection.call(version, &fetch_request(&wanted, partition_bytes_max, SAMPLE_BYTES_MAX, 0, 0)).await?;
+    Failure::check_code(response.error_code)?;
+    Ok(partitions_of(response).into_iter().map(|((topic, partition), data)| (TopicPartition::new(topic, partition), data)).collect())
 }
 
 /// What a partition's answer says of the offset; none where its batch did not fit.

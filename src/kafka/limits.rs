@@ -107,3 +107,4 @@ pub const WITNESS_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long one sampling of a cluster may take in all, however slowly records arrive.
 pub const WITNESS_SAMPLING_MAX: Duration = Duration::from_secs(600);
+

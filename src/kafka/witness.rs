@@ -63,6 +63,8 @@ pub type Watermarks = BTreeMap<TopicPartition, std::result::Result<Range<i64>, S
 pub struct Witness {
     side: Side,
     client: Arc<Mutex<BaseConsumer<Reasons>>>,
+    /// How long anything is waited for.
+    patience: Duration,
 }
 
 impl Witness {
@@ -73,7 +75,12 @@ impl Witness {
         let client = client_config(side, config)?
             .create_with_context(Reasons::default())
             .map_err(|e| Error::new(Code::ConfigInvalid, format!("{side}: librdkafka refuses its settings: {e}")))?;
-        Ok(Self { side, client: Arc::new(Mutex::new(client)) })
+        Ok(Self { side, client: Arc::new(Mutex::new(client)), patience: WITNESS_PATIENCE })
+    }
+
+    /// The same client, which waits so long for anything to arrive.
+    pub fn with_patience(&self, patience: Duration) -> Self {
+        Self { patience, ..self.clone() }
     }
 
     pub fn side(&self) -> Side {
@@ -126,8 +133,9 @@ impl Witness {
         while !open.is_empty() {
             let Some(arrival) = stream.next(Duration::from_millis(100)) else {
                 serve(client, Duration::ZERO);
-                if progress_at.elapsed() > WITNESS_PATIENCE {
-                    return Err(self.unavailable(client, format!("nothing arrives of {} partitions within {} s", open.len(), WITNESS_PATIENCE.as_secs())));
+                if progress_at.elapsed() > self.patience {
+                    let seen = format!("nothing arrives of {} partitions within {:.1} s", open.len(), self.patience.as_secs_f32());
+                    return Err(self.unavailable(client, seen));
                 }
                 continue;
             };
@@ -177,7 +185,7 @@ impl Witness {
     }
 
     fn watermark(&self, client: &BaseConsumer<Reasons>, partition: &TopicPartition) -> Result<std::result::Result<Range<i64>, String>> {
-        match client.fetch_watermarks(&partition.topic, partition.partition, WITNESS_PATIENCE) {
+        match client.fetch_watermarks(&partition.topic, partition.partition, self.patience) {
             Ok((low, high)) => Ok(Ok(low..high)),
             Err(error) if is_outage(&error) => Err(self.unavailable(client, format!("{partition}: {error}"))),
             Err(error) => Ok(Err(error.to_string())),
@@ -248,6 +256,8 @@ fn client_config(side: Side, config: &ClusterConfig) -> Result<ClientConfig> {
         .set("enable.auto.offset.store", "false")
         .set("enable.partition.eof", "true")
         .set("allow.auto.create.topics", "false")
+        // The topics are old: who does not know one is not about to learn of it.
+        .set("topic.metadata.propagation.max.ms", "3000")
         // Nothing is read ahead: one record is wanted from here, one from there.
         .set("queued.min.messages", "1")
         .set("queued.max.messages.kbytes", (WITNESS_FETCH_BYTES_MAX / 1024).to_string())

@@ -3,5 +3,21 @@
 #[path = "../lab/mod.rs"]
 mod lab;
 
+mod finished;
+mod journal;
+mod migration;
+mod webhook;
+
+mod crash;
+mod faults;
+mod groups;
+mod interruption;
 mod kafka_calls;
 mod lab_smoke;
+mod offline;
+mod refusals;
+mod segments;
+mod tampering;
+mod topology;
+mod whole_migration;
+mod witness;

@@ -2,7 +2,7 @@
 
 use super::acls::who_may_write;
 use super::report::{count, names};
-use super::{Context, SigningKey, StoreProbe};
+use super::{Context, HealthProbe, SigningKey, StoreProbe};
 use crate::config::model::{AuthMode, ClusterConfig, Config, FreezeMode};
 use crate::domain::config_diff::parse_version;
 use crate::domain::finding::{Finding, FindingCode};
@@ -10,24 +10,24 @@ use crate::domain::topology::{Broker, ClusterSnapshot, MetadataMode};
 use std::collections::BTreeSet;
 
 /// The brokers' settings that planning looks at; a snapshot should hold those that its brokers show.
-pub const BROKER_CONFIG_KEYS: [&str; 6] = [
+pub const BROKER_CONFIG_KEYS: [&str; 7] = [
     "message.max.bytes",
     "socket.request.max.bytes",
     "transaction.state.log.replication.factor",
     "transaction.state.log.min.isr",
     "allow.everyone.if.no.acl.found",
     "remote.log.storage.system.enable",
+    "zookeeper.metadata.migration.enable",
 ];
 
 /// What this version does not examine before a migration, to be examined by hand.
-pub const NOT_EXAMINED: [&str; 11] = [
+pub const NOT_EXAMINED: [&str; 10] = [
     "whether each permission that the migration needs is granted (only what planning itself read has been tried)",
     "free disk room on the target's volumes",
     "client and broker quotas on either cluster",
     "SCRAM users and delegation tokens, which are not copied",
     "schema registries, Kafka Connect and Kafka Streams applications, and offsets that are kept outside Kafka",
     "client versions: Kafka 4 refuses very old clients",
-    "partition reassignments under way, and the KRaft quorum's health",
     "tools that speak to ZooKeeper directly (Burrow, early Cruise Control) and dashboards of ZooKeeper's metrics",
     "network cost between zones and Regions",
     "topic creation and configuration policies of the target (create.topic.policy.class.name, alter.config.policy.class.name)",
@@ -79,7 +79,10 @@ pub(super) fn findings(context: &Context) -> Vec<Finding> {
     }
     found.push(Finding::new(FindingCode::MetadataModes, "", modes(source, target)));
     version_at_least(source, (2, 7), FindingCode::SourceTooOld, "source", &mut found);
-    health(source, FindingCode::SourceUnhealthy, "source", &mut found);
+    health(source, input.source_health.as_ref(), FindingCode::SourceUnhealthy, "source", &mut found);
+    if source.broker_configs.get("zookeeper.metadata.migration.enable").is_some_and(|v| v == "true") {
+        found.push(Finding::new(FindingCode::SourceMigrating, "source", "zookeeper.metadata.migration.enable is true on its brokers"));
+    }
     transaction_state(source, "source", &mut found);
     match target {
         None => {
@@ -91,7 +94,7 @@ pub(super) fn findings(context: &Context) -> Vec<Finding> {
                 found.push(Finding::new(FindingCode::SameCluster, "", format!("both have the cluster id {}", source.cluster_id)));
             }
             version_at_least(target, (3, 0), FindingCode::TargetTooOld, "target", &mut found);
-            health(target, FindingCode::TargetUnhealthy, "target", &mut found);
+            health(target, input.target_health.as_ref(), FindingCode::TargetUnhealthy, "target", &mut found);
             transaction_state(target, "target", &mut found);
             allow_everyone(source, target, &mut found);
         }
@@ -115,16 +118,10 @@ pub(super) fn findings(context: &Context) -> Vec<Finding> {
     found
 }
 
-/// One cluster in one line: id, metadata mode, version, brokers, topics.
+/// One cluster in one line: id, metadata mode, version, brokers. Its snapshot holds chosen topics only, so they are not counted.
 pub fn describe_cluster(cluster: &ClusterSnapshot) -> String {
-    format!(
-        "{}, {} {}, {}, {}",
-        cluster.cluster_id,
-        mode_name(cluster.metadata_mode),
-        cluster.version,
-        count(cluster.brokers.len(), "broker"),
-        count(cluster.topics.len(), "topic")
-    )
+    let brokers = count(cluster.brokers.len(), "broker");
+    format!("{}, {} {}, {brokers}", cluster.cluster_id, mode_name(cluster.metadata_mode), cluster.version)
 }
 
 fn mode_name(mode: MetadataMode) -> &'static str {
@@ -176,22 +173,37 @@ fn version_at_least(cluster: &ClusterSnapshot, least: (u32, u32), code: FindingC
     }
 }
 
-fn health(cluster: &ClusterSnapshot, code: FindingCode, name: &str, found: &mut Vec<Finding>) {
-    let (mut offline, mut under_replicated) = (Vec::new(), Vec::new());
+fn health(cluster: &ClusterSnapshot, probe: Option<&HealthProbe>, code: FindingCode, name: &str, found: &mut Vec<Finding>) {
+    let (mut offline, mut under_replicated) = (BTreeSet::new(), BTreeSet::new());
     for (topic, p) in cluster.topics.iter().flat_map(|t| t.partitions.iter().map(move |p| (t, p))) {
         if p.leader.is_none() {
-            offline.push(format!("{}-{}", topic.name, p.partition));
+            offline.insert(format!("{}-{}", topic.name, p.partition));
         } else if p.in_sync.len() < p.replicas.len() {
-            under_replicated.push(format!("{}-{}", topic.name, p.partition));
+            under_replicated.insert(format!("{}-{}", topic.name, p.partition));
         }
     }
+    let mut reassigning = Vec::new();
     let mut seen = Vec::new();
-    if !offline.is_empty() {
-        seen.push(format!("{} without a leader: {}", count(offline.len(), "partition"), names(&offline)));
+    match probe {
+        Some(probe) => {
+            offline.extend(probe.offline.iter().cloned());
+            under_replicated.extend(probe.under_replicated.iter().cloned());
+            reassigning.clone_from(&probe.reassigning);
+            seen.extend(probe.quorum.iter().cloned());
+            if !probe.not_read.is_empty() {
+                found.push(Finding::new(FindingCode::NotProbed, name, probe.not_read.join("; ")));
+            }
+        }
+        None => found.push(Finding::new(FindingCode::NotProbed, name, "partition reassignments under way, and the KRaft quorum's health")),
     }
-    if !under_replicated.is_empty() {
-        seen.push(format!("{} under-replicated: {}", count(under_replicated.len(), "partition"), names(&under_replicated)));
-    }
+    let mut add = |list: Vec<String>, what: &str| {
+        if !list.is_empty() {
+            seen.push(format!("{} {what}: {}", count(list.len(), "partition"), names(&list)));
+        }
+    };
+    add(offline.into_iter().collect(), "without a leader");
+    add(under_replicated.into_iter().collect(), "under-replicated");
+    add(reassigning, "being reassigned");
     if !seen.is_empty() {
         found.push(Finding::new(code, name, seen.join("; ")));
     }

@@ -15,16 +15,30 @@ pub(super) fn findings(context: &Context, topics: &[TopicPlan], estimate: &Estim
         found.push(Finding::new(FindingCode::MappedUnsupported, "", "offsets: mapped"));
     }
     let mut not_sampled = Vec::new();
+    let (mut sampled_partitions, mut filled_partitions, mut unreadable_samples) = (0, 0, Vec::new());
     for plan in topics {
         let Some(topic) = context.input.source.topic(&plan.name) else { continue };
         unreadable(topic, &mut found);
         not_plain(context, topic, &mut found);
         sizes_and_times(context, plan, topic, estimate, &mut found);
-        let records: i64 = plan.partitions.iter().map(|p| p.log_end - p.log_start).sum();
-        let sampled = context.probes.get(plan.name.as_str()).is_some_and(|p| p.partitions.iter().any(|p| p.batches > 0));
-        if records > 0 && !sampled {
+        let probes = context.probes.get(plan.name.as_str()).map_or(&[][..], |p| &p.partitions);
+        let filled = plan.partitions.iter().filter(|p| p.log_end > p.log_start).count();
+        let sampled = probes.iter().filter(|p| p.batches > 0).count();
+        filled_partitions += filled;
+        sampled_partitions += sampled.min(filled);
+        unreadable_samples.extend(probes.iter().filter_map(|p| Some(format!("{}-{}: {}", plan.name, p.partition, p.error.as_ref()?))));
+        if filled > 0 && sampled == 0 {
             not_sampled.push(plan.name.as_str());
         }
+    }
+    if filled_partitions > 0 {
+        let seen = format!(
+            "batches between the samples: the logs were sampled in {sampled_partitions} of {filled_partitions} partitions with records; the copy stops at what is not plain"
+        );
+        found.push(Finding::new(FindingCode::NotProbed, "", seen));
+    }
+    if !unreadable_samples.is_empty() {
+        found.push(Finding::new(FindingCode::NotProbed, "", format!("samples that could not be read: {}", names(&unreadable_samples))));
     }
     if !not_sampled.is_empty() {
         let seen = format!("no batch could be sampled of {} with records: {}", count(not_sampled.len(), "topic"), names(&not_sampled));
@@ -61,8 +75,11 @@ fn not_plain(context: &Context, topic: &TopicSnapshot, found: &mut Vec<Finding>)
     let in_partitions = |list: Vec<String>, what: &str| (!list.is_empty()).then(|| format!("{what} in partitions {}", names(&list)));
 
     let transactional = in_partitions(partitions(&|p| p.transactional), "transactional records");
-    let control = in_partitions(partitions(&|p| p.control && !p.transactional), "control records");
-    add(FindingCode::Transactional, transactional.into_iter().chain(control).collect());
+    add(FindingCode::Transactional, transactional.into_iter().collect());
+
+    // A marker without data, such as the sentinel of an earlier attempt, is copied by itself.
+    let control = in_partitions(partitions(&|p| p.control && !p.transactional), "control records without transactional data near them");
+    add(FindingCode::ControlRecords, control.into_iter().collect());
 
     let compact = topic.config("cleanup.policy").filter(|v| v.contains("compact")).map(|v| format!("cleanup.policy={v}"));
     let holes = in_partitions(partitions(&|p| p.hole), "missing offsets");

@@ -209,7 +209,11 @@ pub(crate) fn input<'a>(config: &'a Config, probes: &'a [TopicProbe]) -> PlanInp
     PlanInput {
         config,
         source: source(),
+        other_topics: Vec::new(),
+        other_groups: Vec::new(),
+        source_health: Some(HealthProbe::default()),
         target: Some(target()),
+        target_health: Some(HealthProbe::default()),
         target_error: None,
         target_defaults: Some(defaults((4, 1))),
         probes,

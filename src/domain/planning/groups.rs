@@ -67,6 +67,10 @@ pub(super) fn plan(context: &Context, topics: &[TopicPlan], findings: &mut Vec<F
             left_alone,
         });
     }
+    for group_id in &context.input.other_groups {
+        let reason = group_left_out(&context.input.config.groups, group_id).unwrap_or_else(|| "it was not there when the source was read".to_owned());
+        left_out.push(LeftOut { kind: "group".to_owned(), name: group_id.clone(), reason });
+    }
     for (code, list) in [(FindingCode::ActiveGroups, active), (FindingCode::StaticMembers, with_static), (FindingCode::GroupPartly, partly)] {
         if !list.is_empty() {
             findings.push(Finding::new(code, "", format!("{}: {}", count(list.len(), "group"), names(&list))));

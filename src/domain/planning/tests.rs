@@ -18,7 +18,11 @@ fn planned(change: impl FnOnce(&mut Config, &mut PlanInput, &mut Vec<TopicProbe>
         config: &config,
         probes: &probes,
         source: changed.source,
+        other_topics: changed.other_topics,
+        other_groups: changed.other_groups,
+        source_health: changed.source_health,
         target: changed.target,
+        target_health: changed.target_health,
         target_error: changed.target_error,
         target_defaults: changed.target_defaults,
         backup_store: changed.backup_store,
@@ -66,6 +70,7 @@ fn every_code_is_provoked_by_its_cause_and_by_nothing_in_a_healthy_pair() {
         (C::SourceTooOld, |_, i, _| i.source.version = "2.6".into()),
         (C::TargetTooOld, |_, i, _| i.target.as_mut().unwrap().version = "2.8".into()),
         (C::SourceUnhealthy, |_, i, _| source_topic(i, "orders").partitions[0].in_sync.truncate(2)),
+        (C::SourceMigrating, |_, i, _| drop(i.source.broker_configs.insert("zookeeper.metadata.migration.enable".into(), "true".into()))),
         (C::TargetUnhealthy, |_, i, _| {
             let mut t = topic("elsewhere", (4, 1), 3, &[(0, 0)], &[]);
             t.partitions[0].in_sync.pop();
@@ -76,6 +81,7 @@ fn every_code_is_provoked_by_its_cause_and_by_nothing_in_a_healthy_pair() {
         (C::TopicDrift, |_, i, _| on_target(i, topic("orders", (4, 1), 3, &[(0, 0); 3], &[("retention.ms", "1")]))),
         (C::TopicDriftRefused, |_, i, _| on_target(i, topic("orders", (4, 1), 3, &[(0, 0); 4], &[]))),
         (C::Transactional, |_, _, p| p[1].partitions[0].transactional = true),
+        (C::ControlRecords, |_, _, p| p[1].partitions[0].control = true),
         (C::Compacted, |_, _, p| p[1].partitions[0].hole = true),
         (C::LogAppendTime, |_, _, p| p[1].partitions[0].log_append_time = true),
         (C::OldFormat, |_, _, p| p[1].partitions[0].magic_min = Some(1)),
@@ -155,9 +161,47 @@ fn compaction_is_seen_in_the_settings_and_control_records_in_the_samples() {
         [
             ("orders", "cleanup.policy=compact,delete"),
             ("orders", "message.timestamp.type=LogAppendTime"),
-            ("payments", "control records in partitions 1"),
         ]
     );
+    let note = plan.findings.iter().find(|f| f.code == FindingCode::ControlRecords).unwrap();
+    assert_eq!((note.severity, note.seen.as_str()), (Severity::Information, "control records without transactional data near them in partitions 1"));
+    // With data beside it, it is a transaction's.
+    let plan = planned(|_, _, p| (p[0].partitions[1].control, p[0].partitions[1].transactional) = (true, true));
+    assert_eq!(blockers(&plan).iter().map(|f| f.code).collect::<Vec<_>>(), [FindingCode::Transactional]);
+    assert!(!codes(&plan).contains(&FindingCode::ControlRecords));
+}
+
+#[test]
+fn the_whole_clusters_health_is_told_once() {
+    let plan = planned(|_, i, _| {
+        source_topic(i, "orders").partitions[0].in_sync.pop();
+        i.source_health = Some(HealthProbe {
+            under_replicated: vec!["orders-0".into(), "elsewhere-1".into()],
+            reassigning: vec!["elsewhere-1".into()],
+            quorum: vec!["KRaft voter 2 has been behind for 10 s".into()],
+            ..HealthProbe::default()
+        });
+        i.target_health = None;
+    });
+    let seen = |code, subject: &str| plan.findings.iter().find(|f| f.code == code && f.subject == subject).map(|f| f.seen.as_str());
+    assert_eq!(
+        seen(FindingCode::SourceUnhealthy, "source"),
+        Some("KRaft voter 2 has been behind for 10 s; 2 partitions under-replicated: elsewhere-1, orders-0; 1 partition being reassigned: elsewhere-1")
+    );
+    assert_eq!(seen(FindingCode::NotProbed, "target"), Some("partition reassignments under way, and the KRaft quorum's health"));
+}
+
+#[test]
+fn what_the_snapshot_leaves_out_is_named_with_its_reason() {
+    let plan = planned(|c, i, _| {
+        c.groups.exclude = vec!["console-*".into()];
+        i.other_topics = vec!["debug.tmp".into(), "new".into()];
+        i.other_groups = vec!["console-1".into()];
+    });
+    let reason = |name: &str| plan.left_out.iter().find(|l| l.name == name).map(|l| l.reason.as_str());
+    assert_eq!(reason("debug.tmp"), Some("excluded by `*.tmp`"));
+    assert_eq!(reason("new"), Some("it was not there when the source was read"));
+    assert_eq!(reason("console-1"), Some("excluded by `console-*`"));
 }
 
 #[test]

@@ -21,6 +21,10 @@ pub(super) fn plan(context: &Context, findings: &mut Vec<Finding>) -> (Vec<Topic
             None => plans.push(plan_topic(context, topic, findings)),
         }
     }
+    for name in &context.input.other_topics {
+        let reason = topic_left_out(&context.input.config.topics, name, false).unwrap_or_else(|| "it was not there when the source was read".to_owned());
+        left_out.push(LeftOut { kind: "topic".to_owned(), name: name.clone(), reason });
+    }
     if plans.is_empty() {
         let seen = format!("{} on the source, none of them selected", count(left_out.len(), "topic"));
         findings.push(Finding::new(FindingCode::NoTopics, "", seen));

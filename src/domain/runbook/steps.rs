@@ -1,6 +1,6 @@
 //! The runbook's steps: command, what happens, how long, go or no-go, the way back.
 
-use super::Paths;
+use super::{Paths, command, quoted};
 use crate::config::model::{Config, FreezeMode, StoreConfig};
 use crate::domain::plan::Plan;
 use crate::domain::planning::{blockers, duration, grouped};
@@ -29,16 +29,6 @@ pub(super) fn render(plan: &Plan, config: &Config, paths: Paths) -> String {
         let _ = writeln!(out, "\n**Takes**: {}.\n\n**Go on when**: {}.\n\n**Way back**: {}.", step.takes, step.go, step.back);
     }
     out
-}
-
-fn command(name: &str, paths: Paths) -> String {
-    format!("kferry {name} --config {} --journal-dir {}", quoted(paths.config), quoted(paths.journal_dir))
-}
-
-/// A path as a POSIX shell takes it.
-fn quoted(path: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:@%+,".contains(c);
-    if !path.is_empty() && path.chars().all(plain) { path.to_owned() } else { format!("'{}'", path.replace('\'', "'\\''")) }
 }
 
 fn target_servers(config: &Config) -> String {

@@ -44,14 +44,11 @@ async fn sampled(source: &Witness, target: &Witness, partitions: &[DigestFacts],
         samples.insert(partition, pair(source, target, starts));
     }
     for p in partitions {
-        // What lay below both logs' starts from the first was not asked for, and is said all the same.
-        if let Some(sample) = samples.get_mut(&p.partition)
-            && sample.unread.is_none()
-            && sample.source.is_empty()
-            && sample.expired == 0
-            && p.records > 0
-            && log_start(&source_logs, &p.partition).max(log_start(&target_logs, &p.partition)) >= p.end_offset
-        {
+        let Some(sample) = samples.get_mut(&p.partition) else { continue };
+        let nothing_read = sample.unread.is_none() && sample.expired == 0 && sample.source.is_empty() && sample.target.is_empty();
+        let from = log_start(&source_logs, &p.partition).max(log_start(&target_logs, &p.partition));
+        // One log has lost every record that was copied, so that none was asked for; that is to be said too.
+        if nothing_read && p.records > 0 && from > p.source_log_start {
             sample.expired = (per_partition as u64).min(p.records);
         }
     }

@@ -1,0 +1,101 @@
+//! Writes a plan's files.
+
+use crate::cli::findings::plan_json;
+use crate::config::Config;
+use crate::domain::plan::Plan;
+use crate::domain::runbook::{self, Paths};
+use crate::error::{Code, Error, Result};
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// A file that a plan is written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlanFile {
+    Json,
+    Runbook,
+}
+
+impl PlanFile {
+    pub fn name(self) -> &'static str {
+        match self {
+            PlanFile::Json => "plan.json",
+            PlanFile::Runbook => "runbook.md",
+        }
+    }
+
+    fn text(self, plan: &Plan, config: &Config, paths: Paths) -> Result<String> {
+        match self {
+            PlanFile::Json => plan_json(plan).map_err(|e| Error::new(Code::Bug, format!("the plan cannot be written as JSON: {e}"))),
+            PlanFile::Runbook => Ok(runbook::render(plan, config, paths)),
+        }
+    }
+}
+
+/// Fails where one of the files is there already; asked before anything is read, so that nobody waits for a refusal.
+///
+/// **Errors**: KF-USAGE.
+pub fn refuse_to_overwrite(dir: &Path, files: &[PlanFile]) -> Result<()> {
+    match files.iter().map(|file| dir.join(file.name())).find(|path| path.exists()) {
+        Some(path) => Err(Error::new(Code::UsageInvalid, format!("{} exists and is not overwritten; --force replaces it", path.display()))),
+        None => Ok(()),
+    }
+}
+
+/// Writes the files into `dir`, which is made where it does not exist, and says where they lie.
+///
+/// **Errors**: KF-USAGE where a file cannot be written, or exists and `force` is not set.
+pub fn write(plan: &Plan, config: &Config, paths: Paths, dir: &Path, files: &[PlanFile], force: bool) -> Result<Vec<PathBuf>> {
+    if !force {
+        refuse_to_overwrite(dir, files)?;
+    }
+    let unwritable = |path: &Path, e: io::Error| Error::new(Code::UsageInvalid, format!("{}: {e}", path.display()));
+    fs::create_dir_all(dir).map_err(|e| unwritable(dir, e))?;
+    let mut written = Vec::with_capacity(files.len());
+    for file in files {
+        let path = dir.join(file.name());
+        let text = file.text(plan, config, paths)?;
+        replace(&path, text.as_bytes()).map_err(|e| unwritable(&path, e))?;
+        written.push(path);
+    }
+    Ok(written)
+}
+
+/// Puts a whole file in the place of whatever is there.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let beside = PathBuf::from(name);
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(&beside)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&beside, path));
+    written.inspect_err(|_| drop(fs::remove_file(&beside)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::planning::fixture;
+
+    const PATHS: Paths = Paths { config: "migration.yaml", journal_dir: "./journal" };
+    const BOTH: [PlanFile; 2] = [PlanFile::Json, PlanFile::Runbook];
+
+    #[test]
+    fn files_are_written_and_an_earlier_plan_is_replaced_only_by_force() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().join("a/b");
+        let (mut plan, config) = (fixture::plan(), fixture::config());
+        let written = write(&plan, &config, PATHS, &dir, &BOTH, false).unwrap();
+        assert_eq!(written, [dir.join("plan.json"), dir.join("runbook.md")]);
+        let read: Plan = serde_json::from_slice(&fs::read(&written[0]).unwrap()).unwrap();
+        assert_eq!(read, plan);
+
+        plan.migration_id = "another".to_owned();
+        fs::remove_file(&written[0]).unwrap();
+        let refused = write(&plan, &config, PATHS, &dir, &BOTH, false).unwrap_err();
+        assert_eq!(refused.code(), Code::UsageInvalid);
+        assert!(!written[0].exists(), "one file of a refused plan is written");
+        write(&plan, &config, PATHS, &dir, &BOTH, true).unwrap();
+        assert!(fs::read_to_string(&written[1]).unwrap().starts_with("# Migration another"));
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 2, "nothing lies about");
+    }
+}

@@ -1,0 +1,144 @@
+//! Reads both clusters and both stores, changes nothing, and makes the plan of what was read.
+
+mod health;
+mod limits;
+mod places;
+mod sampling;
+
+use crate::config::Config;
+use crate::domain::finding::{Finding, FindingCode};
+use crate::domain::plan::Plan;
+use crate::domain::planning::{self, HealthProbe, PlanInput};
+use crate::domain::selection::{group_left_out, topic_left_out};
+use crate::domain::topology::{ClusterSnapshot, TopicSnapshot};
+use crate::error::{Code, Error, Result};
+use crate::kafka::cluster::{Cluster, Side};
+use crate::kafka::source::Source;
+use crate::kafka::target::Target;
+use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Where Kafka keeps transactions; its health says whether a sentinel can be written.
+const TRANSACTION_STATE: &str = "__transaction_state";
+
+/// Surveys both clusters and makes the plan. A target that cannot be read is accepted: the plan says so in a finding.
+///
+/// `migration_id` beats the configured one, which beats the derived one.
+///
+/// **Errors**: only of the source: KF-SOURCE-UNAVAILABLE, KF-KAFKA-REFUSED (describing is not permitted), KF-KAFKA-PROTOCOL,
+/// KF-CONFIG-UNSUPPORTED.
+pub async fn survey(config: &Config, migration_id: Option<String>) -> Result<Plan> {
+    let connect_target = async { Ok::<_, Error>(Cluster::connect(Side::Target, &config.target).await) };
+    let (source, connected, places) = futures::try_join!(read_source(config), connect_target, places::probe(config))?;
+    let selected: Vec<&TopicSnapshot> = source.snapshot.topics.iter().filter(|t| t.name != TRANSACTION_STATE).collect();
+    let read_target = async {
+        match connected {
+            Ok(cluster) => read_target(&Target::new(&cluster), &source.snapshot).await,
+            Err(error) => Err(error),
+        }
+    };
+    let (probes, source_health, target) =
+        futures::join!(sampling::sample(&source.reader, &selected), health::probe(&source.reader), read_target);
+    let (target, target_health, target_defaults, target_error) = match target {
+        Ok(target) => (Some(target.snapshot), Some(target.health), target.defaults, None),
+        Err(error) => (None, None, None, Some(error.to_string())),
+    };
+    Ok(planning::build(PlanInput {
+        config,
+        source: source.snapshot,
+        other_topics: source.other_topics,
+        other_groups: source.other_groups,
+        source_health: Some(source_health),
+        target,
+        target_health,
+        target_error,
+        target_defaults,
+        probes: &probes,
+        backup_store: Some(places.backup),
+        evidence_store: Some(places.evidence),
+        signing_key: places.signing_key,
+        now: Timestamp::now(),
+        migration_id,
+    }))
+}
+
+/// What precheck comes to.
+pub enum Precheck {
+    /// The plan, with its findings.
+    Planned(Box<Plan>),
+    /// The source could not be read, so that there is no plan; only these findings.
+    Unplanned(Vec<Finding>),
+}
+
+impl Precheck {
+    pub fn findings(&self) -> &[Finding] {
+        match self {
+            Precheck::Planned(plan) => &plan.findings,
+            Precheck::Unplanned(findings) => findings,
+        }
+    }
+}
+
+/// Surveys both clusters for their findings; a source that cannot be read is a finding too.
+///
+/// **Errors**: none that a cluster or a store could cause.
+pub async fn precheck(config: &Config) -> Result<Precheck> {
+    match survey(config, None).await {
+        Ok(plan) => Ok(Precheck::Planned(Box::new(plan))),
+        Err(error) if matches!(error.code(), Code::SourceUnavailable | Code::ConfigUnsupported | Code::KafkaRefused | Code::KafkaProtocol) => {
+            let mut findings = vec![planning::source_unreachable(error.seen())];
+            findings.extend(planning::config_findings(config));
+            let seen = "the target, both stores, the signing key, topics, groups and ACLs: they are examined once the source can be read";
+            findings.push(Finding::new(FindingCode::NotProbed, "", seen));
+            Ok(Precheck::Unplanned(findings))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+struct SourceReading {
+    reader: Source,
+    snapshot: ClusterSnapshot,
+    other_topics: Vec<String>,
+    other_groups: Vec<String>,
+}
+
+/// Takes the snapshot of what the configuration selects, and the names of the rest.
+async fn read_source(config: &Config) -> Result<SourceReading> {
+    let reader = Source::new(&Cluster::connect(Side::Source, &config.source).await?);
+    let selected = |name: &str| name == TRANSACTION_STATE || topic_left_out(&config.topics, name, false).is_none();
+    let (snapshot, listed) =
+        futures::try_join!(reader.snapshot(selected, |id| group_left_out(&config.groups, id).is_none()), reader.list_groups())?;
+    let other_topics = reader.metadata().topics.keys().filter(|name| snapshot.topic(name).is_none()).map(|name| name.to_string()).collect();
+    let known: BTreeSet<&str> = snapshot.groups.iter().map(|g| g.group_id.as_str()).collect();
+    let other_groups = listed.into_iter().map(|g| g.group_id).filter(|id| !known.contains(id.as_str())).collect();
+    Ok(SourceReading { reader, snapshot, other_topics, other_groups })
+}
+
+struct TargetReading {
+    snapshot: ClusterSnapshot,
+    health: HealthProbe,
+    defaults: Option<BTreeMap<String, String>>,
+}
+
+/// Takes the target's snapshot of the topics and groups that the source's names.
+async fn read_target(target: &Target, source: &ClusterSnapshot) -> Result<TargetReading> {
+    let groups: BTreeSet<&str> = source.groups.iter().map(|g| g.group_id.as_str()).collect();
+    let topics = |name: &str| name == TRANSACTION_STATE || source.topic(name).is_some();
+    let defaults = async { Ok(topic_defaults(target).await) };
+    let health = async { Ok(health::probe(target).await) };
+    let (snapshot, defaults, health) = futures::try_join!(target.snapshot(topics, |id| groups.contains(id)), defaults, health)?;
+    Ok(TargetReading { snapshot, health, defaults })
+}
+
+/// None where the target does not tell; planning then goes by the topics that it has.
+async fn topic_defaults(target: &Target) -> Option<BTreeMap<String, String>> {
+    let name = format!("kferry-probe-{:016x}", getrandom::u64().unwrap_or_default());
+    match target.with_patience(limits::PATIENCE).topic_defaults(&name).await {
+        Ok(defaults) => defaults,
+        Err(error) => {
+            tracing::warn!(%error, "the target does not tell a topic's default settings");
+            None
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! Bounds of a survey, each with its unit and reason.
+
+use std::time::Duration;
+
+/// How long a question is repeated whose answer a survey can do without.
+pub const PATIENCE: Duration = Duration::from_secs(8);
+
+/// Places in the logs that are looked at in all; at the usual size of an answer, some 100 MB.
+pub const SAMPLES_MAX: usize = 2_000;
+
+/// Places between a log's start and its end.
+pub const SAMPLES_BETWEEN: i64 = 6;
+
+/// Bytes of one partition in an answer: a few batches of usual size.
+pub const SAMPLE_BYTES: usize = 64 * 1024;
+
+/// Bytes in all for batches that are larger than `SAMPLE_BYTES`, each of which comes whole.
+pub const LARGE_SAMPLES_BYTES: usize = 128 * 1024 * 1024;
+
+/// Offsets before a control record that are looked at for the data that it may mark.
+pub const BEFORE_CONTROL: [i64; 2] = [1, 1_000];
+
+/// How far a KRaft voter may be behind the leader, in milliseconds. Source: `controller.quorum.fetch.timeout.ms`, 2 s by
+/// default, after which it would no longer count as following.
+pub const VOTER_LAG_MS: i64 = 5_000;
+
+/// How long both stores together may take to show what they can.
+pub const STORE_TIMEOUT: Duration = Duration::from_secs(60);

@@ -1,0 +1,178 @@
+//! Samples the logs: a few batches at each log's start, at its end and between, to see what kind of topic it is.
+
+use super::limits::*;
+use crate::domain::batch::{self, Batch, BatchError};
+use crate::domain::partition::TopicPartition;
+use crate::domain::planning::{PartitionProbe, TopicProbe};
+use crate::domain::topology::TopicSnapshot;
+use crate::kafka::offsets::OffsetAt;
+use crate::kafka::source::Reader;
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// One partition with records, and what is known of it so far.
+struct Log {
+    partition: TopicPartition,
+    start: i64,
+    end: i64,
+    /// The largest batch that the topic lets in.
+    batch_bytes_max: usize,
+    /// Offsets whose batches have been looked at.
+    seen: Vec<Range<i64>>,
+    /// The first control record that was seen.
+    control_at: Option<i64>,
+    probe: PartitionProbe,
+}
+
+/// Looks into the logs of these topics, at most `SAMPLES_MAX` times in all.
+pub(super) async fn sample(source: &Reader, topics: &[&TopicSnapshot]) -> Vec<TopicProbe> {
+    let hasty = source.with_patience(PATIENCE);
+    let mut logs = logs(topics);
+    let partitions: Vec<TopicPartition> = logs.iter().map(|log| log.partition.clone()).collect();
+    let spans = async {
+        // The high watermark first: a last stable offset below it that is read later tells of a transaction that is open.
+        let (high_watermarks, _) = hasty.list_offsets_each(&partitions, OffsetAt::HighWatermark).await;
+        let (last_stable, _) = hasty.list_offsets_each(&partitions, OffsetAt::LastStable).await;
+        (high_watermarks, last_stable)
+    };
+    let latest = hasty.list_offsets_each(&partitions, OffsetAt::MaxTimestamp);
+    let ((high_watermarks, last_stable), (latest, _), ()) = futures::join!(spans, latest, read_samples(&hasty, &mut logs));
+
+    for log in &mut logs {
+        let (end, stable) = (high_watermarks.get(&log.partition), last_stable.get(&log.partition));
+        log.probe.open_transaction = matches!((end, stable), (Some(end), Some(stable)) if stable.offset < end.offset);
+        let timestamp = latest.get(&log.partition).map(|l| l.timestamp).filter(|t| *t >= 0);
+        log.probe.timestamp_max_ms = log.probe.timestamp_max_ms.max(timestamp);
+    }
+    by_topic(topics, logs)
+}
+
+/// Every partition with records, the first partitions of all topics before the second ones.
+fn logs(topics: &[&TopicSnapshot]) -> Vec<Log> {
+    let mut logs: Vec<Log> = topics
+        .iter()
+        .flat_map(|topic| {
+            let batch_bytes_max = topic.config("max.message.bytes").and_then(|v| v.parse().ok()).unwrap_or(SAMPLE_BYTES);
+            topic.partitions.iter().filter_map(move |p| {
+                let (start, end) = (p.log_start?, p.log_end?);
+                let probe = PartitionProbe { partition: p.partition, ..PartitionProbe::default() };
+                let partition = TopicPartition::new(topic.name.as_str(), p.partition);
+                (p.leader.is_some() && end > start).then_some(Log { partition, start, end, batch_bytes_max, seen: Vec::new(), control_at: None, probe })
+            })
+        })
+        .collect();
+    logs.sort_by(|a, b| (a.partition.partition, &a.partition.topic).cmp(&(b.partition.partition, &b.partition.topic)));
+    logs
+}
+
+async fn read_samples(source: &Reader, logs: &mut [Log]) {
+    let mut left = SAMPLES_MAX;
+    for round in 0..SAMPLES_BETWEEN + 2 {
+        read_round(source, logs, SAMPLE_BYTES, &mut left, |log| log.place(round)).await;
+    }
+    for before in BEFORE_CONTROL {
+        read_round(source, logs, SAMPLE_BYTES, &mut left, |log| log.before_control(before)).await;
+    }
+    // What is still unseen has batches that do not fit into a sample.
+    let unseen = |log: &Log| log.probe.batches == 0 && log.probe.error.is_none();
+    let Some(bytes_max) = logs.iter().filter(|log| unseen(log)).map(|log| log.batch_bytes_max).max() else { return };
+    let mut large_left = left.min(LARGE_SAMPLES_BYTES / bytes_max.max(1));
+    read_round(source, logs, bytes_max, &mut large_left, |log| unseen(log).then_some(log.start)).await;
+}
+
+/// Looks at one place of each log where there is something to see, as far as `left` goes.
+async fn read_round(source: &Reader, logs: &mut [Log], bytes_max: usize, left: &mut usize, place: impl Fn(&Log) -> Option<i64>) {
+    let chosen: Vec<(usize, i64)> =
+        logs.iter().enumerate().filter_map(|(index, log)| Some((index, log.unseen(place(log)?)?))).take(*left).collect();
+    *left -= chosen.len();
+    let places: BTreeMap<TopicPartition, i64> = chosen.iter().map(|(index, offset)| (logs[*index].partition.clone(), *offset)).collect();
+    let (mut done, mut failed) = source.fetch_samples(&places, bytes_max).await;
+    for (index, offset) in chosen {
+        let log = &mut logs[index];
+        match (done.remove(&log.partition), failed.remove(&log.partition)) {
+            (Some(data), _) => log.absorb(offset, data.records.unwrap_or_default()),
+            (None, Some(error)) => log.probe.error = Some(error.seen().to_owned()),
+            (None, None) => {}
+        }
+    }
+}
+
+impl Log {
+    /// The place of a round: the start, the last record, then evenly between.
+    fn place(&self, round: i64) -> Option<i64> {
+        match round {
+            0 => Some(self.start),
+            1 => Some(self.end - 1),
+            _ => {
+                let step = i128::from(self.end - self.start) * i128::from(round - 1) / i128::from(SAMPLES_BETWEEN + 1);
+                i64::try_from(step).ok().map(|step| self.start + step)
+            }
+        }
+    }
+
+    /// A place before the control record, where no transactional data has been seen yet.
+    fn before_control(&self, before: i64) -> Option<i64> {
+        let control_at = self.control_at.filter(|at| !self.probe.transactional && *at > self.start)?;
+        Some((control_at - before).max(self.start))
+    }
+
+    /// The offset, unless its batch has been looked at.
+    fn unseen(&self, offset: i64) -> Option<i64> {
+        (!self.seen.iter().any(|range| range.contains(&offset))).then_some(offset)
+    }
+
+    /// Takes in the bytes that were fetched at `offset`.
+    fn absorb(&mut self, offset: i64, records: Bytes) {
+        let probe = &mut self.probe;
+        match batch::split(records) {
+            Ok(batches) => {
+                let mut expected = offset;
+                for batch in &batches {
+                    probe.hole |= batch.base_offset > expected;
+                    expected = batch.next_offset();
+                    if batch.is_control() {
+                        self.control_at = self.control_at.or(Some(batch.base_offset));
+                    }
+                    look_at(probe, batch);
+                }
+                if expected > offset {
+                    self.seen.push(offset..expected);
+                }
+            }
+            Err(BatchError::Magic { magic, .. }) => {
+                probe.batches += 1;
+                probe.magic_min = Some(probe.magic_min.map_or(magic, |m| m.min(magic)));
+            }
+            Err(BatchError::Crc { base_offset }) => probe.error = Some(format!("the checksum of the batch at {base_offset} does not hold")),
+            Err(BatchError::Malformed { base_offset, what }) => probe.error = Some(format!("the batch at {base_offset} is malformed: {what}")),
+        }
+    }
+}
+
+fn look_at(probe: &mut PartitionProbe, batch: &Batch) {
+    probe.batches += 1;
+    probe.magic_min = Some(probe.magic_min.map_or(2, |m| m.min(2)));
+    probe.batch_bytes_max = probe.batch_bytes_max.max(batch.bytes().len() as i64);
+    if batch.is_control() {
+        probe.control = true;
+        return;
+    }
+    probe.transactional |= batch.is_transactional();
+    probe.log_append_time |= batch.is_log_append_time();
+    probe.hole |= batch.has_holes() || batch.has_delete_horizon();
+    probe.timestamp_max_ms = probe.timestamp_max_ms.max(Some(batch.max_timestamp).filter(|t| *t >= 0));
+}
+
+/// The probes in the topics' order, with the partitions that have no records.
+fn by_topic(topics: &[&TopicSnapshot], logs: Vec<Log>) -> Vec<TopicProbe> {
+    let mut probes: BTreeMap<TopicPartition, PartitionProbe> = logs.into_iter().map(|log| (log.partition, log.probe)).collect();
+    let topics = topics.iter().map(|topic| {
+        let partitions = topic.partitions.iter().map(|p| {
+            let empty = || PartitionProbe { partition: p.partition, ..PartitionProbe::default() };
+            probes.remove(&TopicPartition::new(topic.name.as_str(), p.partition)).unwrap_or_else(empty)
+        });
+        TopicProbe { topic: topic.name.clone(), partitions: partitions.collect() }
+    });
+    topics.collect()
+}

@@ -1,0 +1,41 @@
+//! The table that a run prints.
+
+use std::time::Duration;
+
+/// One way to copy, measured.
+pub struct Row {
+    pub what: String,
+    pub wall: Duration,
+    pub cpu: Duration,
+    pub peak_rss_bytes: u64,
+}
+
+/// Prints the rows; ratios are to the first one.
+pub fn print(rows: &[Row], bytes: u64) {
+    let gb = bytes as f64 / 1e9;
+    println!("{:<52} {:>8} {:>7} {:>9} {:>9} {:>10}", "", "wall", "MB/s", "× first", "CPU-s/GB", "peak RSS");
+    let first = rows.first().map_or(1.0, |r| r.wall.as_secs_f64());
+    for row in rows {
+        let wall = row.wall.as_secs_f64();
+        println!(
+            "{:<52} {:>6.2} s {:>7.0} {:>9.2} {:>9.2} {:>6} MiB",
+            row.what,
+            wall,
+            bytes as f64 / 1e6 / wall,
+            wall / first,
+            row.cpu.as_secs_f64() / gb,
+            row.peak_rss_bytes >> 20
+        );
+    }
+}
+
+/// The time between two facts of a journal.
+pub fn between(journal: &str, from: &str, to: &str) -> Duration {
+    let at = |fact: &str| -> f64 {
+        let line = journal.lines().find(|l| l.contains(&format!("\"fact\":\"{fact}\""))).unwrap_or_else(|| panic!("no {fact} in the journal"));
+        let entry: serde_json::Value = serde_json::from_str(line).expect("a journal line is JSON");
+        let at: jiff::Timestamp = entry["at"].as_str().and_then(|at| at.parse().ok()).expect("an entry has its time");
+        at.as_millisecond() as f64 / 1000.0
+    };
+    Duration::from_secs_f64(at(to) - at(from))
+}

@@ -1,0 +1,266 @@
+//! Topic settings and ACLs: all of them arrive, WRITE only with the commit, and a rollback leaves what was there before.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use crate::lab::{Acl, Agent, Load, Options, Topic};
+use crate::migration::Lab;
+
+/// One broker each with an authorizer, the target's behind a proxy too.
+fn lab() -> &'static Lab {
+    static LAB: OnceLock<Lab> = OnceLock::new();
+    LAB.get_or_init(|| {
+        let lab = Lab::start(1, Options::default().authorizer(), Options::default().authorizer().proxied());
+        Agent::shared().create_topics(&lab.target.bootstrap(), &[Topic::new("topology-bare", 1)]);
+        lab
+    })
+}
+
+/// Bindings of every resource and pattern type, some of which let their principals write to topics.
+fn bindings(prefix: &str) -> (Vec<Acl>, Vec<Acl>) {
+    let topic = format!("{prefix}-orders");
+    let quiet = vec![
+        Acl::allow("User:reader", "READ", "TOPIC", &topic),
+        Acl::allow("User:reader", "DESCRIBE", "TOPIC", &topic).host("10.1.2.3"),
+        Acl::allow("User:reader", "READ", "GROUP", &format!("{prefix}-group")),
+        Acl::allow("User:readers", "READ", "GROUP", prefix).prefixed(),
+        Acl::allow("User:admin", "ALTER", "CLUSTER", "kafka-cluster"),
+        Acl::allow("User:idem", "IDEMPOTENT_WRITE", "CLUSTER", "kafka-cluster"),
+        Acl::allow("User:tx", "WRITE", "TRANSACTIONAL_ID", &format!("{prefix}-tx")),
+        Acl::allow("User:tx", "DESCRIBE", "TRANSACTIONAL_ID", prefix).prefixed(),
+        Acl::allow("User:tokens", "DESCRIBE", "DELEGATION_TOKEN", &format!("{prefix}-token")),
+        Acl::allow("User:tokens", "CREATE_TOKENS", "USER", "User:reader"),
+        Acl::allow("User:mallory", "WRITE", "TOPIC", &topic).deny(),
+        Acl::allow("User:mallory", "ALL", "TOPIC", prefix).prefixed().deny(),
+        Acl::allow("User:everyone", "READ", "TOPIC", "*"),
+    ];
+    let writing = vec![
+        Acl::allow("User:writer", "WRITE", "TOPIC", &topic),
+        Acl::allow("User:writer", "WRITE", "TOPIC", prefix).prefixed().host("127.0.0.1"),
+        Acl::allow("User:owner", "ALL", "TOPIC", &topic),
+        Acl::allow("User:everywhere", "WRITE", "TOPIC", "*"),
+    ];
+    (quiet, writing)
+}
+
+fn sorted(acls: impl IntoIterator<Item = Acl>) -> Vec<Acl> {
+    let mut acls: Vec<Acl> = acls.into_iter().collect();
+    acls.sort();
+    acls.dedup();
+    acls
+}
+
+fn clear_acls() {
+    let agent = Agent::shared();
+    for bootstrap in [lab().source.bootstrap(), lab().target.bootstrap()] {
+        let all = agent.describe_acls(&bootstrap);
+        if !all.is_empty() {
+            agent.delete_acls(&bootstrap, &all);
+        }
+    }
+}
+
+fn settings(topic: &str) -> Vec<(&'static str, String)> {
+    let all: &[(&str, &str)] = match topic {
+        "orders" => &[
+            ("retention.ms", "1209600000"),
+            ("retention.bytes", "1073741824"),
+            ("segment.bytes", "16777216"),
+            ("segment.ms", "3600000"),
+            ("max.message.bytes", "2097152"),
+            ("min.insync.replicas", "1"),
+            ("compression.type", "lz4"),
+            ("unclean.leader.election.enable", "false"),
+            ("flush.messages", "100000"),
+            ("message.timestamp.after.max.ms", "7200000"),
+        ],
+        "plain" => &[],
+        // Gone in 4.0.
+        "obsolete" => &[("message.format.version", "3.0"), ("delete.retention.ms", "43200000")],
+        _ => unreachable!("no such topic"),
+    };
+    all.iter().map(|(name, value)| (*name, value.to_string())).collect()
+}
+
+fn create_topics(prefix: &str) -> Vec<String> {
+    let agent = Agent::shared();
+    let source = lab().source.bootstrap();
+    let topics: Vec<Topic> = [("orders", 5), ("plain", 1), ("obsolete", 2)]
+        .into_iter()
+        .map(|(name, partitions)| Topic { configs: settings(name).into_iter().map(|(n, v)| (n.to_owned(), v)).collect(), ..Topic::new(&format!("{prefix}-{name}"), partitions) })
+        .collect();
+    agent.create_topics(&source, &topics);
+    for topic in &topics {
+        agent.produce(&source, &topic.name, &Load::records(1_000).codec("zstd"));
+    }
+    topics.into_iter().map(|t| t.name).collect()
+}
+
+/// Whatever both versions know has the source's effective value, and nothing stands on the topic that does not have to.
+#[track_caller]
+fn expect_settings_of_source(topic: &str) {
+    let agent = Agent::shared();
+    let (there, effective_there) = agent.topic_configs(&lab().source.bootstrap(), topic);
+    let (here, effective_here) = agent.topic_configs(&lab().target.bootstrap(), topic);
+    for (name, value) in &effective_here {
+        if let Some(wanted) = effective_there.get(name) {
+            assert_eq!(value, wanted, "{topic}: {name}");
+        }
+    }
+    for (name, value) in there.iter().filter(|(name, _)| effective_here.contains_key(*name)) {
+        assert_eq!(here.get(name), Some(value), "{topic}: {name} stands on the source's topic");
+    }
+    for (name, value) in &here {
+        let default = agent.topic_configs(&lab().target.bootstrap(), "topology-bare").1;
+        assert!(there.contains_key(name) || default.get(name) != Some(value), "{topic}: {name}={value} is the target's default, and still it stands on the topic");
+    }
+}
+
+fn partition_counts(bootstrap: &str) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    Agent::shared().offsets(bootstrap).into_keys().for_each(|(topic, _)| *counts.entry(topic).or_default() += 1);
+    counts
+}
+
+#[test]
+fn settings_and_bindings_arrive_and_writes_wait_for_the_commit() {
+    let (lab, agent) = (lab(), Agent::shared());
+    let (source, target) = (lab.source.bootstrap(), lab.target.bootstrap());
+    clear_acls();
+    let topics = create_topics("acl");
+    let (quiet, writing) = bindings("acl");
+    agent.create_acls(&source, &[quiet.clone(), writing.clone()].concat());
+    let theirs = Acl::allow("User:only-on-target", "READ", "TOPIC", "elsewhere");
+    agent.create_acls(&target, std::slice::from_ref(&theirs));
+
+    let migration = lab.setup("acl").begin();
+    let precheck = migration.precheck();
+    assert!(precheck.stdout.contains("message.format.version"), "a setting that the target does not know is not listed: {precheck}");
+    migration.execute();
+    assert_eq!(agent.describe_acls(&target), sorted([quiet.clone(), vec![theirs.clone()]].concat()), "before the commit");
+    let overridden = agent.topic_configs(&target, "acl-orders").0;
+    assert_eq!((overridden["cleanup.policy"].as_str(), overridden["compression.type"].as_str(), overridden["retention.ms"].as_str()), ("delete", "producer", "-1"));
+    let counts = partition_counts(&target);
+    for topic in &topics {
+        assert_eq!(counts[topic], partition_counts(&source)[topic], "{topic}");
+    }
+    migration.cutover();
+    assert_eq!(agent.describe_acls(&target), sorted([quiet, writing, vec![theirs]].concat()), "after the commit, merged");
+    for topic in &topics {
+        expect_settings_of_source(topic);
+    }
+    assert!(!agent.topic_configs(&target, "acl-obsolete").1.contains_key("message.format.version"));
+    migration.conclude();
+    let verified = migration.expect_verified();
+    assert!(verified["not_covered"].to_string().contains("message.format.version"), "{verified:#}");
+    migration.expect_same(lab, &topics);
+}
+
+#[test]
+fn replace_and_refuse() {
+    let (lab, agent) = (lab(), Agent::shared());
+    let (source, target) = (lab.source.bootstrap(), lab.target.bootstrap());
+    clear_acls();
+    let topics = create_topics("drift");
+    let (quiet, writing) = bindings("drift");
+    let all = [quiet, writing].concat();
+    agent.create_acls(&source, &all);
+    let foreign = vec![Acl::allow("User:foreign", "READ", "TOPIC", "drift-orders"), Acl::allow("User:foreign", "WRITE", "TOPIC", "drift").prefixed()];
+    agent.create_acls(&target, &foreign);
+    let adopted = Topic::new("drift-orders", 5).config("retention.ms", 1_000_000).config("max.compaction.lag.ms", 99_999_999);
+    agent.create_topics(&target, &[adopted]);
+
+    let refusing = lab.setup("drift").set("topology.on_config_drift", "refuse").set("acl.on_drift", "refuse").begin();
+    let outcome = refusing.run("precheck").expect_code(4);
+    for code in ["KF-PRE-ACL-DRIFT-REFUSED", "KF-PRE-TOPIC-DRIFT-REFUSED"] {
+        assert!(outcome.stdout.contains(code), "no {code}: {outcome}");
+    }
+    refusing.run("execute").expect_code(4);
+    assert_eq!(agent.describe_acls(&target), sorted(foreign.clone()));
+
+    let replacing = lab.setup("drift").set("topology.on_config_drift", "replace").set("acl.on_drift", "replace").begin();
+    replacing.precheck();
+    replacing.execute();
+    replacing.cutover();
+    assert_eq!(agent.describe_acls(&target), sorted(all), "the target's own bindings are replaced");
+    for topic in &topics {
+        expect_settings_of_source(topic);
+    }
+    replacing.conclude();
+    replacing.expect_same(lab, &topics);
+}
+
+#[test]
+fn a_rollback_removes_exactly_what_was_created() {
+    let (lab, agent) = (lab(), Agent::shared());
+    let (source, target) = (lab.source.bootstrap(), lab.target.bootstrap());
+    clear_acls();
+    create_topics("back");
+    let (quiet, writing) = bindings("back");
+    agent.create_acls(&source, &[quiet.clone(), writing].concat());
+    // Things of others: one binding is the same as one of the source's, one topic will be adopted, one is no concern of ours.
+    let theirs = sorted([quiet[0].clone(), Acl::allow("User:foreign", "READ", "TOPIC", "back").prefixed()]);
+    agent.create_acls(&target, &theirs);
+    agent.create_topics(&target, &[Topic::new("unconcerned", 1).config("retention.ms", 5_000_000), Topic::new("back-plain", 1).config("retention.ms", 6_000_000)]);
+    agent.produce(&target, "unconcerned", &Load::records(7));
+    let before = agent.topic_configs(&target, "back-plain").0;
+    let source_before = (agent.offsets(&source), agent.describe_acls(&source), agent.list_groups(&source));
+    let topics_before = agent.list_topics(&target);
+
+    let migration = lab.setup("back").begin();
+    migration.execute();
+    assert!(agent.list_topics(&target).contains(&"back-orders".to_owned()));
+    migration.run("rollback").ok();
+    migration.expect_state("rolled_back");
+    assert_eq!(agent.list_topics(&target), topics_before);
+    assert_eq!(agent.describe_acls(&target), theirs);
+    assert_eq!(agent.topic_configs(&target, "back-plain").0, before, "the adopted topic's own settings");
+    assert_eq!(agent.dump(&target, &["unconcerned"], false)[&("unconcerned".to_owned(), 0)].count, 7);
+    assert_eq!((agent.offsets(&source), agent.describe_acls(&source), agent.list_groups(&source)), source_before, "the source");
+}
+
+#[test]
+fn a_freeze_that_runs_out_is_thawed_and_the_next_attempt_succeeds() {
+    let (lab, agent) = (lab(), Agent::shared());
+    let (source, target) = (lab.source.bootstrap(), lab.target.bootstrap());
+    clear_acls();
+    let topics = create_topics("late");
+    let migration = lab.setup("late").target(&lab.target.proxied_bootstrap()).set("cutover.max_producer_freeze", "6s").begin();
+    migration.webhook.keep(agent.live(&source, &topics, 60.0, &Load::records(0).seed(3)));
+    migration.execute();
+    // The target answers nobody while the freeze lasts.
+    migration.webhook.before(move |event| {
+        if event == "freeze" {
+            lab.target.proxies().iter().for_each(|proxy| proxy.stall(Duration::from_secs(12)));
+        }
+    });
+    let outcome = migration.run("cutover").expect_code(1);
+    assert!(outcome.stderr.contains("KF-FREEZE-DEADLINE"), "{outcome}");
+    migration.expect_state("tail");
+    assert_eq!(migration.expect_fact("cutover_abandoned")["code"], "KF-FREEZE-DEADLINE");
+    migration.webhook.wait_for("thaw", Duration::from_secs(5));
+    let calls = migration.webhook.calls();
+    let frozen_for = calls.iter().find(|c| c.event == "thaw").unwrap().at - calls[0].at;
+    assert!(frozen_for < Duration::from_secs(9), "thawed after {frozen_for:?}");
+    let stopped = migration.webhook.acknowledged();
+    std::thread::sleep(Duration::from_millis(800));
+    assert!(migration.webhook.acknowledged() > stopped, "the producers stay stopped after the thaw");
+
+    migration.webhook.without_hook();
+    // Producers that go on in spite of the freeze are noticed.
+    migration.execute();
+    migration.webhook.deaf(true);
+    let outcome = migration.run("cutover").expect_code(1);
+    assert!(outcome.stderr.contains("KF-FREEZE-NOT-PROVEN"), "{outcome}");
+    migration.expect_state("tail");
+    migration.webhook.deaf(false);
+
+    migration.execute();
+    migration.cutover();
+    migration.conclude();
+    assert_eq!(migration.expect_fact("cutover_committed")["report"]["attempt"], 3);
+    migration.expect_acknowledged_on(&target);
+    migration.expect_same(lab, &topics);
+    migration.expect_verified();
+}
