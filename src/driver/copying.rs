@@ -95,13 +95,15 @@ impl Copying {
             done += (p.next_offset - p.source_log_start).max(0) as u64;
             lag += p.lag().unwrap_or(0) as u64;
         }
-        let bytes_total = context.migration()?.plan.estimate.size_bytes.max(0) as u64;
+        // By the share of the offsets: a run that resumes has produced only what was left.
+        let bytes_total = (context.migration()?.plan.estimate.size_bytes.max(0) as u64).max(seen.bytes_produced);
+        let share = if total == 0 { 1.0 } else { done as f64 / total as f64 };
         self.progress.update(Observation {
             state: context.migration()?.state,
             records_done: done,
             records_total: total,
-            bytes_done: seen.bytes_produced,
-            bytes_total: bytes_total.max(seen.bytes_produced),
+            bytes_done: (bytes_total as f64 * share) as u64,
+            bytes_total,
             lag_records: lag,
             waiting_because: seen.waiting_because.clone(),
         });

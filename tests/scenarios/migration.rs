@@ -302,6 +302,14 @@ impl Migration {
         }
     }
 
+    /// `precheck` finds no blocker; where it finds warnings (everybody may write to a lab cluster) its exit code is 3.
+    #[track_caller]
+    pub fn precheck(&self) -> Outcome {
+        let outcome = self.run("precheck");
+        let warnings = outcome.json()["counts"]["warnings"].as_u64().unwrap_or(0);
+        outcome.expect_code(if warnings > 0 { 3 } else { 0 })
+    }
+
     #[track_caller]
     pub fn execute(&self) -> Outcome {
         let outcome = self.run("execute").ok();

@@ -135,7 +135,7 @@ fn settings_and_bindings_arrive_and_writes_wait_for_the_commit() {
     agent.create_acls(&target, std::slice::from_ref(&theirs));
 
     let migration = lab.setup("acl").begin();
-    let precheck = migration.run("precheck").ok();
+    let precheck = migration.precheck();
     assert!(precheck.stdout.contains("message.format.version"), "a setting that the target does not know is not listed: {precheck}");
     migration.execute();
     assert_eq!(agent.describe_acls(&target), sorted([quiet.clone(), vec![theirs.clone()]].concat()), "before the commit");
@@ -180,7 +180,7 @@ fn replace_and_refuse() {
     assert_eq!(agent.describe_acls(&target), sorted(foreign.clone()));
 
     let replacing = lab.setup("drift").set("topology.on_config_drift", "replace").set("acl.on_drift", "replace").begin();
-    replacing.run("precheck").ok();
+    replacing.precheck();
     replacing.execute();
     replacing.cutover();
     assert_eq!(agent.describe_acls(&target), sorted(all), "the target's own bindings are replaced");

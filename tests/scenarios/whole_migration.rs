@@ -97,7 +97,7 @@ fn whole_migration(lab: &Lab, replication: u32, bulk_mb: u64, big_records: u64, 
     for file in ["plan.json", "runbook.md"] {
         assert!(migration.dir().join("plan").join(file).is_file(), "plan wrote no {file}");
     }
-    step("precheck", &mut || drop(migration.run("precheck").ok()));
+    step("precheck", &mut || drop(migration.precheck()));
     assert!(step("execute", &mut || drop(migration.execute())), "nobody produced through SEED and TAIL");
     assert_eq!(migration.status()["state"], "drain_ready");
     step("cutover", &mut || drop(migration.cutover()));
