@@ -112,8 +112,9 @@ impl Member {
 fn poll(consumer: &BaseConsumer, group: &str) -> Option<(Place, [u8; 32])> {
     match consumer.poll(Duration::from_millis(100))? {
         Ok(message) => Some(((message.topic().to_owned(), message.partition(), message.offset()), digest(&message))),
-        Err(KafkaError::PartitionEOF(_)) => None,
-        Err(e) => panic!("group {group}: {e}"),
+        Err(e @ KafkaError::MessageConsumptionFatal(_)) => panic!("group {group}: {e}"),
+        // An end of partition, or what librdkafka gets over by itself.
+        Err(_) => None,
     }
 }
 

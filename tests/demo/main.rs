@@ -69,21 +69,21 @@ fn demo(work: &Path) -> Report {
     kferry.run(&[&["plan", "--config", "kferry.yaml", "--out-dir", "plan"][..]].concat(), &[0]);
     // Warnings are no blockers.
     kferry.run(&["precheck", "--config", "kferry.yaml"], &[0, 3]);
-    kferry.run(&[&["execute"][..], &migration].concat(), &[0]);
-    kferry.run(&[&["status"][..], &migration].concat(), &[0]);
+    kferry.run(&[&["execute"][..], &migration].concat(), &[0, 70]);
+    kferry.run(&[&["status"][..], &migration].concat(), &[0, 70]);
     // The copy stands by; the group reads on at the source, and its place is taken at the cutover, not before.
     groups[0].read_some(&one);
-    kferry.run(&[&["cutover"][..], &migration].concat(), &[0]);
+    kferry.run(&[&["cutover"][..], &migration].concat(), &[0, 70]);
     report.check(webhook.has_committed(), "the webhook was told that the cutover stands");
     report.check(live.writes_to() == other, "the producer goes on at the target");
-    kferry.run(&[&["status"][..], &migration].concat(), &[0]);
+    kferry.run(&[&["status"][..], &migration].concat(), &[0, 70]);
 
     heading("The consumers move: the same group ids, on the target");
     report.groups_moved(&one, &other, &groups);
     let members: Vec<_> = groups.into_iter().map(|group| group.go_on(&other)).collect();
-    kferry.run(&[&["cutover-ack"][..], &migration].concat(), &[0]);
-    kferry.run(&[&["validate"][..], &migration].concat(), &[0]);
-    kferry.run(&[&["finalize"][..], &migration].concat(), &[0]);
+    kferry.run(&[&["cutover-ack"][..], &migration].concat(), &[0, 70]);
+    kferry.run(&[&["validate"][..], &migration].concat(), &[0, 70]);
+    kferry.run(&[&["finalize"][..], &migration].concat(), &[0, 70]);
     let bundle = bundle(work);
     kferry.run(&["verify", &bundle.display().to_string(), "--public-key", "kferry.key.pub"], &[0]);
 

@@ -89,6 +89,8 @@ pub fn config(bootstrap: &str, group: &str) -> ClientConfig {
     config.set("bootstrap.servers", bootstrap).set("group.id", group).set("client.id", format!("demo-{group}"));
     config.set("enable.auto.commit", "false").set("enable.partition.eof", "true").set("auto.offset.reset", "earliest");
     config.set("check.crcs", "true").set("session.timeout.ms", "10000").set("fetch.wait.max.ms", "50");
+    // Little at a time of each partition, so that a reader is in the middle of all of them when it stops.
+    config.set("fetch.message.max.bytes", "65536").set("queued.min.messages", "1000").set("fetch.queue.backoff.ms", "5");
     config
 }
 

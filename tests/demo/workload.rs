@@ -79,11 +79,11 @@ fn fill(bootstrap: &str, kind: &Kind) {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", bootstrap).set("client.id", "loader").set("enable.idempotence", "true").set("compression.type", kind.codec);
     config.set("linger.ms", if kind.one_record_batches { "0" } else { "20" }).set("batch.num.messages", if kind.one_record_batches { "1" } else { "10000" });
-    config.set("queue.buffering.max.messages", "200000");
+    config.set("queue.buffering.max.messages", "200000").set("batch.size", "65536");
     let producer: BaseProducer = config.create().expect("librdkafka takes these settings");
     for n in 0..kind.records {
         let key = format!("{}-{}", kind.name, n % 1_000);
-        let value = format!(r#"{{"topic":"{}","n":{n},"text":"{}"}}"#, kind.name, "a value that compresses as values do; ".repeat((n % 7) as usize));
+        let value = format!(r#"{{"topic":"{}","n":{n},"text":"{}"}}"#, kind.name, text(n));
         let mut record = BaseRecord::<str, str>::to(kind.name).partition((n % kind.partitions as u64) as i32);
         if kind.name != "clicks" || n % 3 > 0 {
             record = record.key(&key);
@@ -100,6 +100,18 @@ fn fill(bootstrap: &str, kind: &Kind) {
         send(&producer, record);
     }
     producer.flush(Duration::from_secs(60)).unwrap_or_else(|e| panic!("fill {}: {e}", kind.name));
+}
+
+/// Some hundred bytes that compress as values do, the same for the same number.
+fn text(n: u64) -> String {
+    let mut state = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut word = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        format!("{state:016x} ")
+    };
+    (0..6 + n % 20).map(|_| word()).collect()
 }
 
 /// Sends one record, waiting while the queue is full.
