@@ -105,7 +105,7 @@ fn validation_says_what_differs_and_blocks_the_end() {
     migration.execute();
     migration.cutover();
     migration.run("cutover-ack").ok();
-    agent.alter_topic_configs(&target, &topic, &[("retention.ms", "-1")], &[]);
+    agent.alter_topic_configs(&target, &topic, &[("flush.ms", "9999")], &[]);
     agent.delete_records(&target, &topic, 0, 10);
     let json = |migration: &Migration| migration.kferry().run(&["validate", "--config", "kferry.yaml", "--journal-dir", "journal", "--output", "json"]);
     // What was added on the target is a warning.
