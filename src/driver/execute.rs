@@ -3,7 +3,7 @@
 use super::context::{self, Clusters, Context, Interrupt};
 use super::copier::CopyStatus;
 use super::copying::{Copying, planned_partitions};
-use super::limits::PARTITIONS_NAMED_MAX;
+use super::limits::{PARTITIONS_NAMED_MAX, STOP_PATIENCE};
 use super::{health, survey, topology};
 use crate::cli::{findings, flags, print};
 use crate::config::Config;
@@ -89,7 +89,7 @@ async fn go(context: &mut Context) -> Result<()> {
     health::wait_until_healthy(context, true).await?;
     let mut copying = Copying::begin(context).await?;
     let result = copy(context, &mut copying).await;
-    copying.end(context).await?;
+    copying.end(context, STOP_PATIENCE).await?;
     result
 }
 
@@ -136,7 +136,6 @@ async fn copy(context: &mut Context, copying: &mut Copying) -> Result<()> {
 }
 
 async fn seed(context: &mut Context, copying: &mut Copying) -> Result<()> {
-    let started = Instant::now();
     let names = planned_partitions(&context.migration()?.plan);
     let interrupt = context.interrupt.clone();
     let ends = interrupt.or(context.clusters.source.offsets(&names, OffsetAt::LastStable)).await?;
@@ -146,7 +145,9 @@ async fn seed(context: &mut Context, copying: &mut Copying) -> Result<()> {
         })
         .await?;
     let (records, bytes) = copying.copied();
-    context.record(Fact::SeedCompleted { records, bytes, elapsed_ms: started.elapsed().as_millis() as u64 })?;
+    // Over all runs that SEED took, and the pauses between them.
+    let elapsed_ms = (Timestamp::now().as_millisecond() - context.migration()?.entered_at().as_millisecond()).max(0) as u64;
+    context.record(Fact::SeedCompleted { records, bytes, elapsed_ms })?;
     context.record(Fact::TailStarted).map(drop)
 }
 
