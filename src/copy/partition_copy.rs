@@ -154,6 +154,8 @@ impl PartitionCopy {
         let first_log_start = checkpoint.as_ref().map_or(from.source_log_start, |c| c.source_log_start);
         let proven = checkpoint.as_ref().map_or(first_log_start, |c| c.verified_offset);
         let counts = checkpoint.as_ref().map(|c| c.counts).unwrap_or_default();
+        // In TAIL appends go ahead of their segments: what an earlier take appended and did not store is stored now.
+        let stored = checkpoint.as_ref().map_or(first_log_start, |c| c.stored_offset).max(from.source_log_start);
         // A topic that was created anew is shorter than what was proven of the one before.
         let (proven, counts, trees) = match checkpoint {
             Some(c) if c.verified_offset <= from.target_end => (proven, counts, (c.source_tree, c.target_tree)),
@@ -170,7 +172,7 @@ impl PartitionCopy {
             first_log_start,
             source_log_start: from.source_log_start,
             last_stable: None,
-            next_fetch: proven.min(from.target_end).max(from.source_log_start),
+            next_fetch: proven.min(stored).min(from.target_end).max(from.source_log_start),
             last_fetched_epoch: -1,
             fetching: false,
             head: from.target_end,
@@ -178,7 +180,7 @@ impl PartitionCopy {
             segment: SegmentBuilder::default(),
             sealed: VecDeque::new(),
             storing: VecDeque::new(),
-            stored_offset: from.target_end,
+            stored_offset: stored,
             unstored: VecDeque::new(),
             ready: VecDeque::new(),
             in_flight: VecDeque::new(),
@@ -305,9 +307,7 @@ impl PartitionCopy {
             self.next_fetch = batch.next_offset();
             self.last_fetched_epoch = batch.leader_epoch;
             if batch.next_offset() <= self.head && fresh.is_empty() {
-                if batch.next_offset() > self.proof.verified_offset {
-                    self.proof.expect(Expected::CaughtUp(batch));
-                }
+                self.catch_up(batch, leaf, now_ms);
                 continue;
             }
             if let Err(stop) = self.accept(&batch) {
@@ -329,6 +329,18 @@ impl PartitionCopy {
             fresh.push((batch, leaf));
         }
         self.enqueue(fresh, now_ms);
+    }
+
+    /// Takes a batch that an earlier take has appended: it is stored if it was not, and proven if it was not.
+    fn catch_up(&mut self, batch: Batch, digest: Digest, now_ms: u64) {
+        let (base_offset, next_offset) = (batch.base_offset, batch.next_offset());
+        if next_offset > self.stored_offset {
+            let kind = if batch.is_control() { LeafKind::Control } else { LeafKind::Batch };
+            self.segment.push(std::slice::from_ref(&batch), Leaf { base_offset, next_offset, kind, digest }, now_ms);
+        }
+        if next_offset > self.proof.verified_offset {
+            self.proof.expect(Expected::CaughtUp(batch));
+        }
     }
 
     /// Refuses what this version cannot keep exactly.
@@ -422,7 +434,9 @@ impl PartitionCopy {
     pub fn seal_if_due(&mut self, segment_bytes_max: usize, age_ms_max: u64, now_ms: u64) {
         let old = !self.segment.is_empty() && now_ms.saturating_sub(self.segment.opened_at_ms()) >= age_ms_max;
         let caught_up = self.store_first && self.last_stable.is_some_and(|end| self.next_fetch >= end);
-        if self.segment.bytes() >= segment_bytes_max || old || caught_up {
+        // What waits to be stored waits to be proven too, and fetching pauses when that is too much.
+        let unproven = self.proof.pending() >= UNPROVEN_LEAVES_MAX / 2;
+        if self.segment.bytes() >= segment_bytes_max || old || caught_up || unproven {
             self.seal();
         }
     }

@@ -89,6 +89,8 @@ struct World {
     copy: PartitionCopy,
     takes: u32,
     checkpoint: Option<PartitionCheckpoint>,
+    /// What the store has acknowledged, in all takes.
+    stored: Vec<(i64, i64)>,
 }
 
 fn take_up(broker: &Broker, source_log_start: i64, take: u32, checkpoint: Option<PartitionCheckpoint>) -> PartitionCopy {
@@ -113,7 +115,7 @@ impl World {
         let source_end = source.last().map_or(0, Batch::next_offset);
         let broker = Broker::default();
         let copy = take_up(&broker, source_log_start, 1, None);
-        Self { dice, source, source_log_start, source_end, broker, copy, takes: 1, checkpoint: None }
+        Self { dice, source, source_log_start, source_end, broker, copy, takes: 1, checkpoint: None, stored: Vec::new() }
     }
 
     fn fetch(&mut self) {
@@ -135,6 +137,7 @@ impl World {
         while !segments.is_empty() {
             let index = self.dice.roll(segments.len() as u64) as usize;
             let segment = segments.swap_remove(index);
+            self.stored.push((segment.base_offset, segment.next_offset));
             self.copy.stored_segment(segment.next_offset, segment.bytes as u64);
         }
     }
@@ -245,6 +248,17 @@ proptest! {
         }
         prop_assert_eq!(world.broker.log_start, world.source_log_start);
         prop_assert_eq!(records(&world.broker.log, world.source_log_start), records(&world.source, world.source_log_start));
+        while world.copy.stored() < world.source_end {
+            world.fetch();
+            world.copy.seal();
+            world.store();
+            steps += 1;
+            prop_assert!(steps < 400_000, "never stored");
+        }
+        for batch in &world.source {
+            let covered = world.stored.iter().any(|(base, next)| *base <= batch.base_offset && batch.next_offset() <= *next);
+            prop_assert!(covered, "{}..{} is in no segment", batch.base_offset, batch.next_offset());
+        }
         let last = world.copy.checkpoint();
         prop_assert_eq!(last.source_tree.root(), last.target_tree.root());
     }

@@ -16,7 +16,7 @@ use crate::telemetry::Observation;
 use crate::telemetry::progress::Progress;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Every partition of the plan.
 pub fn planned_partitions(plan: &Plan) -> Vec<TopicPartition> {
@@ -116,7 +116,8 @@ impl Copying {
         let Some((first, stop)) = stopped.first() else { return Ok(()) };
         self.checkpoint(context).await?;
         for (partition, stop) in &stopped {
-            if matches!(stop.code, Code::CopyQuarantined | Code::DigestMismatch) {
+            // What differs without a misplaced append is left as it lies, to be looked at.
+            if stop.code == Code::CopyQuarantined {
                 context.record(Fact::PartitionQuarantined {
                     partition: (*partition).clone(),
                     code: stop.code.as_str().to_owned(),
@@ -145,9 +146,9 @@ impl Copying {
         context.record(Fact::CopyCheckpointed { partitions: changed }).map(drop)
     }
 
-    /// Stops the copier and journals how far it came.
-    pub async fn end(mut self, context: &mut Context) -> Result<()> {
-        let last = self.copier.stop().await;
+    /// Stops the copier and journals how far it came; what is still open is given so long to reach the store.
+    pub async fn end(mut self, context: &mut Context, patience: Duration) -> Result<()> {
+        let last = self.copier.stop(patience).await;
         self.journal(context, last)
     }
 }

@@ -3,7 +3,7 @@
 use super::context::{self, Clusters, Context, Interrupt};
 use super::copier::CopyStatus;
 use super::copying::{Copying, planned_partitions};
-use super::limits::PARTITIONS_NAMED_MAX;
+use super::limits::{PARTITIONS_NAMED_MAX, STOP_PATIENCE};
 use super::{health, survey, topology};
 use crate::cli::{findings, flags, print};
 use crate::config::Config;
@@ -89,7 +89,7 @@ async fn go(context: &mut Context) -> Result<()> {
     health::wait_until_healthy(context, true).await?;
     let mut copying = Copying::begin(context).await?;
     let result = copy(context, &mut copying).await;
-    copying.end(context).await?;
+    copying.end(context, STOP_PATIENCE).await?;
     result
 }
 

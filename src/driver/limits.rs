@@ -5,6 +5,11 @@ use std::time::Duration;
 /// How often the journal takes the copier's progress: what was copied since is read again after a crash.
 pub const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
 
+/// How long a run that ends waits for what is under way; a later run takes up what did not get through.
+pub const STOP_PATIENCE: Duration = Duration::from_secs(3);
+/// The same after the commit, when no later run copies: what is not in the store by then is listed as not covered.
+pub const LAST_SEGMENTS_PATIENCE: Duration = Duration::from_secs(300);
+
 /// How often a phase looks at the copier's progress at the latest.
 pub const STATUS_INTERVAL: Duration = Duration::from_millis(250);
 

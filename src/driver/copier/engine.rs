@@ -164,9 +164,10 @@ impl Engine {
                         }
                     }
                     Some(Command::Checkpoint(reply)) => { let _ = reply.send(self.checkpoints()); }
-                    Some(Command::Stop(reply)) => {
+                    Some(Command::Stop(patience, reply)) => {
                         self.stopping = true;
-                        stop_by = Instant::now() + Duration::from_secs(3);
+                        stop_by = Instant::now() + patience;
+                        self.partitions.iter_mut().for_each(|p| p.copy.seal());
                         last_words = Some(reply);
                     }
                 },
@@ -189,7 +190,9 @@ impl Engine {
     }
 
     fn settled(&self) -> bool {
-        self.stores_under_way == 0 && self.lanes.values().all(|lane| lane.under_way == 0) && !self.marking
+        self.stores_under_way == 0
+            && self.partitions.iter().all(|p| !p.copy.waits_for_store())
+            && self.lanes.values().all(|lane| lane.under_way == 0) && !self.marking
     }
 
     fn checkpoints(&self) -> Vec<crate::machine::fact::PartitionCheckpoint> {

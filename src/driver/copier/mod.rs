@@ -19,6 +19,7 @@ use crate::machine::fact::PartitionCheckpoint;
 use crate::store::ObjectStore;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// What the copier works with.
@@ -70,7 +71,7 @@ pub(super) enum Command {
     Tail,
     RaiseLogStarts(BTreeMap<TopicPartition, i64>),
     Checkpoint(oneshot::Sender<Vec<PartitionCheckpoint>>),
-    Stop(oneshot::Sender<Vec<PartitionCheckpoint>>),
+    Stop(Duration, oneshot::Sender<Vec<PartitionCheckpoint>>),
 }
 
 /// A running copier.
@@ -110,10 +111,10 @@ impl Copier {
         answer.await.unwrap_or_default()
     }
 
-    /// Stops: fetches no more, waits briefly for what is under way, and says what is durable.
-    pub async fn stop(&self) -> Vec<PartitionCheckpoint> {
+    /// Stops: fetches no more, waits at most `patience` for what is under way, and says what is durable.
+    pub async fn stop(&self, patience: Duration) -> Vec<PartitionCheckpoint> {
         let (reply, answer) = oneshot::channel();
-        let _ = self.commands.send(Command::Stop(reply));
+        let _ = self.commands.send(Command::Stop(patience, reply));
         answer.await.unwrap_or_default()
     }
 }

@@ -9,7 +9,7 @@ mod groups;
 use super::context::{self, Context};
 use super::copying::Copying;
 use super::execute::{check_source, until_drain_ready, within};
-use super::limits::{COMMIT_RESERVE_MAX, COMMIT_RESERVE_MIN};
+use super::limits::{COMMIT_RESERVE_MAX, COMMIT_RESERVE_MIN, LAST_SEGMENTS_PATIENCE, STOP_PATIENCE};
 use super::{health, release};
 use crate::cli::{flags, print};
 use crate::config::Config;
@@ -76,9 +76,14 @@ async fn go(context: &mut Context) -> Result<()> {
     let mut copying = Copying::begin(context).await?;
     copying.copier().tail();
     let result = attempt(context, &mut copying, &freeze).await;
-    copying.end(context).await?;
-    result?;
-    release::release_target(context).await
+    // The target is released first: what is left to do for the store keeps nobody waiting.
+    let result = match result {
+        Ok(()) => release::release_target(context).await,
+        Err(error) => Err(error),
+    };
+    let patience = if context.migration()?.state.committed() { LAST_SEGMENTS_PATIENCE } else { STOP_PATIENCE };
+    copying.end(context, patience).await?;
+    result
 }
 
 /// An attempt whose process died before the commit: its producers are let go again, wherever it stood.

@@ -14,7 +14,10 @@ pub const SAMPLES_BETWEEN: i64 = 6;
 /// Bytes of one partition in an answer: a few batches of usual size.
 pub const SAMPLE_BYTES: usize = 64 * 1024;
 
-/// Bytes in all for batches that are larger than `SAMPLE_BYTES`, each of which comes whole.
+/// What is asked for next where a batch is larger than that, before the largest batch that a topic lets in.
+pub const LARGER_SAMPLES: [usize; 2] = [256 * 1024, 1024 * 1024];
+
+/// Bytes in all that are asked for because batches are larger than `SAMPLE_BYTES`.
 pub const LARGE_SAMPLES_BYTES: usize = 128 * 1024 * 1024;
 
 /// Offsets before a control record that are looked at for the data that it may mark.

@@ -20,6 +20,8 @@ struct Log {
     batch_bytes_max: usize,
     /// Offsets whose batches have been looked at.
     seen: Vec<Range<i64>>,
+    /// Offsets at which nothing came, because the batch is larger than what was asked for.
+    too_large: Vec<i64>,
     /// The first control record that was seen.
     control_at: Option<i64>,
     probe: PartitionProbe,
@@ -58,7 +60,7 @@ fn logs(topics: &[&TopicSnapshot]) -> Vec<Log> {
                 let (start, end) = (p.log_start?, p.log_end?);
                 let probe = PartitionProbe { partition: p.partition, ..PartitionProbe::default() };
                 let partition = TopicPartition::new(topic.name.as_str(), p.partition);
-                (p.leader.is_some() && end > start).then_some(Log { partition, start, end, batch_bytes_max, seen: Vec::new(), control_at: None, probe })
+                (p.leader.is_some() && end > start).then_some(Log { partition, start, end, batch_bytes_max, seen: Vec::new(), too_large: Vec::new(), control_at: None, probe })
             })
         })
         .collect();
@@ -69,22 +71,36 @@ fn logs(topics: &[&TopicSnapshot]) -> Vec<Log> {
 async fn read_samples(source: &Reader, logs: &mut [Log]) {
     let mut left = SAMPLES_MAX;
     for round in 0..SAMPLES_BETWEEN + 2 {
-        read_round(source, logs, SAMPLE_BYTES, &mut left, |log| log.place(round)).await;
+        read_round(source, logs, SAMPLE_BYTES, &mut left, |log| log.unseen(log.place(round)?)).await;
     }
     for before in BEFORE_CONTROL {
-        read_round(source, logs, SAMPLE_BYTES, &mut left, |log| log.before_control(before)).await;
+        read_round(source, logs, SAMPLE_BYTES, &mut left, |log| log.unseen(log.before_control(before)?)).await;
     }
-    // What is still unseen has batches that do not fit into a sample.
-    let unseen = |log: &Log| log.probe.batches == 0 && log.probe.error.is_none();
-    let Some(bytes_max) = logs.iter().filter(|log| unseen(log)).map(|log| log.batch_bytes_max).max() else { return };
-    let mut large_left = left.min(LARGE_SAMPLES_BYTES / bytes_max.max(1));
-    read_round(source, logs, bytes_max, &mut large_left, |log| unseen(log).then_some(log.start)).await;
+    // Where nothing came, the batch does not fit into a sample.
+    let largest = logs.iter().map(|log| log.batch_bytes_max).max().unwrap_or(0);
+    let mut bytes_left = LARGE_SAMPLES_BYTES;
+    for bytes_max in LARGER_SAMPLES.into_iter().filter(|bytes| *bytes < largest).chain([largest]) {
+        let too_large: Vec<Vec<i64>> = logs.iter_mut().map(|log| std::mem::take(&mut log.too_large)).collect();
+        let rounds = too_large.iter().map(Vec::len).max().unwrap_or(0);
+        for round in 0..rounds {
+            let mut left = bytes_left / bytes_max.max(1);
+            let before = left;
+            let place = |index: usize, log: &Log| log.unseen(*too_large.get(index)?.get(round)?);
+            read_places(source, logs, bytes_max, &mut left, place).await;
+            bytes_left -= (before - left) * bytes_max;
+        }
+    }
 }
 
 /// Looks at one place of each log where there is something to see, as far as `left` goes.
 async fn read_round(source: &Reader, logs: &mut [Log], bytes_max: usize, left: &mut usize, place: impl Fn(&Log) -> Option<i64>) {
+    read_places(source, logs, bytes_max, left, |_, log| place(log)).await;
+}
+
+/// The same with the log's index.
+async fn read_places(source: &Reader, logs: &mut [Log], bytes_max: usize, left: &mut usize, place: impl Fn(usize, &Log) -> Option<i64>) {
     let chosen: Vec<(usize, i64)> =
-        logs.iter().enumerate().filter_map(|(index, log)| Some((index, log.unseen(place(log)?)?))).take(*left).collect();
+        logs.iter().enumerate().filter_map(|(index, log)| Some((index, place(index, log)?))).take(*left).collect();
     *left -= chosen.len();
     let places: BTreeMap<TopicPartition, i64> = chosen.iter().map(|(index, offset)| (logs[*index].partition.clone(), *offset)).collect();
     let (mut done, mut failed) = source.fetch_samples(&places, bytes_max).await;
@@ -124,6 +140,10 @@ impl Log {
 
     /// Takes in the bytes that were fetched at `offset`.
     fn absorb(&mut self, offset: i64, records: Bytes) {
+        if records.is_empty() {
+            self.too_large.push(offset);
+            return;
+        }
         let probe = &mut self.probe;
         match batch::split(records) {
             Ok(batches) => {
@@ -175,4 +195,107 @@ fn by_topic(topics: &[&TopicSnapshot], logs: Vec<Log>) -> Vec<TopicProbe> {
         TopicProbe { topic: topic.name.clone(), partitions: partitions.collect() }
     });
     topics.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log(start: i64, end: i64) -> Log {
+        Log {
+            partition: TopicPartition::new("t", 0),
+            start,
+            end,
+            batch_bytes_max: SAMPLE_BYTES,
+            seen: Vec::new(),
+            too_large: Vec::new(),
+            control_at: None,
+            probe: PartitionProbe::default(),
+        }
+    }
+
+    fn places(log: &Log) -> Vec<i64> {
+        (0..SAMPLES_BETWEEN + 2).filter_map(|round| log.place(round)).collect()
+    }
+
+    /// A batch's header (61 bytes) with these attributes and as many records as offsets, and no payload.
+    fn batch(base_offset: i64, records: i32, count: i32, attributes: i16) -> Vec<u8> {
+        let mut b = Vec::new();
+        b.extend_from_slice(&base_offset.to_be_bytes());
+        b.extend_from_slice(&49i32.to_be_bytes());
+        b.extend_from_slice(&0i32.to_be_bytes());
+        b.push(2);
+        b.extend_from_slice(&[0; 4]);
+        b.extend_from_slice(&attributes.to_be_bytes());
+        b.extend_from_slice(&(records - 1).to_be_bytes());
+        b.extend_from_slice(&1_000i64.to_be_bytes());
+        b.extend_from_slice(&(1_000 + base_offset).to_be_bytes());
+        b.extend_from_slice(&[0; 14]);
+        b.extend_from_slice(&count.to_be_bytes());
+        let crc = crc32c::crc32c(&b[21..]);
+        b[17..21].copy_from_slice(&crc.to_be_bytes());
+        b
+    }
+
+    const TRANSACTIONAL: i16 = 1 << 4;
+    const CONTROL: i16 = 1 << 5;
+
+    #[test]
+    fn places_lie_within_the_log_however_short_or_long() {
+        assert_eq!(places(&log(0, 701)), [0, 700, 100, 200, 300, 400, 500, 600]);
+        assert!(places(&log(9, 10)).iter().all(|p| *p == 9));
+        assert!(places(&log(5, i64::MAX)).iter().all(|p| (5..i64::MAX).contains(p)));
+    }
+
+    #[test]
+    fn what_was_seen_is_not_looked_at_again() {
+        let mut log = log(0, 30);
+        log.absorb(0, [batch(0, 10, 10, 0), batch(10, 10, 10, 0)].concat().into());
+        assert_eq!((log.unseen(19), log.unseen(20)), (None, Some(20)));
+        assert_eq!((log.probe.batches, log.probe.magic_min, log.probe.timestamp_max_ms), (2, Some(2), Some(1_010)));
+        assert!(!log.probe.hole && !log.probe.transactional && !log.probe.control);
+        log.absorb(20, Bytes::new());
+        assert_eq!(log.too_large, [20]);
+    }
+
+    #[test]
+    fn holes_before_within_and_between_batches_are_seen() {
+        let hole = |offset, batches: &[Vec<u8>]| {
+            let mut log = log(0, 100);
+            log.absorb(offset, batches.concat().into());
+            log.probe.hole
+        };
+        assert!(hole(0, &[batch(1, 2, 2, 0)]));
+        assert!(hole(0, &[batch(0, 3, 2, 0)]));
+        assert!(hole(0, &[batch(0, 2, 2, 0), batch(3, 1, 1, 0)]));
+        assert!(!hole(1, &[batch(0, 2, 2, 0), batch(2, 1, 1, 0)]), "the first batch may begin before the place");
+    }
+
+    #[test]
+    fn a_control_record_alone_is_looked_behind() {
+        let mut alone = log(0, 2_000);
+        alone.absorb(1_999, batch(1_999, 1, 1, CONTROL | TRANSACTIONAL).into());
+        assert!(alone.probe.control && !alone.probe.transactional);
+        assert_eq!(BEFORE_CONTROL.map(|n| alone.before_control(n)), [Some(1_998), Some(999)]);
+        alone.absorb(1_998, batch(1_990, 9, 9, TRANSACTIONAL).into());
+        assert!(alone.probe.transactional);
+        assert_eq!(alone.before_control(1), None);
+        let mut first = log(7, 8);
+        first.absorb(7, batch(7, 1, 1, CONTROL | TRANSACTIONAL).into());
+        assert_eq!(first.before_control(1), None);
+    }
+
+    #[test]
+    fn old_formats_and_damage_are_told() {
+        let mut old = batch(0, 1, 1, 0);
+        old[16] = 1;
+        let mut seen = log(0, 1);
+        seen.absorb(0, old.into());
+        assert_eq!((seen.probe.batches, seen.probe.magic_min), (1, Some(1)));
+        let mut damaged = batch(0, 1, 1, 0);
+        damaged[30] ^= 1;
+        let mut seen = log(0, 1);
+        seen.absorb(0, damaged.into());
+        assert!(seen.probe.error.unwrap().contains("checksum"));
+    }
 }

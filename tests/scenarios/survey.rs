@@ -1,0 +1,215 @@
+//! `plan` and `precheck`: what they find on real clusters, and that they change nothing there.
+
+use serde_json::{Value, json};
+
+use crate::lab::{Agent, Cluster, Commit, Consume, Kferry, Load, Options, Outcome, Topic, WorkDir, process};
+
+/// A directory with a configuration and a signing key.
+struct Desk {
+    dir: WorkDir,
+}
+
+impl Desk {
+    fn new(source: &str, target: &str, more: &str) -> Self {
+        let dir = WorkDir::new("survey");
+        dir.file("kferry.yaml", &yaml(source, target, more));
+        let desk = Self { dir };
+        desk.kferry().run(&["keygen", "--out", "kferry.key"]).ok();
+        desk
+    }
+
+    fn kferry(&self) -> Kferry {
+        Kferry::new(self.dir.path()).env("HOME", self.dir.path().display())
+    }
+
+    fn run(&self, args: &[&str]) -> Outcome {
+        self.kferry().run(&[args, &["--config", "kferry.yaml"]].concat())
+    }
+
+    fn precheck(&self) -> Outcome {
+        self.run(&["precheck", "--output", "json"])
+    }
+
+    fn read(&self, file: &str) -> String {
+        std::fs::read_to_string(self.dir.path().join(file)).unwrap_or_else(|e| panic!("{file}: {e}"))
+    }
+}
+
+fn yaml(source: &str, target: &str, more: &str) -> String {
+    format!(
+        "kferry:\n  source:\n    bootstrap_servers: \"{source}\"\n  target:\n    bootstrap_servers: \"{target}\"\n  backup:\n    directory: segments\n  \
+         evidence:\n    directory: evidence\n    signing_key_path: kferry.key\n{more}"
+    )
+}
+
+fn only(topics: &[&str]) -> String {
+    let list: Vec<String> = topics.iter().map(|t| format!("\"{t}\"")).collect();
+    format!("  topics:\n    include: [{}]\n", list.join(", "))
+}
+
+/// Codes with subjects of one severity.
+fn found(outcome: &Outcome, severity: &str) -> Vec<(String, String)> {
+    let answer = outcome.json();
+    let text = |f: &Value, name: &str| f[name].as_str().unwrap_or_default().to_owned();
+    let findings = answer["findings"].as_array().unwrap_or_else(|| panic!("no findings: {outcome}"));
+    findings.iter().filter(|f| f["severity"] == severity).map(|f| (text(f, "code"), text(f, "subject"))).collect()
+}
+
+#[track_caller]
+fn expect_found(outcome: &Outcome, severity: &str, code: &str, subject: &str) {
+    let list = found(outcome, severity);
+    assert!(list.iter().any(|(c, s)| c == code && s == subject), "no {severity} {code} for {subject:?}: {outcome}");
+}
+
+/// Everything that a client could have changed on a cluster, internal topics included.
+fn everything(bootstrap: &str) -> Value {
+    let agent = Agent::shared();
+    let topics: Vec<Value> = agent.describe_topics(bootstrap);
+    let names = agent.list_topics(bootstrap);
+    let configs: Vec<_> = names.iter().map(|t| agent.topic_configs(bootstrap, t)).collect();
+    let groups = agent.list_groups(bootstrap);
+    let offsets: Vec<String> = groups.iter().map(|g| format!("{g}: {:?}", agent.group_offsets(bootstrap, g))).collect();
+    let spans: Vec<String> = agent.offsets(bootstrap).iter().map(|row| format!("{row:?}")).collect();
+    json!({"topics": topics, "names": names, "configs": configs, "groups": groups, "offsets": offsets, "spans": spans})
+}
+
+#[test]
+fn a_healthy_pair_and_every_kind_of_topic_that_is_not_plain() {
+    let (source, target) = std::thread::scope(|scope| {
+        let source = scope.spawn(|| Cluster::zookeeper(1, Options::default()));
+        let target = scope.spawn(|| Cluster::kraft(1, Options::default()));
+        scope.spawn(Agent::shared);
+        (source.join().unwrap(), target.join().unwrap())
+    });
+    let (lab, one, other) = (Agent::shared(), source.bootstrap(), target.bootstrap());
+    lab.create_topics(
+        &one,
+        &[
+            Topic::new("plain", 6).config("retention.ms", 86_400_000),
+            Topic::new("trimmed", 2),
+            Topic::new("empty", 3),
+            Topic::new("large", 2).config("max.message.bytes", 3 << 20),
+            Topic::new("tiny", 1),
+            Topic::new("lone-marker", 1),
+            Topic::new("transactional", 2),
+            Topic::new("hanging", 1),
+            Topic::new("compacted", 1).config("cleanup.policy", "compact"),
+            Topic::new("append-time", 1).config("message.timestamp.type", "LogAppendTime"),
+            Topic::new("was-append-time", 1).config("message.timestamp.type", "LogAppendTime"),
+            Topic::new("taken", 2),
+            Topic::new("future", 1),
+        ],
+    );
+    lab.produce(&one, "plain", &Load::records(60_000).codec("lz4"));
+    lab.produce(&one, "trimmed", &Load::records(2_000));
+    lab.delete_records(&one, "trimmed", 0, 137);
+    lab.delete_records(&one, "trimmed", 1, 1_000);
+    lab.produce(&one, "large", &Load::records(6).values(2 << 20, 2 << 20).random());
+    lab.produce(&one, "tiny", &Load::records(300).one_record_batches());
+    lab.begin_transaction(&one, "t-lone", "lone-marker", &Load::records(2).partition(0), 60_000);
+    lab.end_transaction("t-lone", true);
+    lab.delete_records(&one, "lone-marker", 0, 2);
+    // Transactional data between plain data: neither the log's start nor its last record shows it.
+    lab.produce(&one, "transactional", &Load::records(400).partition(1));
+    lab.begin_transaction(&one, "t-commit", "transactional", &Load::records(400).partition(1), 60_000);
+    lab.end_transaction("t-commit", true);
+    lab.produce(&one, "transactional", &Load::records(400).partition(1));
+    lab.begin_transaction(&one, "t-hang", "hanging", &Load::records(3).partition(0), 600_000);
+    lab.abandon_transaction("t-hang");
+    for topic in ["compacted", "append-time", "was-append-time", "taken"] {
+        lab.produce(&one, topic, &Load::records(50));
+    }
+    lab.alter_topic_configs(&one, "was-append-time", &[("message.timestamp.type", "CreateTime")], &[]);
+    lab.produce(&one, "future", &Load::records(3).timestamps(4_000_000_000_000, 1));
+    lab.commit_group_offsets(&one, "readers", &[Commit::new("plain", 0, 5, "kept"), Commit::new("taken", 1, 3, "")]);
+    lab.consume(&one, &Consume::to_end("others", &["tiny"]));
+    lab.create_topics(&other, &[Topic::new("taken", 2)]);
+    lab.produce(&other, "taken", &Load::records(1).partition(1));
+    let before = (everything(&one), everything(&other));
+
+    // What is plain, or nearly so, is planned without a blocker.
+    let desk = Desk::new(&one, &other, &only(&["plain", "trimmed", "empty", "large", "tiny", "lone-marker", "future"]));
+    let outcome = desk.precheck();
+    assert_eq!(found(&outcome, "blocker"), [], "{outcome}");
+    assert_eq!(outcome.code, Some(3), "the target has no authorizer, which is a warning: {outcome}");
+    expect_found(&outcome, "warning", "KF-PRE-OTHERS-MAY-WRITE", "target");
+    expect_found(&outcome, "warning", "KF-PRE-FUTURE-TIMESTAMPS", "future");
+    expect_found(&outcome, "information", "KF-PRE-CONTROL-RECORDS", "lone-marker");
+    expect_found(&outcome, "information", "KF-PRE-IN-PLACE", "source");
+    expect_found(&outcome, "information", "KF-PRE-GROUP-PARTLY", "");
+    assert!(outcome.stdout.contains("sampled in 12 of 12 partitions with records"), "{outcome}");
+    assert!(!outcome.stdout.contains("no batch could be sampled"), "{outcome}");
+    let answer = outcome.json();
+    assert_eq!((&answer["source"]["metadata_mode"], &answer["target"]["metadata_mode"]), (&json!("zoo_keeper"), &json!("kraft")));
+    assert_eq!(answer["selected"]["partitions"], 16);
+    println!("precheck of 16 partitions took {:.1?}", outcome.took);
+
+    let planned = desk.run(&["plan", "--out-dir", "out"]).ok();
+    assert!(planned.stdout.contains("0 blockers") && planned.stdout.contains("next: kferry precheck --config kferry.yaml"), "{planned}");
+    assert!(planned.stdout.contains("not written, because this version cannot yet: aws-cli.sh"), "{planned}");
+    let plan: Value = serde_json::from_str(&desk.read("out/plan.json")).unwrap();
+    let planned_topics: Vec<&str> = plan["topics"].as_array().unwrap().iter().map(|t| t["name"].as_str().unwrap()).collect();
+    assert_eq!(planned_topics, ["empty", "future", "large", "lone-marker", "plain", "tiny", "trimmed"]);
+    assert_eq!(plan["estimate"]["prefix_fillers"], 137 + 1_000 + 2);
+    let topic = |name: &str| plan["topics"].as_array().unwrap().iter().find(|t| t["name"] == name).unwrap();
+    assert_eq!(topic("plain")["configs"]["retention.ms"], "86400000");
+    // What a default topic gets on the target was told by the target itself.
+    assert_eq!(topic("plain")["unknown_configs"], json!({}));
+    let left_out = plan["left_out"].as_array().unwrap();
+    let reason = |name: &str| left_out.iter().find(|l| l["name"] == name).map(|l| l["reason"].as_str().unwrap());
+    assert_eq!(reason("compacted"), Some("no include pattern covers it"));
+    assert_eq!(reason("__consumer_offsets"), Some("kept by Kafka itself"));
+    let runbook = desk.read("out/runbook.md");
+    assert!(runbook.contains("kferry execute --config kferry.yaml --journal-dir ./journal"));
+
+    // An earlier plan is not overwritten unawares, and what cannot be written is refused by name.
+    let refused = desk.run(&["plan", "--out-dir", "out"]).expect_code(2);
+    assert!(refused.stderr.contains("--force") && refused.took.as_secs() < 5, "{refused}");
+    desk.run(&["plan", "--out-dir", "out", "--force", "--migration-id", "mine"]).ok();
+    assert!(desk.read("out/plan.json").contains("\"migration_id\": \"mine\""));
+    for format in ["aws-cli", "iam-policy", "cost"] {
+        let refused = desk.run(&["plan", "--out-dir", "none", "--format", format]).expect_code(6);
+        assert!(refused.stderr.contains("KF-CONFIG-UNSUPPORTED"), "{refused}");
+    }
+    desk.run(&["plan", "--out-dir", "one", "--format", "json"]).ok();
+    assert!(desk.dir.path().join("one/plan.json").is_file() && !desk.dir.path().join("one/runbook.md").exists());
+
+    // All of them: each that cannot be copied exactly is a blocker by its code.
+    let desk = Desk::new(&one, &other, "");
+    let outcome = desk.precheck();
+    assert_eq!(outcome.code, Some(4), "{outcome}");
+    let mut blockers = found(&outcome, "blocker");
+    blockers.sort();
+    let expected = [
+        ("KF-PRE-COMPACTED", "compacted"),
+        ("KF-PRE-LOG-APPEND-TIME", "append-time"),
+        ("KF-PRE-LOG-APPEND-TIME", "was-append-time"),
+        ("KF-PRE-TOPIC-HOLDS-RECORDS", "taken"),
+        ("KF-PRE-TRANSACTIONAL", "hanging"),
+        ("KF-PRE-TRANSACTIONAL", "transactional"),
+    ];
+    assert_eq!(blockers, expected.map(|(code, topic)| (code.to_owned(), topic.to_owned())), "{outcome}");
+    expect_found(&outcome, "warning", "KF-PRE-OPEN-TRANSACTIONS", "hanging");
+    let text = desk.run(&["precheck"]).expect_code(4).stdout;
+    assert!(text.starts_with("precheck of migration kf-") && text.contains("BLOCKER  KF-PRE-TRANSACTIONAL"), "{text}");
+    let planned = desk.run(&["plan"]).ok();
+    assert!(planned.stdout.contains("6 blockers") && planned.stdout.contains("next: resolve the blockers"), "{planned}");
+
+    // The same cluster twice, and clusters that nobody answers for.
+    let outcome = Desk::new(&one, &one, &only(&["plain"])).precheck().expect_code(4);
+    expect_found(&outcome, "blocker", "KF-PRE-SAME-CLUSTER", "");
+    let nobody = format!("127.0.0.1:{}", process::free_port());
+    let desk = Desk::new(&nobody, &other, "");
+    let outcome = desk.precheck().expect_code(4);
+    expect_found(&outcome, "blocker", "KF-PRE-SOURCE-UNREACHABLE", "source");
+    let refused = desk.run(&["plan"]).expect_code(8);
+    assert!(refused.stderr.contains("error[KF-SOURCE-UNAVAILABLE]") && !desk.dir.path().join("migration-plan").exists(), "{refused}");
+    let desk = Desk::new(&one, &nobody, &only(&["plain"]));
+    expect_found(&desk.precheck().expect_code(4), "blocker", "KF-PRE-TARGET-UNREACHABLE", "target");
+    let planned = desk.run(&["plan"]).ok();
+    assert!(planned.stdout.contains("not read; what depends on it"), "{planned}");
+    let plan: Value = serde_json::from_str(&desk.read("migration-plan/plan.json")).unwrap();
+    assert!(plan["target"].is_null() && plan["migration_id"].as_str().unwrap().ends_with("-no-target"));
+
+    assert_eq!((everything(&one), everything(&other)), before, "plan or precheck changed a cluster");
+}
