@@ -29,6 +29,8 @@ mod rollback;
 mod status;
 #[cfg(feature = "kafka")]
 mod validate;
+#[cfg(feature = "kafka")]
+pub mod validation;
 
 #[cfg(not(feature = "kafka"))]
 mod offline;
