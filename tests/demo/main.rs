@@ -95,7 +95,7 @@ fn demo(work: &Path) -> Report {
         let target = scope.spawn(|| Content::read(&other, &workload::names()));
         (source.join().expect("the source is read"), target.join().expect("the target is read"))
     });
-    report.topics(&on_source, &on_target, &cutover);
+    report.topics(&on_source, &on_target, &cutover, &acknowledged);
     report.live(&on_target, &acknowledged);
     report.groups(&on_target, &groups);
     report.acls(&one, &other);
