@@ -11,6 +11,7 @@ pub mod health;
 pub mod limits;
 pub mod plan;
 pub mod release;
+pub mod status;
 pub mod survey;
 pub mod topics;
 pub mod topology;
