@@ -109,7 +109,7 @@ codes! {
     DrainTimeout, "KF-DRAIN-TIMEOUT", Failed, AfterFix, "the source is written faster than it can be copied; see seed.rate_limit and the target's load, then run the command again";
     LateWrites, "KF-LATE-WRITES", Check, AfterFix, "producers still write to the source; move them, and decide what becomes of the records named";
     GroupRefused, "KF-GROUP-REFUSED", Failed, AfterFix, "the target refused the group's offsets; the message names the group and the broker's error";
-    RollbackUnsafe, "KF-ROLLBACK-UNSAFE", State, Never, "the target has taken writes since the cutover, so rolling back could lose records; go forward";
+    RollbackUnsafe, "KF-ROLLBACK-UNSAFE", State, AfterFix, "the target holds records that may exist nowhere else; go forward, or save them and delete them yourself, then run `rollback` again";
 
     ValidationFailed, "KF-VALIDATION-FAILED", Check, AfterFix, "read the failed checks above, mend the cause and run `validate` again";
     BundleInvalid, "KF-BUNDLE-INVALID", Check, Never, "the bundle is not what was signed; ask for the original and the right public key";

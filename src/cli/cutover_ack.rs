@@ -1,6 +1,6 @@
 use super::flags;
-use crate::config::{self, Config};
-use crate::error::{Code, Error, Exit, Result};
+use crate::config;
+use crate::error::{Exit, Result};
 
 /// Confirms that the clients have switched to the target
 ///
@@ -13,10 +13,5 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<Exit> {
     let config = config::load(&args.migration.config)?;
-    drive(&config, &args)
-}
-
-/// WIRE: `crate::driver::cutover_ack::run`.
-fn drive(_config: &Config, _args: &Args) -> Result<Exit> {
-    Err(Error::new(Code::Bug, "cutover-ack is not wired"))
+    crate::driver::cutover_ack::run(&config, &args.migration)
 }

@@ -31,6 +31,8 @@ mod status;
 mod status_text;
 #[cfg(feature = "kafka")]
 mod validate;
+#[cfg(feature = "kafka")]
+pub mod validation;
 
 #[cfg(not(feature = "kafka"))]
 mod offline;

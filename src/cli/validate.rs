@@ -1,6 +1,6 @@
-use super::flags;
-use crate::config::{self, Config};
-use crate::error::{Code, Error, Exit, Result};
+use super::{Output, flags};
+use crate::config;
+use crate::error::{Exit, Result};
 
 /// Runs the five checks over both clusters, as often as wanted
 ///
@@ -9,14 +9,12 @@ use crate::error::{Code, Error, Exit, Result};
 pub struct Args {
     #[command(flatten)]
     pub migration: flags::Migration,
+    /// How the checks are printed
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
 }
 
 pub fn run(args: Args) -> Result<Exit> {
     let config = config::load(&args.migration.config)?;
-    drive(&config, &args)
-}
-
-/// WIRE: `crate::driver::validate::run`.
-fn drive(_config: &Config, _args: &Args) -> Result<Exit> {
-    Err(Error::new(Code::Bug, "validate is not wired"))
+    crate::driver::validate::run(&config, &args.migration, args.output)
 }

@@ -470,9 +470,9 @@ impl PartitionCopy {
         self.stop.is_some() || self.probing || self.renew_producer || self.in_flight.iter().any(|f| f.fate == Fate::Lost)
     }
 
-    /// Whether an append could go now.
-    pub fn has_append(&self) -> bool {
-        !self.ready.is_empty() && !self.sending_halted()
+    /// Whether appends are on their way.
+    pub fn awaits_answers(&self) -> bool {
+        !self.in_flight.is_empty()
     }
 
     /// The next append to send, oldest first; it counts as on its way from now on.

@@ -29,10 +29,17 @@ pub fn planned_partitions(plan: &Plan) -> Vec<TopicPartition> {
         .collect()
 }
 
+fn planned_ends(plan: &Plan) -> BTreeMap<TopicPartition, i64> {
+    let ends = plan.topics.iter().flat_map(|t| t.partitions.iter().map(|p| (TopicPartition::new(t.name.as_str(), p.partition), p.log_end)));
+    ends.collect()
+}
+
 /// A running copier and what the journal knows of it.
 pub struct Copying {
     copier: Copier,
     progress: Progress,
+    /// Each partition's end when the plan was made, until a fetch says more.
+    planned_ends: BTreeMap<TopicPartition, i64>,
     journaled: BTreeMap<TopicPartition, PartitionCheckpoint>,
     journaled_at: Instant,
 }
@@ -54,7 +61,9 @@ impl Copying {
             markers: Arc::new(markers),
         };
         let journaled = context.migration()?.checkpoints().map(|c| (c.partition.clone(), c.clone())).collect();
-        Ok(Self { copier: Copier::start(setup, copies), progress: Progress::start(), journaled, journaled_at: Instant::now() })
+        let planned_ends = planned_ends(&context.migration()?.plan);
+        let copier = Copier::start(setup, copies);
+        Ok(Self { copier, progress: Progress::start(), planned_ends, journaled, journaled_at: Instant::now() })
     }
 
     /// Records and bytes that were compared with the target so far.
@@ -90,10 +99,10 @@ impl Copying {
     fn show(&mut self, context: &Context, seen: &CopyStatus) -> Result<()> {
         let (mut done, mut total, mut lag) = (0, 0, 0);
         for p in &seen.partitions {
-            let end = p.source_end.unwrap_or(p.next_offset).max(p.next_offset);
+            let end = p.source_end.or_else(|| self.planned_ends.get(&p.partition).copied()).unwrap_or(0).max(p.next_offset);
             total += (end - p.source_log_start).max(0) as u64;
             done += (p.next_offset - p.source_log_start).max(0) as u64;
-            lag += p.lag().unwrap_or(0) as u64;
+            lag += (end - p.next_offset.max(p.source_log_start)).max(0) as u64;
         }
         // By the share of the offsets: a run that resumes has produced only what was left.
         let bytes_total = (context.migration()?.plan.estimate.size_bytes.max(0) as u64).max(seen.bytes_produced);

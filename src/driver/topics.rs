@@ -75,6 +75,11 @@ fn differing(present: &Configs, wanted: &Changes) -> Changes {
     wanted.iter().filter(|(key, value)| !as_wanted(key, value)).map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
+/// Whether all of these settings stand on the topic itself.
+pub fn holds(present: &Configs, settings: &BTreeMap<String, String>) -> bool {
+    differing(present, &settings.iter().map(|(key, value)| (key.clone(), Some(value.clone()))).collect()).is_empty()
+}
+
 /// What has to change so that exactly these settings stand on the topic itself.
 pub fn to_exactly(present: &Configs, wanted: &BTreeMap<String, String>) -> Changes {
     let kept = wanted.iter().map(|(key, value)| (key.clone(), Some(value.clone())));

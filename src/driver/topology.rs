@@ -63,6 +63,10 @@ async fn create(context: &mut Context, topic: &TopicPlan) -> Result<()> {
     // An intention that a crash left open is performed again under its own number.
     let pending = pending(context, |effect| matches!(effect, Effect::CreateTopic { topic: name, .. } if *name == topic.name))?;
     let resumed = pending.is_some();
+    // Looked at before the intention stands: one that stands is taken for the creation of what is there.
+    if !resumed && context.clusters.target.refresh().await?.topic(&topic.name).is_some() {
+        return Err(appeared(topic));
+    }
     let id = match pending {
         Some(id) => id,
         None => context.intend(Effect::CreateTopic {
@@ -77,14 +81,15 @@ async fn create(context: &mut Context, topic: &TopicPlan) -> Result<()> {
         Some(Ok(TopicCreated::Created)) => "created",
         Some(Ok(TopicCreated::ExistedAfterDoubt)) => "created by an attempt whose answer was lost",
         Some(Ok(TopicCreated::Existed)) if resumed => "created before the crash",
-        Some(Ok(TopicCreated::Existed)) => {
-            let seen = format!("topic {} has appeared on the target since the plan was made", topic.name);
-            return Err(Error::new(Code::TargetNotEmpty, seen));
-        }
+        Some(Ok(TopicCreated::Existed)) => return Err(appeared(topic)),
         Some(Err(error)) => return Err(error.within(format!("topic {}", topic.name))),
         None => return Err(Error::new(Code::KafkaProtocol, format!("no answer for topic {}", topic.name))),
     };
     context.complete(id, outcome)
+}
+
+fn appeared(topic: &TopicPlan) -> Error {
+    Error::new(Code::TargetNotEmpty, format!("topic {} has appeared on the target since the plan was made", topic.name))
 }
 
 fn pending(context: &Context, matches: impl Fn(&Effect) -> bool) -> Result<Option<u64>> {

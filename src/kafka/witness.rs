@@ -134,8 +134,7 @@ impl Witness {
             let Some(arrival) = stream.next(Duration::from_millis(100)) else {
                 serve(client, Duration::ZERO);
                 if progress_at.elapsed() > self.patience {
-                    let seen = format!("nothing arrives of {} partitions within {:.1} s", open.len(), self.patience.as_secs_f32());
-                    return Err(self.unavailable(client, seen));
+                    self.give_up(client, &mut open, &mut done)?;
                 }
                 continue;
             };
@@ -182,6 +181,24 @@ impl Witness {
         }
         done.sort_by(|a, b| a.partition.cmp(&b.partition));
         Ok(done)
+    }
+
+    /// Closes the partitions that are not there, of which nothing ever arrives and no error either.
+    ///
+    /// Errors: the cluster's unavailability where nothing arrives of one that is there.
+    fn give_up(&self, client: &BaseConsumer<Reasons>, open: &mut BTreeMap<TopicPartition, (Cursor, Sample)>, done: &mut Vec<Sample>) -> Result<()> {
+        while let Some((partition, (_, mut sample))) = open.pop_first() {
+            sample.unread = match self.watermark(client, &partition)? {
+                Err(why) => Some(why),
+                Ok(_) => {
+                    let seen = format!("nothing arrives of {partition} within {:.1} s", self.patience.as_secs_f32());
+                    return Err(self.unavailable(client, seen));
+                }
+            };
+            sample.records.clear();
+            done.push(sample);
+        }
+        Ok(())
     }
 
     fn watermark(&self, client: &BaseConsumer<Reasons>, partition: &TopicPartition) -> Result<std::result::Result<Range<i64>, String>> {
@@ -256,8 +273,6 @@ fn client_config(side: Side, config: &ClusterConfig) -> Result<ClientConfig> {
         .set("enable.auto.offset.store", "false")
         .set("enable.partition.eof", "true")
         .set("allow.auto.create.topics", "false")
-        // The topics are old: who does not know one is not about to learn of it.
-        .set("topic.metadata.propagation.max.ms", "3000")
         // Nothing is read ahead: one record is wanted from here, one from there.
         .set("queued.min.messages", "1")
         .set("queued.max.messages.kbytes", (WITNESS_FETCH_BYTES_MAX / 1024).to_string())

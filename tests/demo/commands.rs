@@ -20,6 +20,11 @@ impl Commands {
         Self { binary: binary(), work: work.into() }
     }
 
+    /// Runs a command of the migration, which has to do what it is there for.
+    pub fn migrate(&self, command: &str) {
+        self.run(&[command, "--config", "kferry.yaml", "--journal-dir", "journal"], &[0]);
+    }
+
     /// Runs one command in the work directory; another exit code than these ends the demo.
     pub fn run(&self, args: &[&str], expected: &[i32]) {
         println!("\n$ kferry {}", args.join(" "));

@@ -144,7 +144,12 @@ fn write(shared: &Arc<Shared>, topics: &[&str]) {
             Wish::WriteTo(_) => {}
             Wish::Pause | Wish::Stop => {
                 if let Some((_, producer)) = open.take() {
-                    producer.flush(super::PATIENCE).expect("what was sent is acknowledged");
+                    // `flush` looks only ten times a second, and others wait meanwhile.
+                    let deadline = Instant::now() + super::PATIENCE;
+                    while producer.in_flight_count() > 0 {
+                        assert!(Instant::now() < deadline, "what was sent is not acknowledged");
+                        producer.poll(Duration::from_millis(1));
+                    }
                 }
             }
         }

@@ -65,25 +65,24 @@ fn demo(work: &Path) -> Report {
     let webhook = Webhook::start(live.clone(), &other);
     let kferry = Commands::new(work);
     prepare(work, &kferry, &webhook, &one, &other);
-    let migration = ["--config", "kferry.yaml", "--journal-dir", "journal"];
-    kferry.run(&[&["plan", "--config", "kferry.yaml", "--out-dir", "plan"][..]].concat(), &[0]);
+    kferry.run(&["plan", "--config", "kferry.yaml", "--out-dir", "plan"], &[0]);
     // Warnings are no blockers.
     kferry.run(&["precheck", "--config", "kferry.yaml"], &[0, 3]);
-    kferry.run(&[&["execute"][..], &migration].concat(), &[0, 70]);
-    kferry.run(&[&["status"][..], &migration].concat(), &[0, 70]);
+    kferry.migrate("execute");
+    kferry.migrate("status");
     // The copy stands by; the group reads on at the source, and its place is taken at the cutover, not before.
     groups[0].read_some(&one);
-    kferry.run(&[&["cutover"][..], &migration].concat(), &[0, 70]);
+    kferry.migrate("cutover");
     report.check(webhook.has_committed(), "the webhook was told that the cutover stands");
     report.check(live.writes_to() == other, "the producer goes on at the target");
-    kferry.run(&[&["status"][..], &migration].concat(), &[0, 70]);
+    kferry.migrate("status");
 
     heading("The consumers move: the same group ids, on the target");
     report.groups_moved(&one, &other, &groups);
     let members: Vec<_> = groups.into_iter().map(|group| group.go_on(&other)).collect();
-    kferry.run(&[&["cutover-ack"][..], &migration].concat(), &[0, 70]);
-    kferry.run(&[&["validate"][..], &migration].concat(), &[0, 70]);
-    kferry.run(&[&["finalize"][..], &migration].concat(), &[0, 70]);
+    kferry.migrate("cutover-ack");
+    kferry.migrate("validate");
+    kferry.migrate("finalize");
     let bundle = bundle(work);
     kferry.run(&["verify", &bundle.display().to_string(), "--public-key", "kferry.key.pub"], &[0]);
 
@@ -96,7 +95,7 @@ fn demo(work: &Path) -> Report {
         let target = scope.spawn(|| Content::read(&other, &workload::names()));
         (source.join().expect("the source is read"), target.join().expect("the target is read"))
     });
-    report.topics(&on_source, &on_target, &cutover);
+    report.topics(&on_source, &on_target, &cutover, &acknowledged);
     report.live(&on_target, &acknowledged);
     report.groups(&on_target, &groups);
     report.acls(&one, &other);

@@ -63,12 +63,15 @@ impl Report {
     }
 
     /// Counts and digests of both sides up to where the source was frozen.
-    pub fn topics(&mut self, source: &Content, target: &Content, cutover: &Cutover) {
+    pub fn topics(&mut self, source: &Content, target: &Content, cutover: &Cutover, acknowledged: &[Acknowledged]) {
         println!("topics, read whole by librdkafka on both sides, up to the freeze:");
         println!("  {:<9} {:>9} {:<17} {:>9} {:<17} {:<6} {:>14}", "topic", "source", "digest", "target", "digest", "", "written since");
         for topic in workload::names() {
             let (one, other) = (source.summary(topic, &cutover.frozen_ends), target.summary(topic, &cutover.frozen_ends));
             let since = target.of(topic).count() as u64 - other.0;
+            let frozen_end = |r: &Acknowledged| cutover.frozen_ends.get(&(r.topic.clone(), r.partition)).copied().unwrap_or(i64::MAX);
+            let sent = acknowledged.iter().filter(|r| r.topic == topic && r.offset >= frozen_end(r)).count() as u64;
+            self.check(since == sent, &format!("{topic} holds nothing but what its producer sent since the freeze: {since}, {sent} were sent"));
             let equal = one == other;
             println!("  {topic:<9} {:>9} {:<17} {:>9} {:<17} {:<6} {since:>14}", one.0, one.1, other.0, other.1, if equal { "equal" } else { "DIFFER" });
             self.check(equal, &format!("{topic} is the same on both sides"));

@@ -200,7 +200,7 @@ async fn retention(lab: &Agent, other: &str, witness: &Witness, target_witness: 
     let asked = [trimmed.clone()];
     let sample = tokio::task::spawn_blocking(move || witness.sample(&asked)).await.unwrap().unwrap().remove(0);
     assert_eq!((sample.expired, sample.records.iter().map(|r| r.offset).collect::<Vec<_>>()), (3, vec![1_749, 1_999]));
-    let witness = target_witness.clone();
+    let witness = target_witness.with_patience(Duration::from_secs(3));
     let partition = gone.partition.clone();
     let unknown = tokio::task::spawn_blocking(move || (witness.sample(&[gone]), witness.watermarks(&[partition]))).await.unwrap();
     println!("a partition that is not there: {unknown:?}");

@@ -101,9 +101,13 @@ impl Engine {
                 continue;
             }
             let entry = &mut self.partitions[index];
-            if entry.target_retry_at > now || (self.stopping && !entry.copy.has_append()) {
+            if entry.target_retry_at > now {
                 continue;
             }
+            if entry.sent_to != Some(broker) && entry.copy.awaits_answers() {
+                continue;
+            }
+            entry.sent_to = Some(broker);
             match entry.copy.next_append(wall_ms) {
                 None => {}
                 Some(append) => match append.body {

@@ -39,6 +39,8 @@ pub(super) struct Slotted {
     pub copy: PartitionCopy,
     pub source_retry_at: Instant,
     pub target_retry_at: Instant,
+    /// The broker that the last append went to: another one gets none while that one's answers are out.
+    pub sent_to: Option<i32>,
     /// Whether a read-back is under way.
     pub proving: bool,
     /// Rotates partitions through the fetches.
@@ -97,7 +99,7 @@ impl Engine {
         let index_of = partitions.iter().enumerate().map(|(i, copy)| (copy.partition().clone(), i)).collect();
         let partitions = partitions
             .into_iter()
-            .map(|copy| Slotted { copy, source_retry_at: now, target_retry_at: now, proving: false, fetch_turn: 0 })
+            .map(|copy| Slotted { copy, source_retry_at: now, target_retry_at: now, sent_to: None, proving: false, fetch_turn: 0 })
             .collect();
         let budget = Budget::new(setup.seed.memory_max_bytes);
         let mut engine = Self {

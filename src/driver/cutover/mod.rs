@@ -4,7 +4,7 @@
 //! journal's `CutoverCommitted`, durable well before the freeze runs out; after it, the cutover stands.
 
 mod freeze_proof;
-mod groups;
+pub mod groups;
 
 use super::context::{self, Context};
 use super::copying::Copying;

@@ -1,0 +1,55 @@
+//! `cutover-ack`: the operator says that clients have switched, and the source's logs must not contradict.
+
+use super::context::{self, Context};
+use super::{cutover, late_writes, release};
+use crate::cli::{flags, print};
+use crate::config::Config;
+use crate::domain::limits::NAMES_SHOWN_MAX;
+use crate::error::{Exit, Result};
+use crate::machine::fact::Fact;
+use crate::machine::state::State;
+
+/// Runs the command.
+pub fn run(config: &Config, args: &flags::Migration) -> Result<Exit> {
+    context::block_on(async {
+        let mut context = Context::resume(config.clone(), args, "cutover-ack", |state| state == State::AwaitingClientSwitch).await?;
+        let interrupt = context.interrupt.clone();
+        if let Err(error) = interrupt.or(acknowledge(&mut context)).await {
+            return Err(context.failed(error));
+        }
+        let (config, journal) = (args.config.display(), args.journal_dir.display());
+        print(&format!("validating: nothing was written to the source since the cutover\nnext: kferry validate --config {config} --journal-dir {journal}"));
+        Ok(Exit::Done)
+    })
+}
+
+async fn acknowledge(context: &mut Context) -> Result<()> {
+    release::release_target(context).await?;
+    for remark in late_writes::refuse(context).await? {
+        print(&format!("warning: {remark}"));
+    }
+    let members = cutover::groups::with_members_on_source(context).await;
+    if !members.is_empty() {
+        print(&format!("warning: {}", still_there(&members)));
+    }
+    context.record(Fact::ClientSwitchAcknowledged { late_records: 0 }).map(drop)
+}
+
+fn still_there(groups: &[String]) -> String {
+    let named = groups.iter().take(NAMES_SHOWN_MAX).cloned().collect::<Vec<_>>().join(", ");
+    let more = groups.len().saturating_sub(NAMES_SHOWN_MAX);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("groups with members on the source still: {named}{more}; they see no record that is written from now on until they read at the target")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_are_named_and_the_rest_counted() {
+        let groups: Vec<String> = (0..23).map(|n| format!("g{n}")).collect();
+        assert!(still_there(&groups[..2]).starts_with("groups with members on the source still: g0, g1; "));
+        assert!(still_there(&groups).contains("g19 and 3 more;"));
+    }
+}

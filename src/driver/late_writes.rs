@@ -1,0 +1,176 @@
+//! Records that reach the source after the cutover: they are not on the target, and nobody shall overlook them.
+
+use super::context::Context;
+use crate::domain::limits::NAMES_SHOWN_MAX;
+use crate::domain::partition::TopicPartition;
+use crate::domain::plan::Plan;
+use crate::error::{Code, Error, Result};
+use crate::kafka::metadata::Metadata;
+use crate::kafka::offsets::OffsetAt;
+use crate::kafka::producers::ActiveProducer;
+use crate::machine::fact::{CutoverReport, FrozenPartition};
+use crate::validation::sentinel_presence::Looked;
+use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Looks at every planned topic of the source, and says what of it cannot be looked at any more.
+///
+/// **Errors**: KF-LATE-WRITES naming partitions, how much was written and by whom; the source's unavailability.
+pub async fn refuse(context: &Context) -> Result<Vec<String>> {
+    let migration = context.migration()?;
+    let Some(report) = &migration.cutover_report else { return Ok(Vec::new()) };
+    let source = &context.clusters.source;
+    let metadata = source.refresh().await?;
+    let watched = watched(&migration.plan, &report.partitions, &metadata);
+    let names: Vec<TopicPartition> = watched.ends.keys().cloned().collect();
+    let (late, mut remarks) = compare(&watched.ends, &source.offsets(&names, OffsetAt::LogEnd).await?);
+    remarks.extend(watched.remarks);
+    if late.is_empty() {
+        return Ok(remarks);
+    }
+    let places: BTreeMap<TopicPartition, i64> = late.iter().map(|l| (l.partition.clone(), l.from)).collect();
+    let names: Vec<TopicPartition> = places.keys().cloned().collect();
+    // Both only help to find the writer: the refusal does not wait for them to succeed.
+    let (first, producers) = futures::join!(source.batches_at(&places), source.producers(&names));
+    let (first, producers) = (first.unwrap_or_default(), producers.ok().flatten().unwrap_or_default());
+    let writers = |l: &Late| {
+        let known = producers.get(&l.partition).map_or(&[][..], Vec::as_slice);
+        writers(report, first.get(&l.partition), known)
+    };
+    let named: Vec<String> = late.iter().take(NAMES_SHOWN_MAX).map(|l| format!("{} ({})", l.describe(), writers(l))).collect();
+    let more = late.len().saturating_sub(NAMES_SHOWN_MAX);
+    let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+    let total: i64 = late.iter().map(|l| l.count).sum();
+    let seen = format!("{total} offsets of {} partitions were written on the source after the cutover: {}{more}", late.len(), named.join("; "));
+    Err(Error::new(Code::LateWrites, seen))
+}
+
+/// What is looked at, each with where it ended at the cutover, and what cannot be.
+struct Watched {
+    ends: BTreeMap<TopicPartition, i64>,
+    remarks: Vec<String>,
+}
+
+/// A partition that came to be since the cutover, or since the plan, has to be empty; so has a topic that was created anew.
+fn watched(plan: &Plan, frozen: &[FrozenPartition], metadata: &Metadata) -> Watched {
+    let frozen: BTreeMap<&TopicPartition, i64> = frozen.iter().map(|p| (&p.partition, p.frozen_end + 1)).collect();
+    let mut watched = Watched { ends: BTreeMap::new(), remarks: Vec::new() };
+    for topic in &plan.topics {
+        let Some(now) = metadata.topic(&topic.name) else {
+            watched.remarks.push(format!("topic {} does not exist on the source any more, so nobody can tell whether it was written to", topic.name));
+            continue;
+        };
+        let anew = matches!((&topic.source_topic_id, now.topic_id_text()), (Some(planned), Some(seen)) if *planned != seen);
+        if anew {
+            watched.remarks.push(format!("topic {} was deleted on the source and created anew", topic.name));
+        }
+        for p in &now.partitions {
+            let partition = TopicPartition::new(now.name.clone(), p.partition);
+            let end = if anew { None } else { frozen.get(&partition) };
+            watched.ends.insert(partition, end.copied().unwrap_or(0));
+        }
+    }
+    watched
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Late {
+    partition: TopicPartition,
+    from: i64,
+    count: i64,
+}
+
+impl Late {
+    fn describe(&self) -> String {
+        format!("{}: {} from offset {} on", self.partition, self.count, self.from)
+    }
+}
+
+fn compare(ends: &BTreeMap<TopicPartition, i64>, now: &BTreeMap<TopicPartition, i64>) -> (Vec<Late>, Vec<String>) {
+    let (mut late, mut remarks) = (Vec::new(), Vec::new());
+    for (partition, end) in ends {
+        let Some(now) = now.get(partition) else { continue };
+        if now > end {
+            late.push(Late { partition: partition.clone(), from: *end, count: now - end });
+        } else if now < end {
+            remarks.push(format!("{partition} ends at {now} on the source and ended at {end} at the cutover: the source has lost what lay between"));
+        }
+    }
+    (late, remarks)
+}
+
+/// Who wrote: the first late batch tells its producer, and the leader remembers those that wrote lately.
+fn writers(report: &CutoverReport, first: Option<&Looked>, known: &[ActiveProducer]) -> String {
+    let committed_ms = report.committed_at.parse::<Timestamp>().map_or(i64::MAX, |at| at.as_millisecond());
+    let mut ids: BTreeSet<i64> =
+        known.iter().filter(|p| p.last_timestamp >= committed_ms && p.producer_id != report.sentinel_producer_id).map(|p| p.producer_id).collect();
+    let mut nameless = false;
+    if let Some(Looked::Found(batch)) = first {
+        match batch.producer_id {
+            -1 => nameless = true,
+            id => drop(ids.insert(id)),
+        }
+    }
+    let mut named: Vec<String> = ids.iter().map(|id| format!("producer id {id}")).collect();
+    if nameless {
+        named.push("a producer without a producer id".to_owned());
+    }
+    match named.is_empty() {
+        true => "by whom is not known".to_owned(),
+        false => format!("by {}", named.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::metadata::{PartitionMetadata, TopicMetadata};
+    use crate::machine::sample::{self, partition};
+    use crate::validation::sentinel_presence::ControlSeen;
+
+    fn metadata(topic_id: Option<uuid::Uuid>, partitions: i32) -> Metadata {
+        let partition = |partition| PartitionMetadata { partition, leader: None, leader_epoch: 0, replicas: vec![], in_sync: vec![], offline: vec![] };
+        let topic = TopicMetadata { name: "orders".into(), topic_id, internal: false, partitions: (0..partitions).map(partition).collect() };
+        Metadata { topics: [(topic.name.clone(), topic)].into(), ..Metadata::default() }
+    }
+
+    fn watched_ends(metadata: &Metadata) -> (Vec<i64>, usize) {
+        let watched = watched(&sample::plan(), &sample::frozen(), metadata);
+        (watched.ends.into_values().collect(), watched.remarks.len())
+    }
+
+    #[test]
+    fn every_partition_of_a_planned_topic_is_watched() {
+        assert_eq!(watched_ends(&metadata(None, 2)), (vec![21, 21], 0));
+        assert_eq!(watched_ends(&metadata(None, 3)), (vec![21, 21, 0], 0), "a partition that was added has to be empty");
+        assert_eq!(watched_ends(&metadata(Some(uuid::Uuid::from_u128(7)), 2)), (vec![0, 0], 1), "so has a topic that was created anew");
+        assert_eq!(watched_ends(&Metadata::default()), (vec![], 1));
+    }
+
+    #[test]
+    fn an_end_that_went_on_is_late_and_one_that_fell_back_is_a_remark() {
+        let ends = [(partition(0), 21), (partition(1), 21), (partition(2), 21)].into();
+        let (late, remarks) = compare(&ends, &[(partition(0), 21), (partition(1), 33), (partition(2), 20)].into());
+        assert_eq!(late, [Late { partition: partition(1), from: 21, count: 12 }]);
+        assert_eq!(late[0].describe(), "orders-1: 12 from offset 21 on");
+        assert_eq!(remarks.len(), 1);
+    }
+
+    #[test]
+    fn the_writers_are_named_as_far_as_they_can_be() {
+        let report = CutoverReport { committed_at: "2026-01-02T04:00:05Z".into(), sentinel_producer_id: 1, ..sample::cutover_report() };
+        let producer = |producer_id, after_ms| ActiveProducer {
+            producer_id,
+            producer_epoch: 0,
+            last_sequence: 0,
+            last_timestamp: "2026-01-02T04:00:05Z".parse::<Timestamp>().unwrap().as_millisecond() + after_ms,
+            transaction_start: None,
+        };
+        let batch = |producer_id| Looked::Found(ControlSeen { is_control: false, producer_id, base_offset: 21 });
+        let known = [producer(1, 1), producer(2, -1), producer(3, 0)];
+        assert_eq!(writers(&report, None, &known), "by producer id 3");
+        assert_eq!(writers(&report, Some(&batch(2)), &known), "by producer id 2, producer id 3");
+        assert_eq!(writers(&report, Some(&batch(-1)), &known), "by producer id 3, a producer without a producer id");
+        assert_eq!(writers(&report, Some(&Looked::BeyondEnd), &[]), "by whom is not known");
+    }
+}

@@ -1,0 +1,242 @@
+//! `rollback`: undoes on the target what the journal says that kferry did there, as long as no record can be lost by it.
+
+mod ours;
+
+use super::context::{self, Context};
+use super::effects::{intend_once, open, read_back};
+use super::{acls, cutover, topics};
+use crate::cli::{flags, print};
+use crate::config::Config;
+use crate::domain::acl::AclBinding;
+use crate::domain::partition::TopicPartition;
+use crate::domain::plan::{Plan, TopicAction};
+use crate::error::{Exit, Result};
+use crate::freeze::Freeze;
+use crate::freeze::manual::Terminal;
+use crate::journal::Entry;
+use crate::kafka::offsets::OffsetAt;
+use crate::machine::fact::{Effect, Fact};
+use crate::machine::state::State;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Runs the command.
+pub fn run(config: &Config, args: &flags::Migration) -> Result<Exit> {
+    context::block_on(async {
+        let legal = |state| state <= State::AwaitingClientSwitch;
+        let mut context = Context::resume(config.clone(), args, "rollback", legal).await?;
+        let interrupt = context.interrupt.clone();
+        match interrupt.or(roll_back(&mut context)).await {
+            Ok(undone) => {
+                report(&context, &undone)?;
+                Ok(Exit::Done)
+            }
+            Err(error) => Err(context.failed(error)),
+        }
+    })
+}
+
+/// What was undone, and what could not be put back as it was.
+struct Undone {
+    topics_deleted: usize,
+    bindings_deleted: usize,
+    /// Partitions of adopted topics that are empty again, with the offset at which their logs go on.
+    emptied: BTreeMap<TopicPartition, i64>,
+    /// Topics that were to be created when an earlier run ended, and that somebody else has created.
+    strangers: Vec<String>,
+    after_commit: bool,
+}
+
+async fn roll_back(context: &mut Context) -> Result<Undone> {
+    if context.migration()?.state == State::Cutover {
+        let freeze = Freeze::open(&context.config.cutover, Terminal::of_process())?;
+        cutover::abandon_dead_attempt(context, &freeze).await?;
+    }
+    let after_commit = context.migration()?.state.committed();
+    ours::prove(context).await?;
+    let strangers = settle(context).await?;
+    let bindings: Vec<AclBinding> = context.migration()?.footprint.acls_created.iter().cloned().collect();
+    acls::delete_acls(context, &bindings).await?;
+    // Who was let in by these bindings may have written until now.
+    if let Err(written) = ours::prove(context).await {
+        acls::create_acls(context, &bindings).await?;
+        return Err(written);
+    }
+    delete_topics(context).await?;
+    let emptied = empty_adopted(context).await?;
+    restore_settings(context).await?;
+    let removed: Vec<AclBinding> = context.migration()?.footprint.acls_removed.iter().cloned().collect();
+    acls::create_acls(context, &removed).await?;
+    let (topics_deleted, bindings_deleted) = undone(&context.journal.entries()?);
+    context.record(Fact::RolledBack { topics_deleted, bindings_deleted })?;
+    Ok(Undone { topics_deleted, bindings_deleted, emptied, strangers, after_commit })
+}
+
+/// Closes what an interrupted run has left open: it may have happened, so it is undone as if it had. Says which topics that
+/// were to be created are there and are not ours.
+async fn settle(context: &mut Context) -> Result<Vec<String>> {
+    let creations = open(context, |effect| match effect {
+        Effect::CreateTopic { topic, configs, .. } => Some((topic.clone(), configs.clone())),
+        _ => None,
+    })?;
+    let names: Vec<String> = creations.iter().map(|(_, (topic, _))| topic.clone()).collect();
+    let present = context.clusters.target.topic_configs(&names).await?;
+    let mut strangers = Vec::new();
+    for (id, (topic, configs)) in creations {
+        match present.get(&topic) {
+            // Whoever created it did not set what we were about to set; the intention stays open.
+            Some(seen) if !topics::holds(seen, &configs) => strangers.push(topic),
+            Some(_) | None => context.complete(id, "taken as done, since it is undone now")?,
+        }
+    }
+    let doubtful = open(context, |effect| match effect {
+        Effect::SetTopicConfigs { .. } | Effect::CreateAcls { .. } | Effect::DeleteAcls { .. } => Some("taken as done, since it is undone now"),
+        Effect::RecreateTopic { .. } => Some("given up: the topic is deleted now"),
+        Effect::NotifyCommitted { .. } => Some("given up: the migration is rolled back"),
+        Effect::ThawProducers { .. } => Some("told by a later attempt"),
+        Effect::FreezeProducers { .. } | Effect::WriteSentinels { .. } | Effect::CommitGroupOffsets { .. } | Effect::UploadBundle { .. } => {
+            Some("over: the migration is rolled back")
+        }
+        // A deletion follows, under the same number; a creation was looked at above.
+        Effect::DeleteTopic { .. } | Effect::CreateTopic { .. } => None,
+    })?;
+    doubtful.into_iter().try_for_each(|(id, outcome)| context.complete(id, outcome))?;
+    Ok(strangers)
+}
+
+async fn delete_topics(context: &mut Context) -> Result<()> {
+    let names: Vec<String> = context.migration()?.footprint.topics_created.iter().cloned().collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    let mut ids = Vec::with_capacity(names.len());
+    for name in &names {
+        ids.push(intend_once(context, Effect::DeleteTopic { topic: name.clone() })?);
+    }
+    let target = &context.clusters.target;
+    target.delete_topics(&names).await?;
+    read_back(|| async {
+        let metadata = target.refresh().await?;
+        Ok(names.iter().find(|name| metadata.topic(name).is_some()).map(|name| format!("topic {name} still shows")))
+    })
+    .await?;
+    ids.into_iter().try_for_each(|id| context.complete(id, "deleted"))
+}
+
+/// Deletes what was copied into topics that were there before kferry. They are not deleted themselves: they are not ours.
+async fn empty_adopted(context: &mut Context) -> Result<BTreeMap<TopicPartition, i64>> {
+    let target = &context.clusters.target;
+    let migration = context.migration()?;
+    let touched = ours::touched(migration);
+    let count = |name: &str| target.metadata().topic(name).filter(|_| touched.contains(name)).map_or(0, |t| t.partitions.len());
+    let adopted = adopted_partitions(&migration.plan, count);
+    let (starts, ends) =
+        futures::try_join!(target.offsets(&adopted, OffsetAt::Earliest), target.offsets(&adopted, OffsetAt::HighWatermark))?;
+    let filled: BTreeMap<TopicPartition, i64> = ends.iter().filter(|(p, end)| starts.get(*p) < Some(*end)).map(|(p, end)| (p.clone(), *end)).collect();
+    if !filled.is_empty() {
+        target.delete_records(&filled).await?;
+    }
+    Ok(ends.into_iter().filter(|(_, end)| *end > 0).collect())
+}
+
+fn adopted_partitions(plan: &Plan, partitions_of: impl Fn(&str) -> usize) -> Vec<TopicPartition> {
+    let adopted = plan.topics.iter().filter(|t| t.action == TopicAction::Adopt);
+    adopted.flat_map(|t| (0..partitions_of(&t.name) as i32).map(|p| TopicPartition::new(t.name.as_str(), p))).collect()
+}
+
+/// Puts back what stood on adopted topics before.
+async fn restore_settings(context: &mut Context) -> Result<()> {
+    let changed = context.migration()?.footprint.configs.clone();
+    for (topic, changes) in changes_back(&changed) {
+        if context.clusters.target.metadata().topic(&topic).is_some() {
+            topics::set_topic_configs(context, &topic, changes).await?;
+        }
+    }
+    Ok(())
+}
+
+fn changes_back(changed: &BTreeMap<String, BTreeMap<String, crate::machine::footprint::ConfigChange>>) -> Vec<(String, topics::Changes)> {
+    let back = |changes: &BTreeMap<String, crate::machine::footprint::ConfigChange>| {
+        changes.iter().map(|(key, change)| (key.clone(), change.before.clone())).collect()
+    };
+    changed.iter().map(|(topic, changes)| (topic.clone(), back(changes))).collect()
+}
+
+/// Topics deleted and bindings of ours deleted, over all runs of the rollback.
+fn undone(entries: &[Entry]) -> (usize, usize) {
+    let mut open: BTreeMap<u64, &Effect> = BTreeMap::new();
+    let (mut topics, mut ours, mut deleted) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for entry in entries {
+        match &entry.fact {
+            Fact::EffectIntended { id, effect } => drop(open.insert(*id, effect)),
+            Fact::EffectCompleted { id, .. } => match open.remove(id) {
+                Some(Effect::DeleteTopic { topic }) => drop(topics.insert(topic)),
+                Some(Effect::CreateAcls { bindings }) => ours.extend(bindings),
+                Some(Effect::DeleteAcls { bindings }) => deleted.extend(bindings.iter().filter(|b| ours.contains(b))),
+                _ => {}
+            },
+            _ => {}
+        }
+    }
+    (topics.len(), deleted.len())
+}
+
+fn report(context: &Context, undone: &Undone) -> Result<()> {
+    let migration = context.migration()?;
+    print(&format!("rolled_back: {} topics and {} ACL bindings that kferry created on the target are deleted", undone.topics_deleted, undone.bindings_deleted));
+    for (partition, end) in &undone.emptied {
+        print(&format!("  adopted: {partition} is empty again and goes on at offset {end}; delete its topic before it is migrated to once more"));
+    }
+    for topic in &undone.strangers {
+        print(&format!("  not ours: topic {topic} is on the target, but not as kferry creates it; it is left alone"));
+    }
+    if undone.after_commit {
+        print("  clients: start producers and consumers at the source again; what groups have read at the target they read again there");
+    }
+    if migration.cutover_attempt > 0 {
+        print("  groups: offsets that were committed on the target for topics that stay there stay too; a group without any other is empty");
+        print("  source: the sentinels of the cutover stay in its logs; no consumer sees them");
+    }
+    let segments = context.store.location(&format!("{}/", migration.id()));
+    print(&format!("  store: what was stored stays at {segments}; delete it when nobody needs it"));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::acl::Operation;
+    use crate::machine::footprint::ConfigChange;
+    use crate::machine::sample::{self, binding, entries, planned};
+
+    #[test]
+    fn only_adopted_topics_are_emptied() {
+        let mut plan = sample::plan();
+        assert!(adopted_partitions(&plan, |_| 2).is_empty());
+        plan.topics[0].action = TopicAction::Adopt;
+        assert_eq!(adopted_partitions(&plan, |_| 3), [0, 1, 2].map(sample::partition));
+        assert!(adopted_partitions(&plan, |_| 0).is_empty(), "a topic that is gone");
+    }
+
+    #[test]
+    fn settings_go_back_to_what_stood_there_before() {
+        let change = |before: Option<&str>| ConfigChange { value: Some("-1".into()), before: before.map(str::to_owned) };
+        let changed = [("orders".to_owned(), [("retention.ms".to_owned(), change(Some("5"))), ("flush.ms".to_owned(), change(None))].into())].into();
+        let [(topic, changes)] = &changes_back(&changed)[..] else { panic!("one topic") };
+        assert_eq!(topic, "orders");
+        assert_eq!(*changes, [("retention.ms".to_owned(), Some("5".to_owned())), ("flush.ms".to_owned(), None)].into());
+    }
+
+    #[test]
+    fn what_several_runs_have_undone_is_counted_together() {
+        let pair = |id, effect| [Fact::EffectIntended { id, effect }, Fact::EffectCompleted { id, outcome: String::new() }];
+        let facts = [
+            pair(1, Effect::CreateAcls { bindings: vec![binding(Operation::Read), binding(Operation::Write)] }),
+            pair(2, Effect::DeleteAcls { bindings: vec![binding(Operation::Alter)] }),
+            pair(3, Effect::DeleteAcls { bindings: vec![binding(Operation::Read)] }),
+            pair(4, Effect::DeleteTopic { topic: "a".into() }),
+            pair(5, Effect::DeleteTopic { topic: "a".into() }),
+            pair(6, Effect::DeleteTopic { topic: "b".into() }),
+        ];
+        assert_eq!(undone(&entries(std::iter::once(planned()).chain(facts.concat()))), (2, 1));
+    }
+}

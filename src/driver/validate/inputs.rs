@@ -1,0 +1,224 @@
+//! What each of the five checks compares, read from the journal and from both clusters.
+//!
+//! A check whose side of a cluster cannot be read has not run, and says why; the others run all the same.
+
+use super::super::context::Context;
+use super::super::late_writes;
+use crate::domain::limits::DETAILS_MAX;
+use crate::domain::partition::TopicPartition;
+use crate::domain::plan::Plan;
+use crate::domain::planning;
+use crate::domain::selection::{group_left_out, topic_left_out};
+use crate::domain::topology::ClusterSnapshot;
+use crate::error::{Code, Error, Result};
+use crate::kafka::cluster::Side;
+use crate::kafka::source::Reader;
+use crate::kafka::witness::{self, Witness};
+use crate::machine::fact::{CutoverReport, PartitionCheckpoint};
+use crate::machine::fold::Migration;
+use crate::validation::counts_and_offsets::{self, Counted, PartitionCounts};
+use crate::validation::group_reconciliation::{self, SourceGroups};
+use crate::validation::report::{CheckResult, Outcome};
+use crate::validation::sentinel_presence::{self, Looked, SentinelFacts};
+use crate::validation::spot_check::{self, DigestFacts};
+use crate::validation::topic_parity;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Runs the five checks; beside them, what none of them covers.
+pub async fn checks(context: &Context) -> Result<(Vec<CheckResult>, Vec<String>)> {
+    let migration = context.migration()?;
+    let Some(report) = &migration.cutover_report else {
+        return Err(Error::new(Code::StateIllegal, "there is no cutover to validate"));
+    };
+    let plan = &migration.plan;
+    let topics: BTreeSet<&str> = plan.topics.iter().map(|t| t.name.as_str()).collect();
+    let target = context.clusters.target.snapshot(|name| topics.contains(name), |_| false);
+    let (target, spot_check, sentinels, groups, late) = futures::join!(
+        target,
+        spot_check(context, migration, report),
+        sentinels(context, report),
+        groups(context, report),
+        late_writes::refuse(context),
+    );
+    let (parity, counts) = match &target {
+        Ok(target) => {
+            let tolerance = context.config.validation.count_tolerance;
+            (topic_parity::check(&plan.topics, target), counts_and_offsets::check(&partition_counts(migration, report, target), tolerance))
+        }
+        Err(error) => (not_run(topic_parity::NAME, error), not_run(counts_and_offsets::NAME, error)),
+    };
+    let mut not_covered = not_covered(plan);
+    match late {
+        Ok(remarks) => not_covered.extend(remarks),
+        Err(error) => not_covered.push(error.seen().to_owned()),
+    }
+    not_covered.extend(drift(context, plan).await);
+    Ok((vec![parity, counts, spot_check, sentinels, groups], not_covered))
+}
+
+fn not_run(check: &str, error: &Error) -> CheckResult {
+    CheckResult::new(check, Outcome::NotRun, error.seen().to_owned(), 0, 0, Vec::new())
+}
+
+fn partition_counts(migration: &Migration, report: &CutoverReport, target: &ClusterSnapshot) -> Vec<PartitionCounts> {
+    let counts = report.partitions.iter().map(|frozen| {
+        let partition = &frozen.partition;
+        let seen = target.topic(&partition.topic).and_then(|t| t.partitions.iter().find(|p| p.partition == partition.partition));
+        let checkpoint = migration.checkpoint(partition);
+        PartitionCounts {
+            partition: partition.clone(),
+            source_start: frozen.log_start,
+            source_end: frozen.frozen_end + 1,
+            // Without a checkpoint nothing was acknowledged.
+            target_end_at_commit: checkpoint.map_or(0, |c| c.next_offset),
+            target_start: seen.and_then(|p| p.log_start),
+            target_end: seen.and_then(|p| p.log_end),
+            counted: checkpoint.map(counted),
+        }
+    });
+    counts.collect()
+}
+
+fn counted(checkpoint: &PartitionCheckpoint) -> Counted {
+    Counted {
+        from_offset: checkpoint.source_log_start,
+        records: checkpoint.counts.records,
+        control_records: checkpoint.counts.control_records,
+        expired_offsets: checkpoint.counts.expired_offsets,
+    }
+}
+
+async fn spot_check(context: &Context, migration: &Migration, report: &CutoverReport) -> CheckResult {
+    // The sentinel at `frozen_end` itself is no record.
+    let digests: Vec<DigestFacts> =
+        report.partitions.iter().filter_map(|p| Some(DigestFacts::of(migration.checkpoint(&p.partition)?, p.frozen_end))).collect();
+    if digests.len() < report.partitions.len() {
+        let missing = report.partitions.len() - digests.len();
+        let error = Error::new(Code::Bug, format!("{missing} of {} partitions have no checkpoint in the journal", report.partitions.len()));
+        return not_run(spot_check::NAME, &error);
+    }
+    let witnesses = Witness::open(Side::Source, &context.config.source)
+        .and_then(|source| Ok((source, Witness::open(Side::Target, &context.config.target)?)));
+    match witnesses {
+        Ok((source, target)) => witness::spot_check(&source, &target, &digests, context.config.validation.spot_check_records_per_partition).await,
+        Err(error) => not_run(spot_check::NAME, &error),
+    }
+}
+
+async fn sentinels(context: &Context, report: &CutoverReport) -> CheckResult {
+    let places: BTreeMap<TopicPartition, i64> = report.partitions.iter().map(|p| (p.partition.clone(), p.frozen_end)).collect();
+    let (mut source, mut target) = futures::join!(look(&context.clusters.source, &places), look(&context.clusters.target, &places));
+    let unasked = || Looked::Unread { seen: "there is no answer".to_owned() };
+    let facts: Vec<SentinelFacts> = report
+        .partitions
+        .iter()
+        .map(|p| SentinelFacts {
+            partition: p.partition.clone(),
+            frozen_end: p.frozen_end,
+            source: source.remove(&p.partition).unwrap_or_else(unasked),
+            target: target.remove(&p.partition).unwrap_or_else(unasked),
+        })
+        .collect();
+    sentinel_presence::check(&facts, report.sentinel_producer_id)
+}
+
+/// Looks at one offset of each partition; what cannot be read says why.
+async fn look(cluster: &Reader, places: &BTreeMap<TopicPartition, i64>) -> BTreeMap<TopicPartition, Looked> {
+    let metadata = match cluster.refresh().await {
+        Ok(metadata) => metadata,
+        Err(error) => return unread(places, &error),
+    };
+    let (there, gone): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        places.iter().map(|(partition, offset)| (partition.clone(), *offset)).partition(|(partition, _)| metadata.partition(partition).is_some());
+    let mut looked = match cluster.batches_at(&there).await {
+        Ok(looked) => looked,
+        Err(error) => unread(&there, &error),
+    };
+    looked.extend(unread(&gone, &Error::new(Code::KafkaRefused, "the partition does not exist any more")));
+    looked
+}
+
+fn unread(places: &BTreeMap<TopicPartition, i64>, error: &Error) -> BTreeMap<TopicPartition, Looked> {
+    places.keys().map(|partition| (partition.clone(), Looked::Unread { seen: error.seen().to_owned() })).collect()
+}
+
+async fn groups(context: &Context, report: &CutoverReport) -> CheckResult {
+    let carried: Vec<String> = report.groups.iter().filter(|g| g.left_alone.is_empty()).map(|g| g.group_id.clone()).collect();
+    let read = async {
+        let now = context.clusters.target.group_offsets(&carried, false).await?;
+        let all = context.clusters.source.list_groups().await?;
+        let selected = all.iter().filter(|g| group_left_out(&context.config.groups, &g.group_id).is_none()).count();
+        Ok((now, SourceGroups { all: all.len(), selected }))
+    };
+    match read.await {
+        Ok((now, source)) => group_reconciliation::check(&report.groups, &now, source),
+        Err(error) => not_run(group_reconciliation::NAME, &error),
+    }
+}
+
+/// What the plan shows that no check looks at.
+fn not_covered(plan: &Plan) -> Vec<String> {
+    let mut lines = vec!["quotas, SCRAM users, delegation tokens and broker settings are neither copied nor compared".to_owned()];
+    lines.push(match &plan.acls {
+        Some(_) => "ACL bindings were read back when they were created and are not compared again".to_owned(),
+        None => "ACL bindings are not carried over: one of the clusters has no authorizer".to_owned(),
+    });
+    for topic in &plan.topics {
+        lines.extend(topic.left_out_configs.iter().map(|(key, value)| format!("topic {}: setting {key}={value} is bound to the source and left out", topic.name)));
+    }
+    for group in plan.groups.iter().filter(|g| g.left_alone.is_empty() && !g.not_carried.is_empty()) {
+        lines.push(format!("group {}: offsets on {} are not carried over, their topics are not selected", group.group_id, listed(&group.not_carried)));
+    }
+    let left_out: Vec<String> = plan.left_out.iter().map(|l| format!("{} {}: {}", l.kind, l.name, l.reason)).collect();
+    lines.extend(left_out.iter().take(DETAILS_MAX).cloned());
+    if left_out.len() > DETAILS_MAX {
+        lines.push(format!("{} more topics and groups of the source are not selected; the plan lists them", left_out.len() - DETAILS_MAX));
+    }
+    lines
+}
+
+fn listed(names: &[String]) -> String {
+    match names {
+        [first, second, third, rest @ ..] if !rest.is_empty() => format!("{first}, {second}, {third} and {} more partitions", rest.len()),
+        few => few.join(", "),
+    }
+}
+
+/// What has changed on the source since the plan was made.
+async fn drift(context: &Context, plan: &Plan) -> Vec<String> {
+    let selected = |name: &str| topic_left_out(&context.config.topics, name, false).is_none();
+    match context.clusters.source.snapshot(selected, |_| false).await {
+        Ok(now) => planning::reconcile(plan, &now).iter().map(|drift| format!("since the plan: {drift}")).collect(),
+        Err(error) => vec![format!("whether the source has changed since the plan cannot be told: {}", error.seen())],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::sample::{self, checkpoint, cutover_report, entries, journey, partition};
+
+    #[test]
+    fn a_partition_is_counted_by_its_last_checkpoint() {
+        let migration = Migration::fold(&entries(journey())).unwrap();
+        let mut target = sample::plan().source;
+        target.topics[0].partitions[1].log_end = None;
+        let counts = partition_counts(&migration, &cutover_report(), &target);
+        let [first, second] = &counts[..] else { panic!("{counts:?}") };
+        assert_eq!((&first.partition, first.source_start, first.source_end, first.target_end_at_commit), (&partition(0), 10, 21, 21));
+        assert_eq!((first.target_start, first.target_end, second.target_end), (Some(10), Some(20), None));
+        assert_eq!(first.counted.unwrap(), counted(&checkpoint(0, 21)));
+    }
+
+    #[test]
+    fn what_was_left_out_is_said() {
+        let mut plan = sample::plan();
+        plan.topics[0].left_out_configs = [("follower.replication.throttled.replicas".to_owned(), "*".to_owned())].into();
+        plan.groups[0].not_carried = (0..5).map(|n| format!("other-{n}")).collect();
+        let lines = not_covered(&plan);
+        assert!(lines.iter().any(|l| l.contains("is bound to the source")), "{lines:?}");
+        assert!(lines.iter().any(|l| l == "group shop: offsets on other-0, other-1, other-2 and 2 more partitions are not carried over, their topics are not selected"), "{lines:?}");
+        plan.acls = None;
+        assert!(not_covered(&plan)[1].contains("no authorizer"));
+    }
+}
