@@ -161,6 +161,29 @@ fn a_rollback_that_is_killed_goes_on() {
 }
 
 #[test]
+fn an_adopted_topic_is_emptied_and_kept() {
+    let (lab, agent) = (Lab::shared(), Agent::shared());
+    let target = lab.target.bootstrap();
+    let adopted = topic(lab, "adopted");
+    agent.create_topics(&target, &[Topic::new(&adopted, 2).config("retention.ms", 6_000_000).config("cleanup.policy", "compact")]);
+    let before = agent.topic_configs(&target, &adopted).0;
+    let migration = lab.setup("adopted").begin();
+    migration.execute();
+    let copied = agent.offsets(&target)[&(adopted.clone(), 0)].log_end;
+    assert!(copied > 0);
+    let outcome = migration.run("rollback").ok();
+    assert!(outcome.stdout.contains(&format!("{adopted}-0 is empty again and goes on at offset {copied}")), "{outcome}");
+    assert_eq!(agent.topic_configs(&target, &adopted).0, before);
+    let span = &agent.offsets(&target)[&(adopted.clone(), 0)];
+    assert_eq!((span.log_start, span.log_end), (copied, copied));
+    // Its offsets below are gone, so the next migration wants it gone too.
+    let again = lab.setup("adopted").begin();
+    assert!(again.run("precheck").expect_code(4).stdout.contains("KF-PRE-TOPIC-HOLDS-RECORDS"));
+    agent.delete_topics(&target, &[&adopted]);
+    again.finish_from_the_start();
+}
+
+#[test]
 fn nothing_of_others_is_rolled_back() {
     let (lab, agent) = (Lab::shared(), Agent::shared());
     let target = lab.target.bootstrap();
