@@ -17,6 +17,7 @@ mod lab_smoke;
 mod offline;
 mod refusals;
 mod segments;
+mod status;
 mod survey;
 mod tampering;
 mod topology;
