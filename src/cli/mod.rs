@@ -28,6 +28,8 @@ mod rollback;
 #[cfg(feature = "kafka")]
 mod status;
 #[cfg(feature = "kafka")]
+mod status_text;
+#[cfg(feature = "kafka")]
 mod validate;
 #[cfg(feature = "kafka")]
 pub mod validation;

@@ -15,6 +15,7 @@ pub mod limits;
 pub mod plan;
 pub mod release;
 pub mod rollback;
+pub mod status;
 pub mod survey;
 pub mod topics;
 pub mod topology;

@@ -79,8 +79,13 @@ pub(super) struct Scan {
 /// damage like any other.
 ///
 /// **Errors**: KF-JOURNAL-CORRUPT, and what `each` returns.
-pub(super) fn scan(mut file: impl BufRead, mut each: impl FnMut(Entry) -> Result<()>) -> Result<Scan> {
-    let mut scan = Scan { chain: Chain::default(), length_bytes: 0, end: End::Whole };
+pub(super) fn scan(file: impl BufRead, each: impl FnMut(Entry) -> Result<()>) -> Result<Scan> {
+    scan_from(Chain::default(), file, each)
+}
+
+/// The same for what follows a chain that was read before; the length is that of what is read now.
+pub(super) fn scan_from(chain: Chain, mut file: impl BufRead, mut each: impl FnMut(Entry) -> Result<()>) -> Result<Scan> {
+    let mut scan = Scan { chain, length_bytes: 0, end: End::Whole };
     let mut line = Vec::new();
     loop {
         line.clear();

@@ -16,11 +16,14 @@
 mod chain;
 mod crash;
 mod entry;
+mod follower;
 mod lock;
 mod writer;
 
 pub use chain::Chain;
 pub use entry::Entry;
+pub use follower::Follower;
+pub use lock::Writer;
 pub use writer::Journal;
 
 /// The journal's file in its directory.

@@ -2,7 +2,7 @@
 
 use super::chain::{self, Chain, End};
 use super::entry::Entry;
-use super::lock::Lock;
+use super::lock::{Lock, Writer};
 use super::{FILE_NAME, crash};
 use crate::error::{Code, Error, Result};
 use crate::machine::fact::Fact;
@@ -148,6 +148,11 @@ impl Journal {
         Self::read_file(&dir.join(FILE_NAME))
     }
 
+    /// Who writes the journal in `dir` at present; the lock is not touched.
+    pub fn writer(dir: &Path) -> Writer {
+        super::lock::writer(dir)
+    }
+
     /// Reads a journal's file wherever it lies, as [`Journal::read`] does.
     pub fn read_file(path: &Path) -> Result<Vec<Entry>> {
         let file = File::open(path).map_err(|e| unreadable(path, &e))?;
@@ -199,7 +204,7 @@ fn unwritable(path: &Path, error: &io::Error) -> Error {
     Error::new(Code::JournalUnwritable, format!("{}: {error}", path.display()))
 }
 
-fn unreadable(path: &Path, error: &io::Error) -> Error {
+pub(super) fn unreadable(path: &Path, error: &io::Error) -> Error {
     let code = if error.kind() == io::ErrorKind::NotFound { Code::JournalMissing } else { Code::JournalUnwritable };
     Error::new(code, format!("{}: {error}", path.display()))
 }
