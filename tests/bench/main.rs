@@ -120,7 +120,7 @@ fn kferry_seed(source: &Cluster, target: &Cluster, s3: &S3) -> Row {
             endpoint = s3.endpoint(),
         ),
     );
-    let running = run.spawn(&["execute", "--config", "kferry.yaml", "--journal-dir", "journal"]);
+    let mut running = run.spawn(&["execute", "--config", "kferry.yaml", "--journal-dir", "journal"]);
     let mut usage = (Duration::ZERO, 0);
     let mut at_seed_end = None;
     while running.is_running() {
@@ -139,7 +139,7 @@ fn kferry_seed(source: &Cluster, target: &Cluster, s3: &S3) -> Row {
 }
 
 fn mirror(agent: &Agent, source: &Cluster, target: &Cluster, records: i64) -> Row {
-    let mirror = MirrorMaker::start(source, target, TOPIC);
+    let mut mirror = MirrorMaker::start(source, target, TOPIC);
     let copied = || -> i64 { agent.offsets(&target.bootstrap()).iter().filter(|((t, _), _)| t == TOPIC).map(|(_, s)| s.log_end).sum() };
     // Its start-up is not counted: the clock starts with the first record that arrives.
     while copied() == 0 {

@@ -43,7 +43,6 @@ fn in_seed_and_a_second_process_is_refused() {
         let refused = migration.run(command).expect_code(7);
         assert!(refused.stderr.contains("KF-JOURNAL-LOCKED") && refused.stderr.contains(&running.pid().to_string()), "{refused}");
     }
-    assert_eq!(migration.status()["state"], "seed", "whoever only reads is not refused");
     running.interrupt();
     let outcome = running.wait(Duration::from_secs(20)).expect_code(130);
     assert!(outcome.stderr.contains("KF-INTERRUPTED"), "{outcome}");

@@ -208,8 +208,13 @@ impl Migration {
         self.dir.path().join(JOURNAL)
     }
 
-    /// Another way to run the binary in this migration's directory; its logs live as long as it does.
-    pub fn kferry(&self) -> Kferry {
+    /// The binary in this migration's directory.
+    pub fn kferry(&self) -> &Kferry {
+        &self.kferry
+    }
+
+    /// Another way to run it there; what it printed is kept as long as this is.
+    pub fn another_kferry(&self) -> Kferry {
         kferry(self.dir.path(), &self.setup.env)
     }
 
@@ -232,7 +237,7 @@ impl Migration {
     #[track_caller]
     pub fn run_with(&self, command: &str, env: &[(&str, String)]) -> Outcome {
         let env = env.iter().map(|(name, value)| (name.to_string(), value.clone()));
-        self.kferry().envs(env).run(&Self::arguments(command))
+        self.another_kferry().envs(env).run(&Self::arguments(command))
     }
 
     pub fn spawn(&self, command: &str) -> Running {
@@ -363,7 +368,7 @@ impl Migration {
     #[track_caller]
     pub fn verify(&self, bundle: &Path, public_key: &Path, more: &[&str]) -> Outcome {
         let (bundle, key) = (bundle.display().to_string(), public_key.display().to_string());
-        self.kferry().run(&[&["verify", &bundle, "--public-key", &key], more].concat())
+        self.kferry.run(&[&["verify", &bundle, "--public-key", &key], more].concat())
     }
 
     pub fn public_key(&self) -> PathBuf {

@@ -19,7 +19,7 @@ fn a_build_without_features_verifies_a_bundle() {
         .status()
         .expect("cargo runs");
     assert!(built.success());
-    let offline = migration.kferry().with_binary(&target.join("debug/kferry"));
+    let offline = migration.another_kferry().with_binary(&target.join("debug/kferry"));
     let (bundle, key) = (migration.bundle().display().to_string(), migration.public_key().display().to_string());
     let said = offline.run(&["verify", &bundle, "--public-key", &key, "--output", "json"]).ok().json();
     assert_eq!(said, migration.expect_verified());

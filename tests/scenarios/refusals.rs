@@ -155,8 +155,8 @@ fn clusters_keys_and_stores_that_are_not_as_they_should_be() {
 fn a_journal_that_is_missing_or_of_another_migration() {
     let lab = Lab::shared();
     let migration = lab.setup("odd").begin();
-    for command in ["cutover", "cutover-ack", "validate", "finalize", "rollback", "status"] {
-        expect_error_somewhere(migration.run(command), 7, "KF-JOURNAL-MISSING");
+    for command in ["cutover", "cutover-ack", "validate", "finalize", "rollback"] {
+        expect_error(migration.run(command), 7, "KF-JOURNAL-MISSING");
     }
     let other = crate::finished::finished();
     let dir = other.journal_dir().display().to_string();
@@ -164,13 +164,6 @@ fn a_journal_that_is_missing_or_of_another_migration() {
         let outcome = migration.kferry().run(&[command, "--config", "kferry.yaml", "--journal-dir", &dir]);
         expect_error(outcome, 7, "KF-JOURNAL-FOREIGN");
     }
-}
-
-/// `status --output json` puts its error on standard output.
-#[track_caller]
-fn expect_error_somewhere(outcome: Outcome, exit: i32, code: &str) {
-    let outcome = outcome.expect_code(exit);
-    assert!(outcome.stderr.contains(code) || outcome.stdout.contains(code), "{code} is not said: {outcome}");
 }
 
 #[test]

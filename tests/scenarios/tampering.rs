@@ -61,11 +61,10 @@ fn a_flipped_bit_anywhere_in_the_bundle() {
 #[test]
 fn a_removed_journal_line_in_a_bundle_that_was_signed_again() {
     let migration = finished();
-    let unchanged = resigned(migration, "unchanged.dsse.json", |_| {});
+    let mut lines = 0;
+    let unchanged = resigned(migration, "unchanged.dsse.json", |payload| lines = payload["journal"].as_array().unwrap().len());
     migration.verify(&unchanged, &migration.public_key(), &[]).ok();
-    let lines = journal::lines(&migration.journal_dir()).len();
-    // The journal has gone on since the bundle was made: its upload, and the end.
-    for missing in [1, 2, lines / 2, lines - 6] {
+    for missing in [1, 2, lines / 2, lines - 1] {
         let path = resigned(migration, "removed.dsse.json", |payload| {
             payload["journal"].as_array_mut().unwrap().remove(missing - 1);
         });

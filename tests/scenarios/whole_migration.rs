@@ -99,7 +99,6 @@ fn whole_migration(lab: &Lab, replication: u32, bulk_mb: u64, big_records: u64, 
     }
     step("precheck", &mut || drop(migration.precheck()));
     assert!(step("execute", &mut || drop(migration.execute())), "nobody produced through SEED and TAIL");
-    assert_eq!(migration.status()["state"], "drain_ready");
     step("cutover", &mut || drop(migration.cutover()));
     assert_eq!(migration.webhook.events(), ["freeze", "committed"]);
     assert_eq!(migration.webhook.calls()[0].topics.iter().collect::<BTreeSet<_>>(), topics.iter().map(|t| &t.name).collect());
