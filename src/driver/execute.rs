@@ -50,6 +50,10 @@ async fn open(config: &Config, args: &flags::Migration) -> Result<Context> {
         return Context::resume(config.clone(), args, "execute", |state| state <= State::DrainReady).await;
     }
     let interrupt = Interrupt::listen()?;
+    // What cannot be reached is told by its own code; precheck would only call it a blocker.
+    let clusters = interrupt.or(Clusters::connect(config)).await?;
+    let store = store::open(&config.backup).await?;
+    interrupt.or(async { store.probe().await.map_err(Error::from) }).await?;
     let plan = interrupt.or(survey::survey(config, None)).await?;
     refuse_blockers(&plan)?;
     // Nothing is journaled before the licence is known to hold.
@@ -58,8 +62,6 @@ async fn open(config: &Config, args: &flags::Migration) -> Result<Context> {
     let plan_sha256 = plan.sha256().to_string();
     journal.append(&Fact::MigrationPlanned { plan: Box::new(plan), plan_sha256, config_sha256: config.digest() }, Timestamp::now())?;
     let _ = std::fs::write(args.journal_dir.join("plan.json"), plan_json);
-    let clusters = interrupt.or(Clusters::connect(config)).await?;
-    let store = store::open(&config.backup).await?;
     let mut context = Context { config: config.clone(), journal, clusters, store, interrupt };
     context.grant()?;
     Ok(context)
@@ -72,7 +74,11 @@ fn refuse_blockers(plan: &Plan) -> Result<()> {
         return Ok(());
     }
     print(&findings::precheck(plan, findings::Colour::Plain));
-    Err(Error::new(Code::PrecheckBlocked, format!("precheck finds {} blockers; nothing was changed", blockers.len())))
+    Err(Error::new(Code::PrecheckBlocked, format!("precheck finds {}; nothing was changed", counted(blockers.len(), "blocker"))))
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 async fn go(context: &mut Context) -> Result<()> {

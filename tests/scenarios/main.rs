@@ -9,6 +9,7 @@ mod migration;
 mod webhook;
 
 mod crash;
+mod endgame;
 mod faults;
 mod groups;
 mod interruption;

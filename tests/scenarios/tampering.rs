@@ -64,7 +64,8 @@ fn a_removed_journal_line_in_a_bundle_that_was_signed_again() {
     let unchanged = resigned(migration, "unchanged.dsse.json", |_| {});
     migration.verify(&unchanged, &migration.public_key(), &[]).ok();
     let lines = journal::lines(&migration.journal_dir()).len();
-    for missing in [1, 2, lines / 2, lines - 3] {
+    // The journal has gone on since the bundle was made: its upload, and the end.
+    for missing in [1, 2, lines / 2, lines - 6] {
         let path = resigned(migration, "removed.dsse.json", |payload| {
             payload["journal"].as_array_mut().unwrap().remove(missing - 1);
         });

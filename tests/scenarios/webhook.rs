@@ -36,6 +36,8 @@ struct State {
     committed: AtomicBool,
     /// Says that producers have stopped and lets them go on.
     deaf: AtomicBool,
+    /// Events that are answered with 404.
+    refused: Mutex<BTreeSet<String>>,
     hook: Mutex<Option<Hook>>,
     stop: AtomicBool,
 }
@@ -99,6 +101,12 @@ impl Webhook {
     }
 
     /// Every call so far; a repetition bears the id of the first.
+    /// Whether calls of this event are answered with 404 from now on.
+    pub fn refuse(&self, event: &str, refuse: bool) {
+        let mut refused = self.state.refused.lock().unwrap();
+        if refuse { refused.insert(event.into()) } else { refused.remove(event) };
+    }
+
     pub fn calls(&self) -> Vec<Call> {
         let calls = self.state.calls.lock().unwrap().clone();
         for call in &calls {
@@ -153,6 +161,9 @@ fn serve(state: &Arc<State>, stream: TcpStream) {
 }
 
 fn act(state: &Arc<State>, call: &Call) -> u16 {
+    if state.refused.lock().unwrap().contains(&call.event) {
+        return 404;
+    }
     match call.event.as_str() {
         "freeze" if state.ended.lock().unwrap().contains(&call.attempt) || call.expires_at < Timestamp::now() => 410,
         "freeze" => {

@@ -287,10 +287,14 @@ impl Engine {
             }
             Event::Probed(ends) => ends.into_iter().for_each(|(index, end)| self.partitions[index].copy.probed(end)),
             Event::ProducerRenewed { index, producer } => match producer {
-                Ok(producer) => self.partitions[index].copy.producer_renewed(producer.producer_id, producer.producer_epoch),
+                Ok(producer) => {
+                    self.partitions[index].copy.producer_renewed(producer.producer_id, producer.producer_epoch);
+                    self.partitions[index].target_retry_at = Instant::now();
+                    self.waits("producer id", None);
+                }
                 Err(error) => {
                     self.partitions[index].target_retry_at = Instant::now() + PARTITION_BACKOFF;
-                    self.waits("target", Some(error.to_string()));
+                    self.waits("producer id", Some(error.to_string()));
                 }
             },
             Event::Truncated(starts) => {
@@ -315,6 +319,8 @@ impl Engine {
                 let refresh = if source { &mut self.source_refresh } else { &mut self.target_refresh };
                 refresh.under_way = false;
                 refresh.last = Instant::now();
+                // Asked again until it is answered, so that the reason for waiting does not outlive its cause.
+                refresh.due |= error.is_some();
                 let who = if source { "source metadata" } else { "target metadata" };
                 self.waits(who, error);
                 if source { self.route_source() } else { self.route_target() }
@@ -461,7 +467,10 @@ impl Engine {
         let (target, events) = (self.setup.target.clone(), self.events.clone());
         tokio::spawn(async move {
             let starts = match target.delete_records(&due).await {
-                Ok(starts) => starts,
+                Ok(starts) => {
+                    let _ = events.send(Event::Waiting { who: "target log starts", why: None });
+                    starts
+                }
                 Err(error) => {
                     let _ = events.send(Event::Waiting { who: "target log starts", why: Some(error.to_string()) });
                     BTreeMap::new()

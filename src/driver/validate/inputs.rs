@@ -6,7 +6,7 @@ use super::super::context::Context;
 use super::super::late_writes;
 use crate::domain::limits::DETAILS_MAX;
 use crate::domain::partition::TopicPartition;
-use crate::domain::plan::Plan;
+use crate::domain::plan::{LeftOut, Plan};
 use crate::domain::planning;
 use crate::domain::selection::{group_left_out, topic_left_out};
 use crate::domain::topology::ClusterSnapshot;
@@ -48,6 +48,7 @@ pub async fn checks(context: &Context) -> Result<(Vec<CheckResult>, Vec<String>)
         Err(error) => (not_run(topic_parity::NAME, error), not_run(counts_and_offsets::NAME, error)),
     };
     let mut not_covered = not_covered(plan);
+    not_covered.extend(unstored(migration, report));
     match late {
         Ok(remarks) => not_covered.extend(remarks),
         Err(error) => not_covered.push(error.seen().to_owned()),
@@ -169,12 +170,29 @@ fn not_covered(plan: &Plan) -> Vec<String> {
     for group in plan.groups.iter().filter(|g| g.left_alone.is_empty() && !g.not_carried.is_empty()) {
         lines.push(format!("group {}: offsets on {} are not carried over, their topics are not selected", group.group_id, listed(&group.not_carried)));
     }
-    let left_out: Vec<String> = plan.left_out.iter().map(|l| format!("{} {}: {}", l.kind, l.name, l.reason)).collect();
+    // The bundle names what the plan's snapshot holds and the plan does not.
+    let named = |l: &&LeftOut| l.kind == "topic" && plan.source.topic(&l.name).is_some();
+    let left_out: Vec<String> = plan.left_out.iter().filter(|l| !named(l)).map(left_out).collect();
     lines.extend(left_out.iter().take(DETAILS_MAX).cloned());
     if left_out.len() > DETAILS_MAX {
         lines.push(format!("{} more topics and groups of the source are not selected; the plan lists them", left_out.len() - DETAILS_MAX));
     }
     lines
+}
+
+fn left_out(left_out: &LeftOut) -> String {
+    let LeftOut { kind, name, reason } = left_out;
+    let what = if kind == "group" { "its offsets are not carried over" } else { "not copied" };
+    format!("{kind} {name}: {what}, {reason}")
+}
+
+/// Partitions whose segments in the store do not reach to the cutover.
+fn unstored(migration: &Migration, report: &CutoverReport) -> Vec<String> {
+    let short = report.partitions.iter().filter_map(|p| {
+        let stored = migration.checkpoint(&p.partition)?.stored_offset;
+        (stored < p.frozen_end).then(|| format!("{}: its segments in the store end at {stored}, its log at {}", p.partition, p.frozen_end))
+    });
+    short.collect()
 }
 
 fn listed(names: &[String]) -> String {
@@ -211,13 +229,26 @@ mod tests {
     }
 
     #[test]
+    fn segments_that_do_not_reach_the_cutover_are_said() {
+        let mut facts = journey();
+        let short = PartitionCheckpoint { stored_offset: 17, ..checkpoint(1, 21) };
+        facts.push(crate::machine::fact::Fact::CopyCheckpointed { partitions: vec![short] });
+        let migration = Migration::fold(&entries(facts)).unwrap();
+        assert_eq!(unstored(&migration, &cutover_report()), ["orders-1: its segments in the store end at 17, its log at 20"]);
+    }
+
+    #[test]
     fn what_was_left_out_is_said() {
         let mut plan = sample::plan();
+        let out = |kind: &str, name: &str| LeftOut { kind: kind.into(), name: name.into(), reason: "excluded by `o*`".into() };
+        plan.left_out = vec![out("topic", "orders"), out("topic", "other"), out("group", "others")];
         plan.topics[0].left_out_configs = [("follower.replication.throttled.replicas".to_owned(), "*".to_owned())].into();
         plan.groups[0].not_carried = (0..5).map(|n| format!("other-{n}")).collect();
         let lines = not_covered(&plan);
         assert!(lines.iter().any(|l| l.contains("is bound to the source")), "{lines:?}");
         assert!(lines.iter().any(|l| l == "group shop: offsets on other-0, other-1, other-2 and 2 more partitions are not carried over, their topics are not selected"), "{lines:?}");
+        let ends = |end: &str| lines.iter().filter(|l| l.ends_with(end)).cloned().collect::<Vec<_>>();
+        assert_eq!(ends("excluded by `o*`"), ["topic other: not copied, excluded by `o*`", "group others: its offsets are not carried over, excluded by `o*`"]);
         plan.acls = None;
         assert!(not_covered(&plan)[1].contains("no authorizer"));
     }
