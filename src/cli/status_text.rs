@@ -65,14 +65,14 @@ fn copied(status: &Status, line: &mut impl FnMut(&str, String)) {
     }
     let Progress { records_done, records_total, bytes_done, lag_records, records_per_s, bytes_per_s, eta_ms } = &status.progress;
     let of = records_total.map_or(String::new(), |total| format!(" of {}", count(total)));
-    line("copied", format!("{}{of} records, {} read again and equal", count(*records_done), bytes(*bytes_done)));
+    line("copied", format!("{}{of} offsets, {} read again and equal", count(*records_done), bytes(*bytes_done)));
     if status.committed.is_some() {
         return;
     }
-    line("lag", lag_records.map_or("not known".to_owned(), |lag| format!("{} records", count(lag))));
+    line("lag", lag_records.map_or("not known".to_owned(), |lag| format!("{} offsets", count(lag))));
     if let (Some(records), Some(bytes_per_s)) = (records_per_s, bytes_per_s) {
         let eta = eta_ms.map_or(String::new(), |ms| format!(", ETA {}", duration(ms.next_multiple_of(1_000))));
-        line("rate", format!("{} records/s, {}/s{eta}", count(*records), bytes(*bytes_per_s)));
+        line("rate", format!("{} offsets/s, {}/s{eta}", count(*records), bytes(*bytes_per_s)));
     }
     let shown = |p: &&PartitionStatus| p.lag_records.is_some_and(|lag| lag > 0) || p.quarantine.is_some();
     let behind: Vec<&PartitionStatus> = status.partitions.iter().filter(shown).collect();
