@@ -67,6 +67,7 @@ pub(super) struct Engine {
     pub stores_under_way: usize,
     pub starved: bool,
     pub tailing: bool,
+    /// Nothing is fetched any more.
     pub stopping: bool,
     pub turn: u64,
     pub rate_tokens: f64,
@@ -158,6 +159,7 @@ impl Engine {
                         self.tailing = true;
                         self.partitions.iter_mut().for_each(|p| p.copy.append_before_store());
                     }
+                    Some(Command::FetchNoMore) => self.stopping = true,
                     Some(Command::RaiseLogStarts(log_starts)) => {
                         for (partition, log_start) in log_starts {
                             if let Some(index) = self.index_of.get(&partition) {

@@ -69,6 +69,7 @@ pub struct CopyStatus {
 
 pub(super) enum Command {
     Tail,
+    FetchNoMore,
     RaiseLogStarts(BTreeMap<TopicPartition, i64>),
     Checkpoint(oneshot::Sender<Vec<PartitionCheckpoint>>),
     Stop(Duration, oneshot::Sender<Vec<PartitionCheckpoint>>),
@@ -92,6 +93,11 @@ impl Copier {
     /// Lets appends go ahead of their segments from now on.
     pub fn tail(&self) {
         let _ = self.commands.send(Command::Tail);
+    }
+
+    /// Fetches nothing from now on: what is written to the source later is not the copy's.
+    pub fn fetch_no_more(&self) {
+        let _ = self.commands.send(Command::FetchNoMore);
     }
 
     /// Raises the target's log starts, once everything below has been acknowledged.

@@ -202,8 +202,8 @@ async fn frozen(
     let report = CutoverReport {
         attempt: number,
         mode: mode.to_owned(),
-        frozen_at: frozen_at.to_string(),
-        committed_at: Timestamp::now().to_string(),
+        frozen_at: format!("{frozen_at:.3}"),
+        committed_at: format!("{:.3}", Timestamp::now()),
         freeze_ms: frozen_since.elapsed().as_millis() as u64,
         sentinel_producer_id,
         partitions,
@@ -282,6 +282,8 @@ async fn drain(context: &mut Context, copying: &mut Copying, number: u32, partit
             status.partitions.iter().all(|p| ends.get(&p.partition).is_some_and(|end| p.next_offset == *end && p.verified_offset == *end))
         })
         .await?;
+    // The copy ends with the sentinel: nothing that is written to the source after it may reach the target.
+    copying.copier().fetch_no_more();
     copying.copier().raise_log_starts(partitions.iter().map(|p| (p.partition.clone(), p.log_start)).collect());
     let starts: BTreeMap<TopicPartition, i64> = partitions.iter().map(|p| (p.partition.clone(), p.log_start)).collect();
     loop {
