@@ -145,6 +145,7 @@ async fn seed(context: &mut Context, copying: &mut Copying) -> Result<()> {
     let names = planned_partitions(&context.migration()?.plan);
     let interrupt = context.interrupt.clone();
     let ends = interrupt.or(context.clusters.source.offsets(&names, OffsetAt::LastStable)).await?;
+    copying.copier().seed_ends(ends.clone());
     copying
         .run_until(context, |status| {
             status.partitions.iter().all(|p| p.next_offset >= ends.get(&p.partition).copied().unwrap_or(i64::MAX) && p.log_start_settled)

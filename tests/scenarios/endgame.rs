@@ -232,3 +232,27 @@ impl Migration {
         self.expect_verified();
     }
 }
+
+#[test]
+fn nothing_is_copied_after_the_commit() {
+    let (lab, agent) = (Lab::shared(), Agent::shared());
+    let (source, target) = (lab.source.bootstrap(), lab.target.bootstrap());
+    let topic = topic(lab, "aftercommit");
+    let migration = lab.setup("aftercommit").begin();
+    migration.execute();
+    let late = topic.clone();
+    // The target's first client, and a producer at the source that has heard of nothing.
+    migration.webhook.before(move |event| {
+        if event == "committed" {
+            agent.produce(&target, &late, &Load::records(1).partition(0));
+            agent.produce(&source, &late, &Load::records(1).partition(0));
+            std::thread::sleep(Duration::from_secs(1));
+        }
+    });
+    migration.cutover();
+    let frozen = migration.expect_fact("cutover_committed")["report"]["partitions"][0]["frozen_end"].as_i64().unwrap();
+    let target = lab.target.bootstrap();
+    assert_eq!(agent.offsets(&target)[&(topic, 0)].log_end, frozen + 2, "the client's record stands alone behind the sentinel");
+    assert!(migration.fact("partition_quarantined").is_none());
+    refused(migration.run("cutover-ack"), 4, &["KF-LATE-WRITES"]);
+}

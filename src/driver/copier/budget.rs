@@ -37,11 +37,10 @@ pub struct Hold {
 }
 
 impl Hold {
-    /// Adjusts the reservation to what was really used, also upwards: a batch may be larger than what was asked for.
-    pub fn resize(&mut self, bytes: usize) {
+    /// Takes bytes besides, also beyond the budget: a batch may be larger than what was asked for.
+    pub fn beside(&self, bytes: usize) -> Hold {
         self.used.fetch_add(bytes, Ordering::Relaxed);
-        self.used.fetch_sub(self.bytes, Ordering::Relaxed);
-        self.bytes = bytes;
+        Hold { used: self.used.clone(), bytes }
     }
 }
 
@@ -53,7 +52,7 @@ impl Drop for Hold {
 
 struct Held {
     bytes: Bytes,
-    _hold: Arc<Hold>,
+    _hold: Hold,
 }
 
 impl AsRef<[u8]> for Held {
@@ -63,8 +62,8 @@ impl AsRef<[u8]> for Held {
 }
 
 /// Ties bytes to a reservation, which is given back when the last slice of them is dropped.
-pub fn held(bytes: Bytes, hold: &Arc<Hold>) -> Bytes {
-    Bytes::from_owner(Held { bytes, _hold: hold.clone() })
+pub fn held(bytes: Bytes, hold: Hold) -> Bytes {
+    Bytes::from_owner(Held { bytes, _hold: hold })
 }
 
 #[cfg(test)]
@@ -74,12 +73,10 @@ mod tests {
     #[test]
     fn the_last_slice_gives_the_reservation_back() {
         let budget = Budget::new(100);
-        let mut hold = budget.try_reserve(80).unwrap();
+        let reserved = budget.try_reserve(80).unwrap();
         assert!(budget.try_reserve(30).is_none());
-        hold.resize(60);
-        let hold = Arc::new(hold);
-        let slice = held(Bytes::from(vec![0; 60]), &hold).slice(10..20);
-        drop(hold);
+        let slice = held(Bytes::from(vec![0; 60]), reserved.beside(60)).slice(10..20);
+        drop(reserved);
         assert!(budget.try_reserve(50).is_none());
         drop(slice);
         assert!(budget.try_reserve(100).is_some());

@@ -43,6 +43,8 @@ pub(super) struct Slotted {
     pub sent_to: Option<i32>,
     /// Whether a read-back is under way.
     pub proving: bool,
+    /// The source's end when SEED began, until it is reached.
+    pub seed_end: Option<i64>,
     /// Rotates partitions through the fetches.
     pub fetch_turn: u64,
 }
@@ -65,6 +67,7 @@ pub(super) struct Engine {
     pub lanes: HashMap<(i32, usize), Lane>,
     pub proof_reads: HashMap<i32, bool>,
     pub stores_under_way: usize,
+    pub store_turn: usize,
     pub starved: bool,
     pub tailing: bool,
     /// Nothing is fetched any more.
@@ -100,7 +103,7 @@ impl Engine {
         let index_of = partitions.iter().enumerate().map(|(i, copy)| (copy.partition().clone(), i)).collect();
         let partitions = partitions
             .into_iter()
-            .map(|copy| Slotted { copy, source_retry_at: now, target_retry_at: now, sent_to: None, proving: false, fetch_turn: 0 })
+            .map(|copy| Slotted { copy, source_retry_at: now, target_retry_at: now, sent_to: None, proving: false, seed_end: None, fetch_turn: 0 })
             .collect();
         let budget = Budget::new(setup.seed.memory_max_bytes);
         let mut engine = Self {
@@ -119,6 +122,7 @@ impl Engine {
             lanes: HashMap::new(),
             proof_reads: HashMap::new(),
             stores_under_way: 0,
+            store_turn: 0,
             starved: false,
             tailing: false,
             stopping: false,
@@ -158,6 +162,13 @@ impl Engine {
                     Some(Command::Tail) => {
                         self.tailing = true;
                         self.partitions.iter_mut().for_each(|p| p.copy.append_before_store());
+                    }
+                    Some(Command::SeedEnds(ends)) => {
+                        for (partition, end) in ends {
+                            if let Some(index) = self.index_of.get(&partition) {
+                                self.partitions[*index].seed_end = Some(end);
+                            }
+                        }
                     }
                     Some(Command::FetchNoMore) => self.stopping = true,
                     Some(Command::RaiseLogStarts(log_starts)) => {

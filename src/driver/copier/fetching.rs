@@ -14,7 +14,6 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::fetch_response::PartitionData;
 use kafka_protocol::messages::FetchResponse;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Instant;
 
 /// One connection to one broker for fetches.
@@ -58,13 +57,20 @@ impl Engine {
         }
         let active = self.active_partitions();
         self.starved = false;
-        for broker in self.source_routes.keys().copied().collect::<Vec<_>>() {
+        let mut brokers: Vec<i32> = self.source_routes.keys().copied().collect();
+        // Nobody is first every time: where memory is short, each broker gets its turn.
+        let first = self.turn as usize % brokers.len().max(1);
+        brokers.rotate_left(first);
+        for broker in brokers {
             for slot in 0..FETCHES_PER_BROKER {
                 if !self.slot_ready(broker, slot, now) {
                     continue;
                 }
                 let (behind, caught_up) = self.fetchable(broker, now, &active);
-                let (mut chosen, wait_ms) = if behind.is_empty() { (caught_up, FETCH_WAIT.as_millis() as i32) } else { (behind, 0) };
+                let (mut chosen, wait_ms, bytes_max) = match behind.is_empty() {
+                    true => (caught_up, FETCH_WAIT.as_millis() as i32, POLL_BYTES_MAX),
+                    false => (behind, 0, FETCH_BYTES_MAX),
+                };
                 if chosen.is_empty() {
                     break;
                 }
@@ -72,10 +78,10 @@ impl Engine {
                 if wait_ms == 0 {
                     chosen.truncate(FETCH_PARTITIONS_MAX);
                 }
-                let bytes_max = FETCH_BYTES_MAX.min(self.budget.bytes_max() / 4);
+                let bytes_max = bytes_max.min(self.budget.bytes_max() / 4);
                 let Some(hold) = self.budget.try_reserve(bytes_max) else {
                     self.starved = true;
-                    return;
+                    break;
                 };
                 self.send_fetch(broker, slot, chosen, bytes_max, wait_ms, hold);
             }
@@ -176,7 +182,7 @@ impl Engine {
         let events = self.events.clone();
         tokio::spawn(async move {
             let fetched = match pending.await {
-                Ok(response) => read_response(broker, slot, response, indices, hold),
+                Ok(response) => read_response(broker, slot, response, indices, &hold),
                 Err(error) => lost(broker, slot, indices, &error),
             };
             let _ = events.send(Event::Fetched(fetched));
@@ -208,15 +214,15 @@ fn lost(broker: i32, slot: usize, indices: Indices, error: &CallError) -> Fetche
     Fetched { broker, slot, results, lost: Some(error.to_string()) }
 }
 
-fn read_response(broker: i32, slot: usize, response: FetchResponse, indices: Indices, mut hold: Hold) -> Fetched {
+fn read_response(broker: i32, slot: usize, response: FetchResponse, indices: Indices, reserved: &Hold) -> Fetched {
     let mut found = partitions_of(response);
-    hold.resize(found.values().map(|p| p.records.as_ref().map_or(0, Bytes::len)).sum());
-    let hold = Arc::new(hold);
+    // One partition's slice would hold the whole response in memory for as long as it is needed itself.
+    let shared = found.values().filter(|p| p.records.as_ref().is_some_and(|r| !r.is_empty())).count() > 1;
     let results = indices
         .into_iter()
         .map(|(name, (index, offset))| {
             let outcome = match found.remove(&name) {
-                Some(data) => read_partition(data, offset, &hold),
+                Some(data) => read_partition(data, offset, shared, reserved),
                 None => FetchedPartition::Later { why: "the answer leaves the partition out".to_owned() },
             };
             (index, outcome)
@@ -225,7 +231,7 @@ fn read_response(broker: i32, slot: usize, response: FetchResponse, indices: Ind
     Fetched { broker, slot, results, lost: None }
 }
 
-fn read_partition(data: PartitionData, offset: i64, hold: &Arc<Hold>) -> FetchedPartition {
+fn read_partition(data: PartitionData, offset: i64, shared: bool, reserved: &Hold) -> FetchedPartition {
     match ResponseError::try_from_code(data.error_code) {
         Some(ResponseError::OffsetOutOfRange) => return FetchedPartition::OutOfRange,
         Some(error) => return FetchedPartition::Later { why: crate::kafka::failure::KafkaName(error).to_string() },
@@ -238,7 +244,11 @@ fn read_partition(data: PartitionData, offset: i64, hold: &Arc<Hold>) -> Fetched
     }
     let records = data.records.unwrap_or_default();
     let bytes = records.len();
-    let records = if bytes == 0 { records } else { held(records, hold) };
+    let records = match (bytes, shared) {
+        (0, _) => records,
+        (_, true) => held(Bytes::copy_from_slice(&records), reserved.beside(bytes)),
+        (_, false) => held(records, reserved.beside(bytes)),
+    };
     match batch::split(records) {
         Ok(batches) => {
             let batches = batches.into_iter().map(|batch| { let leaf = batch.leaf(); (batch, leaf) }).collect();

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 /// Bytes that one fetch may bring: large enough that its cost per request vanishes, small beside the budget.
 pub const FETCH_BYTES_MAX: usize = 8 << 20;
+/// Bytes that a fetch of partitions that are caught up may bring: it is held for a while and usually brings little.
+pub const POLL_BYTES_MAX: usize = 1 << 20;
 /// Bytes of one partition in a fetch, so that several partitions share one.
 pub const FETCH_PARTITION_BYTES_MAX: usize = 2 << 20;
 /// Partitions in one fetch of data that is there already.

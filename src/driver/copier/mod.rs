@@ -69,6 +69,7 @@ pub struct CopyStatus {
 
 pub(super) enum Command {
     Tail,
+    SeedEnds(BTreeMap<TopicPartition, i64>),
     FetchNoMore,
     RaiseLogStarts(BTreeMap<TopicPartition, i64>),
     Checkpoint(oneshot::Sender<Vec<PartitionCheckpoint>>),
@@ -88,6 +89,11 @@ impl Copier {
         let (publish, status) = watch::channel(CopyStatus::default());
         tokio::spawn(engine::Engine::new(setup, partitions, publish).run(received));
         Self { commands, status }
+    }
+
+    /// Says where SEED ends: behind it a partition's appends go ahead of their segments, as in TAIL.
+    pub fn seed_ends(&self, ends: BTreeMap<TopicPartition, i64>) {
+        let _ = self.commands.send(Command::SeedEnds(ends));
     }
 
     /// Lets appends go ahead of their segments from now on.

@@ -25,6 +25,11 @@ impl Engine {
         let now_ms = self.now_ms();
         let bytes_max = self.setup.seed.segment_max_bytes;
         for entry in &mut self.partitions {
+            // What came after SEED began is TAIL's: its appends need not wait, and its segments may grow.
+            if entry.seed_end.is_some_and(|end| entry.copy.acknowledged() >= end) {
+                entry.seed_end = None;
+                entry.copy.append_before_store();
+            }
             entry.copy.seal_if_due(bytes_max, SEGMENT_AGE_MS_MAX, now_ms);
         }
         // A fetch waits for memory and nothing on its way will give any back soon: the larger half of the open segments goes.
@@ -45,12 +50,15 @@ impl Engine {
     }
 
     pub(super) fn schedule_stores(&mut self) {
-        for index in 0..self.partitions.len() {
+        let (count, first) = (self.partitions.len(), self.store_turn);
+        for index in (0..count).map(|i| (i + first) % count) {
             while self.stores_under_way < STORES_MAX {
                 let entry = &mut self.partitions[index];
                 let Some(segment) = entry.copy.next_segment() else { break };
                 let (partition, take) = (entry.copy.partition().clone(), entry.copy.take());
                 self.stores_under_way += 1;
+                // The next look begins behind this one, so that each partition gets its turn.
+                self.store_turn = (index + 1) % count;
                 let (store, events) = (self.setup.store.clone(), self.events.clone());
                 let folder = segment::folder("", &self.setup.migration_id, &partition, take);
                 tokio::spawn(async move {
