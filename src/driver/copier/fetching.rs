@@ -198,7 +198,11 @@ impl Engine {
         let mut out_of_range = Vec::new();
         let before = self.bytes_fetched;
         for (index, outcome) in fetched.results {
-            self.take_fetched(index, outcome, &mut out_of_range);
+            // What was asked for before the end and comes after it is not the copy's.
+            match self.stopping {
+                true => self.partitions[index].copy.fetch_failed(),
+                false => self.take_fetched(index, outcome, &mut out_of_range),
+            }
         }
         self.rate_tokens -= (self.bytes_fetched - before) as f64;
         if !out_of_range.is_empty() {
