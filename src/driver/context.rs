@@ -128,6 +128,10 @@ impl Context {
     pub async fn resume(config: Config, args: &flags::Migration, command: &str, legal: impl Fn(State) -> bool) -> Result<Self> {
         let journal = Journal::open_existing(&args.journal_dir)?;
         let state = journal.state().ok_or_else(|| Error::new(Code::JournalMissing, "the journal has no entry"))?;
+        let journaled = journal.migration().map_or("", |m| m.id());
+        if let Some(configured) = config.migration_id.as_deref().filter(|id| *id != journaled) {
+            return Err(Error::new(Code::JournalForeign, format!("the journal is migration {journaled}'s, but the configuration is {configured}'s")));
+        }
         if !legal(state) {
             let next = state.next_command().map_or("nothing is left to do".to_owned(), |next| format!("next is `kferry {next}`"));
             return Err(Error::new(Code::StateIllegal, format!("`{command}` is not legal in state {state}; {next}")));
@@ -135,26 +139,10 @@ impl Context {
         let interrupt = Interrupt::listen()?;
         let clusters = interrupt.or(Clusters::connect(&config)).await?;
         let store = store::open(&config.backup).await?;
+        check_clusters(&journal, &clusters)?;
         let mut context = Self { config, journal, clusters, store, interrupt };
-        context.check_clusters()?;
         context.grant()?;
         Ok(context)
-    }
-
-    fn check_clusters(&self) -> Result<()> {
-        let plan = &self.migration()?.plan;
-        let source_id = self.clusters.source.cluster_id();
-        let foreign = |side: &str, seen: &str, planned: &str| {
-            Err(Error::new(Code::JournalForeign, format!("the {side} is cluster {seen}, but the journal's plan was made for {planned}")))
-        };
-        if source_id != plan.source.cluster_id {
-            return foreign("source", &source_id, &plan.source.cluster_id);
-        }
-        let target_id = self.clusters.target.cluster_id();
-        match &plan.target {
-            Some(target) if target.cluster_id != target_id => foreign("target", &target_id, &target.cluster_id),
-            _ => Ok(()),
-        }
     }
 
     /// Takes the licence, the trial, or the grant that the journal holds; a new one is journaled.
@@ -201,5 +189,21 @@ impl Context {
             tracing::error!(%unrecorded, "the failure could not be journaled");
         }
         error
+    }
+}
+
+/// Fails where the clusters are not those of the journal's plan.
+fn check_clusters(journal: &Journal, clusters: &Clusters) -> Result<()> {
+    let Some(plan) = journal.migration().map(|m| &m.plan) else { return Ok(()) };
+    let foreign = |side: &str, seen: &str, planned: &str| {
+        Err(Error::new(Code::JournalForeign, format!("the {side} is cluster {seen}, but the journal's plan was made for {planned}")))
+    };
+    let (source_id, target_id) = (clusters.source.cluster_id(), clusters.target.cluster_id());
+    if source_id != plan.source.cluster_id {
+        return foreign("source", &source_id, &plan.source.cluster_id);
+    }
+    match &plan.target {
+        Some(target) if target.cluster_id != target_id => foreign("target", &target_id, &target.cluster_id),
+        _ => Ok(()),
     }
 }
