@@ -17,8 +17,8 @@ pub const FILLERS_PER_BATCH: i32 = 100_000;
 /// Fillers after which those below are deleted, so that the short-lived log stays small.
 pub const FILLERS_PER_DELETE: i64 = 20_000_000;
 
-/// Records' age beyond which a broker may have forgotten a producer's sequence, so that one append goes at a time:
-/// `producer.id.expiration.ms` defaults to one day and goes by the records' timestamps.
+/// Records' age beyond which a broker may have forgotten a producer's sequence, where the broker does not tell its
+/// `producer.id.expiration.ms`: that defaults to one day and goes by the records' timestamps.
 pub const SEQUENCE_MEMORY_MS: i64 = 12 * 3600 * 1000;
 
 /// Leaves of one partition that may wait to be compared with the target (56 bytes each), before fetching pauses.

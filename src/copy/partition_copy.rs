@@ -3,7 +3,7 @@
 //! The target's log is built append by append. Each append's base offset is known beforehand and the broker's answer
 //! has to confirm it. After a lost answer nothing is sent before the log end has been looked at.
 
-use super::limits::{FILLERS_PER_BATCH, FILLERS_PER_DELETE, IN_FLIGHT_APPENDS_MAX, SEQUENCE_MEMORY_MS, UNPROVEN_LEAVES_MAX};
+use super::limits::{FILLERS_PER_BATCH, FILLERS_PER_DELETE, IN_FLIGHT_APPENDS_MAX, UNPROVEN_LEAVES_MAX};
 use super::merge::{self, Group};
 use super::proof::{Expected, Proof};
 use super::segment_builder::{SealedSegment, SegmentBuilder};
@@ -42,6 +42,8 @@ pub struct TakeUp {
     pub checkpoint: Option<PartitionCheckpoint>,
     /// The topic's `max.message.bytes` on the target while we copy.
     pub batch_bytes_max: usize,
+    /// Records' age, in milliseconds, up to which the brokers certainly remember a producer's sequence.
+    pub sequence_memory_ms: i64,
     pub producer_id: i64,
     pub producer_epoch: i16,
 }
@@ -114,7 +116,12 @@ pub struct PartitionCopy {
     producer_epoch: i16,
     next_sequence: i32,
     renew_producer: bool,
+    /// The last append that the broker confirmed under this producer id: end and newest timestamp. While it remembers that
+    /// one, it refuses an append whose predecessor it refused; without, it takes any sequence as a producer's first.
+    /// Source: `ProducerAppendInfo.checkSequence`.
+    remembered: Option<(i64, i64)>,
     batch_bytes_max: usize,
+    sequence_memory_ms: i64,
 
     first_log_start: i64,
     source_log_start: i64,
@@ -168,7 +175,9 @@ impl PartitionCopy {
             producer_epoch: from.producer_epoch,
             next_sequence: 0,
             renew_producer: false,
+            remembered: None,
             batch_bytes_max: from.batch_bytes_max,
+            sequence_memory_ms: from.sequence_memory_ms,
             first_log_start,
             source_log_start: from.source_log_start,
             last_stable: None,
@@ -486,9 +495,8 @@ impl PartitionCopy {
         }
         let (limit, is_marker) = match &self.ready.front()?.0 {
             Unit::Marker { .. } => (1, true),
-            Unit::Fillers { .. } => (1, false),
-            Unit::Batch(batch) if batch.max_timestamp < now_ms - SEQUENCE_MEMORY_MS => (1, false),
-            Unit::Batch(_) => (IN_FLIGHT_APPENDS_MAX, false),
+            Unit::Batch(batch) if self.outlives(batch.max_timestamp, now_ms) && self.is_remembered(now_ms) => (IN_FLIGHT_APPENDS_MAX, false),
+            Unit::Fillers { .. } | Unit::Batch(_) => (1, false),
         };
         if self.in_flight.len() >= limit || (is_marker && !self.in_flight.is_empty()) {
             return None;
@@ -516,6 +524,17 @@ impl PartitionCopy {
         Some(Append { base_offset, body })
     }
 
+    /// Whether the broker remembers a producer by an append with this timestamp.
+    fn outlives(&self, timestamp: i64, now_ms: i64) -> bool {
+        timestamp >= now_ms - self.sequence_memory_ms
+    }
+
+    /// Whether the broker certainly knows our sequence, also after a crash: what it confirmed last is still in its log.
+    fn is_remembered(&self, now_ms: i64) -> bool {
+        let log_start = self.target_log_start.max(self.truncate_to);
+        self.remembered.is_some_and(|(end, timestamp)| end > log_start && self.outlives(timestamp, now_ms))
+    }
+
     fn stamp(&self, base_sequence: i32) -> ProducerStamp {
         ProducerStamp { producer_id: self.producer_id, producer_epoch: self.producer_epoch, base_sequence }
     }
@@ -538,7 +557,19 @@ impl PartitionCopy {
         }
         self.set_fate(base_offset, Fate::Acknowledged);
         while self.in_flight.front().is_some_and(|f| f.fate == Fate::Acknowledged) {
-            self.acknowledged = self.in_flight.pop_front().map_or(self.acknowledged, |f| f.unit.next_offset());
+            self.front_is_appended();
+        }
+    }
+
+    /// The oldest append on its way lies in the target's log.
+    fn front_is_appended(&mut self) {
+        let Some(InFlight { unit, .. }) = self.in_flight.pop_front() else { return };
+        self.acknowledged = unit.next_offset();
+        match unit {
+            Unit::Batch(batch) => self.remembered = Some((self.acknowledged, batch.max_timestamp)),
+            // They are deleted, and the producer goes by their timestamp meanwhile.
+            Unit::Fillers { .. } => self.remembered = None,
+            Unit::Marker { .. } => {}
         }
     }
 
@@ -572,7 +603,7 @@ impl PartitionCopy {
     /// Whether the records under way are so old that the broker may have forgotten our sequence.
     pub fn probes_old_records(&self, now_ms: i64) -> bool {
         self.in_flight.iter().any(|f| match &f.unit {
-            Unit::Batch(batch) => batch.max_timestamp < now_ms - SEQUENCE_MEMORY_MS,
+            Unit::Batch(batch) => !self.outlives(batch.max_timestamp, now_ms),
             Unit::Fillers { .. } => true,
             Unit::Marker { .. } => false,
         })
@@ -587,7 +618,7 @@ impl PartitionCopy {
         self.probing = false;
         self.counts.reprobes += 1;
         while self.in_flight.front().is_some_and(|f| f.unit.next_offset() <= log_end) {
-            self.acknowledged = self.in_flight.pop_front().map_or(self.acknowledged, |f| f.unit.next_offset());
+            self.front_is_appended();
         }
         if self.acknowledged != log_end || self.in_flight.iter().any(|f| f.fate == Fate::Acknowledged) {
             self.halt(Code::CopyQuarantined, format!("the target's log ends at {log_end}, but {} is due", self.acknowledged));
@@ -606,6 +637,7 @@ impl PartitionCopy {
     pub fn producer_renewed(&mut self, producer_id: i64, producer_epoch: i16) {
         (self.producer_id, self.producer_epoch) = (producer_id, producer_epoch);
         self.next_sequence = 0;
+        self.remembered = None;
         self.renew_producer = false;
         self.ready.iter_mut().for_each(|(_, sequence)| *sequence = None);
     }

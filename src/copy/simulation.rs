@@ -51,7 +51,7 @@ struct Broker {
     log_start: i64,
     remembers: Option<(i64, i32)>,
     /// Requests that arrived but were not handled yet: a stalled broker.
-    stalled: VecDeque<(i64, Vec<u8>)>,
+    stalled: VecDeque<Vec<u8>>,
 }
 
 impl Broker {
@@ -74,14 +74,22 @@ impl Broker {
     }
 
     fn handle_stalled(&mut self) {
-        while let Some((_, bytes)) = self.stalled.pop_front() {
+        while let Some(bytes) = self.stalled.pop_front() {
             let _ = self.append(&bytes);
         }
     }
 }
 
+/// Long after every record was made.
+const LATER_MS: i64 = 1_000_000;
+const SEQUENCE_MEMORY_MS: i64 = 100_000;
+
 struct World {
     dice: Dice,
+    /// The wall clock: with old records the broker forgets producers, with young ones it never does.
+    now_ms: i64,
+    /// Appends that were sent on the connection and have not reached the broker.
+    wire: VecDeque<(i64, Vec<u8>)>,
     source: Vec<Batch>,
     source_log_start: i64,
     source_end: i64,
@@ -102,6 +110,7 @@ fn take_up(broker: &Broker, source_log_start: i64, take: u32, checkpoint: Option
         source_log_start,
         checkpoint,
         batch_bytes_max: 1 << 20,
+        sequence_memory_ms: SEQUENCE_MEMORY_MS,
         producer_id: i64::from(take),
         producer_epoch: 0,
     })
@@ -115,7 +124,9 @@ impl World {
         let source_end = source.last().map_or(0, Batch::next_offset);
         let broker = Broker::default();
         let copy = take_up(&broker, source_log_start, 1, None);
-        Self { dice, source, source_log_start, source_end, broker, copy, takes: 1, checkpoint: None, stored: Vec::new() }
+        let now_ms = if dice.roll(2) == 0 { 20_000 } else { LATER_MS };
+        let (wire, stored) = (VecDeque::new(), Vec::new());
+        Self { dice, now_ms, wire, source, source_log_start, source_end, broker, copy, takes: 1, checkpoint: None, stored }
     }
 
     fn fetch(&mut self) {
@@ -143,24 +154,39 @@ impl World {
     }
 
     fn send(&mut self) {
-        let Some(Append { base_offset, body }) = self.copy.next_append(20_000) else { return };
+        let Some(Append { base_offset, body }) = self.copy.next_append(self.now_ms) else { return };
         let AppendBody::Batch { header, payload } = body else { panic!("no markers here") };
-        let bytes = [&header[..], &payload[..]].concat();
+        self.wire.push_back((base_offset, [&header[..], &payload[..]].concat()));
+    }
+
+    /// The oldest append reaches the broker, or not.
+    fn deliver(&mut self) {
+        let Some((base_offset, bytes)) = self.wire.pop_front() else { return };
         match self.dice.roll(12) {
-            // The request never arrives.
-            0 => self.copy.append_lost(base_offset),
-            // It is appended, and the answer is lost.
+            // The connection is cut: this one and all behind it never arrive.
+            0 => {
+                self.copy.append_lost(base_offset);
+                self.wire.drain(..).for_each(|(base_offset, _)| self.copy.append_lost(base_offset));
+            }
+            // It is appended, and the answer is lost with the connection.
             1 => {
-                let _ = self.broker.append(&bytes);
+                self.arrive(bytes);
                 self.copy.append_lost(base_offset);
+                self.wire.drain(..).for_each(|(base_offset, _)| self.copy.append_lost(base_offset));
             }
-            // It arrives, waits in the broker, and the answer is given up.
+            // It arrives, waits in the broker, and the answers are given up.
             2 => {
-                self.broker.stalled.push_back((base_offset, bytes));
+                self.broker.stalled.push_back(bytes);
                 self.copy.append_lost(base_offset);
+                for (base_offset, bytes) in self.wire.drain(..) {
+                    self.broker.stalled.push_back(bytes);
+                    self.copy.append_lost(base_offset);
+                }
             }
+            // The broker refuses it: it is not the leader for a moment. What comes behind may find it leading again.
+            3 => self.copy.append_lost(base_offset),
             _ if !self.broker.stalled.is_empty() => {
-                self.broker.stalled.push_back((base_offset, bytes));
+                self.broker.stalled.push_back(bytes);
                 self.copy.append_lost(base_offset);
             }
             _ => match self.broker.append(&bytes) {
@@ -170,12 +196,20 @@ impl World {
         }
     }
 
+    fn arrive(&mut self, bytes: Vec<u8>) {
+        match self.broker.stalled.is_empty() {
+            true => drop(self.broker.append(&bytes)),
+            false => self.broker.stalled.push_back(bytes),
+        }
+    }
+
     fn step(&mut self) {
         match self.dice.roll(40) {
-            0 => self.broker.remembers = None,
+            0 if self.now_ms == LATER_MS => self.broker.remembers = None,
             1 => {
                 // The process dies: what had arrived at the broker is handled, the rest is forgotten.
                 self.broker.handle_stalled();
+                self.wire.clear();
                 self.takes += 1;
                 let checkpoint = self.checkpoint.clone();
                 self.copy = take_up(&self.broker, self.source_log_start, self.takes, checkpoint);
@@ -184,7 +218,8 @@ impl World {
             5 => self.copy.append_before_store(),
             6..=12 => self.fetch(),
             13..=18 => self.store(),
-            19..=28 => self.send(),
+            19..=23 => self.send(),
+            24..=28 => self.deliver(),
             29..=32 => {
                 if let Some(from) = self.copy.next_proof() {
                     let returned: Vec<_> = self.broker.log.iter().filter(|b| b.next_offset() > from).take(3).cloned().collect();
@@ -273,6 +308,7 @@ fn a_changed_record_is_found() {
         world.store();
         world.dice = Dice(u64::from(world.takes));
         world.send();
+        world.deliver();
         if world.copy.needs_probe() {
             world.copy.probe_sent();
             world.broker.handle_stalled();

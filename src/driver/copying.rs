@@ -5,12 +5,14 @@ use super::copier::limits::{PROBE_PAUSE, PROBE_PAUSE_OLD_RECORDS};
 use super::copier::probing::settled_log_ends;
 use super::copier::{Copier, CopierSetup, CopyStatus};
 use super::limits::{CHECKPOINT_INTERVAL, PARTITIONS_NAMED_MAX, STATUS_INTERVAL};
+use crate::copy::limits::SEQUENCE_MEMORY_MS;
 use crate::copy::{PartitionCopy, TakeUp};
 use crate::domain::partition::TopicPartition;
 use crate::domain::plan::Plan;
 use crate::error::{Code, Error, Result};
 use crate::kafka::offsets::OffsetAt;
 use crate::kafka::sentinel::EmptyTransaction;
+use crate::kafka::target::Target;
 use crate::machine::fact::{Fact, PartitionCheckpoint, TakenPartition};
 use crate::telemetry::Observation;
 use crate::telemetry::progress::Progress;
@@ -177,10 +179,11 @@ async fn take_up(context: &Context) -> Result<(Vec<PartitionCopy>, EmptyTransact
             tracing::warn!(why, "the target's log ends cannot be read yet");
         }
     };
-    let (target_ends, target_starts, source_starts) = futures::join!(
+    let (target_ends, target_starts, source_starts, sequence_memory_ms) = futures::join!(
         settled_log_ends(&clusters.target, &names, pause, &tell),
         clusters.target.offsets(&names, OffsetAt::Earliest),
         clusters.source.offsets(&names, OffsetAt::Earliest),
+        sequence_memory_ms(&clusters.target),
     );
     let (target_starts, source_starts) = (target_starts?, source_starts?);
     let producer = clusters.target.init_producer_id().await?;
@@ -204,6 +207,7 @@ async fn take_up(context: &Context) -> Result<(Vec<PartitionCopy>, EmptyTransact
                 source_log_start: source_starts.get(&partition).copied().unwrap_or(0),
                 checkpoint: progress.and_then(|p| p.checkpoint.clone()),
                 batch_bytes_max,
+                sequence_memory_ms,
                 producer_id: producer.producer_id,
                 producer_epoch: producer.producer_epoch,
                 partition,
@@ -211,4 +215,10 @@ async fn take_up(context: &Context) -> Result<(Vec<PartitionCopy>, EmptyTransact
         }
     }
     Ok((copies, markers, Fact::PartitionsTaken { producer_id: producer.producer_id, partitions: taken }))
+}
+
+/// Half of what the target's brokers say, so that neither their clocks nor ours matter.
+async fn sequence_memory_ms(target: &Target) -> i64 {
+    let told = target.lowest_broker_configs().await.get("producer.id.expiration.ms").and_then(|value| value.parse::<i64>().ok());
+    told.map_or(SEQUENCE_MEMORY_MS, |expiration| SEQUENCE_MEMORY_MS.min(expiration / 2))
 }

@@ -149,7 +149,7 @@ impl Reader {
     }
 
     /// The settings that matter, from the lowest broker id; empty where describing them is not permitted.
-    async fn lowest_broker_configs(&self) -> BTreeMap<String, String> {
+    pub async fn lowest_broker_configs(&self) -> BTreeMap<String, String> {
         let Some(id) = self.cluster.metadata().brokers.keys().next().copied() else { return BTreeMap::new() };
         match self.with_patience(SNAPSHOT_PATIENCE).broker_configs(id).await {
             Ok(mut configs) => {
