@@ -3,6 +3,7 @@
 //! Whatever happens, the target's log must in the end be the source's: every record once, at its own offset.
 
 use super::partition_copy::{Append, AppendBody, PartitionCopy, TakeUp};
+use super::segment_builder::SealedSegment;
 use crate::domain::batch::{self, Batch, BatchSpec};
 use crate::domain::partition::TopicPartition;
 use crate::domain::record::{self, Codec};
@@ -20,28 +21,35 @@ impl Dice {
     }
 }
 
-fn data(base_offset: i64, count: i32, size: usize) -> Batch {
+fn data(base_offset: i64, timestamp: i64, count: i32, size: usize) -> Batch {
     let mut plain = Vec::new();
     for delta in 0..count {
         record::encode(&mut plain, i64::from(delta), delta, None, Some(&vec![base_offset as u8; size]), &[]);
     }
-    let spec = BatchSpec { base_offset, leader_epoch: 1, codec: Codec::None, base_timestamp: 10_000 + base_offset, max_timestamp: 10_000 + base_offset + i64::from(count) - 1, record_count: count };
+    let max_timestamp = timestamp + i64::from(count) - 1;
+    let spec =
+        BatchSpec { base_offset, leader_epoch: 1, codec: Codec::None, base_timestamp: timestamp, max_timestamp, record_count: count };
     Batch::encode(&spec, &plain)
 }
 
-/// A log `[137 or 0, …)`, with tiny and larger batches.
+/// A log `[137 or 0, …)`, with tiny and larger batches, old and young ones.
 fn source_log(dice: &mut Dice, batches: usize) -> (Vec<Batch>, i64) {
     let mut next = if dice.roll(2) == 0 { 0 } else { 137 };
     let log_start = next + if next > 0 { dice.roll(3) as i64 } else { 0 };
     let mut log = Vec::new();
     for index in 0..batches {
         let count = if index == 0 { 5 } else { 1 + dice.roll(4) as i32 };
-        let batch = data(next, count, if dice.roll(3) == 0 { 6000 } else { 20 });
+        let timestamp = if dice.roll(3) == 0 { 10_000 } else { NOW_MS - 1_000 };
+        let batch = data(next, timestamp + next, count, if dice.roll(3) == 0 { 6000 } else { 20 });
         next = batch.next_offset();
         log.push(batch);
     }
     (log, log_start)
 }
+
+const NOW_MS: i64 = 1_000_000;
+/// The broker remembers a producer for twice as long.
+const SEQUENCE_MEMORY_MS: i64 = 100_000;
 
 /// A broker's side of one partition: what was appended, and which producer's sequence it remembers.
 #[derive(Default)]
@@ -49,7 +57,10 @@ struct Broker {
     log: Vec<Batch>,
     end: i64,
     log_start: i64,
-    remembers: Option<(i64, i32)>,
+    /// By id, next sequence, and the newest timestamp, by which it is forgotten.
+    remembers: Option<(i64, i32, i64)>,
+    /// Takes 0 alone as an unknown producer's first sequence.
+    strict: bool,
     /// Requests that arrived but were not handled yet: a stalled broker.
     stalled: VecDeque<Vec<u8>>,
 }
@@ -60,17 +71,24 @@ impl Broker {
         let mut placed = bytes.to_vec();
         placed[..8].copy_from_slice(&self.end.to_be_bytes());
         let batch = batch::split(placed.into()).unwrap().remove(0);
-        if let Some((producer, expected)) = self.remembers
-            && producer == batch.producer_id
-            && sequence != expected
-        {
-            return Err(());
+        match self.remembers {
+            Some((producer, expected, _)) if producer == batch.producer_id => {
+                if sequence != expected {
+                    return Err(());
+                }
+            }
+            _ if self.strict && sequence != 0 => return Err(()),
+            _ => {}
         }
-        self.remembers = Some((batch.producer_id, sequence + batch.record_count));
+        self.remembers = Some((batch.producer_id, sequence + batch.record_count, batch.max_timestamp));
         self.end = batch.next_offset();
         let base = batch.base_offset;
         self.log.push(batch);
         Ok(base)
+    }
+
+    fn forget(&mut self) {
+        self.remembers.take_if(|(.., timestamp)| *timestamp < NOW_MS - 2 * SEQUENCE_MEMORY_MS);
     }
 
     fn handle_stalled(&mut self) {
@@ -80,14 +98,8 @@ impl Broker {
     }
 }
 
-/// Long after every record was made.
-const LATER_MS: i64 = 1_000_000;
-const SEQUENCE_MEMORY_MS: i64 = 100_000;
-
 struct World {
     dice: Dice,
-    /// The wall clock: with old records the broker forgets producers, with young ones it never does.
-    now_ms: i64,
     /// Appends that were sent on the connection and have not reached the broker.
     wire: VecDeque<(i64, Vec<u8>)>,
     source: Vec<Batch>,
@@ -97,6 +109,8 @@ struct World {
     copy: PartitionCopy,
     takes: u32,
     checkpoint: Option<PartitionCheckpoint>,
+    /// Segments on their way to the store.
+    uploads: Vec<SealedSegment>,
     /// What the store has acknowledged, in all takes.
     stored: Vec<(i64, i64)>,
 }
@@ -122,11 +136,21 @@ impl World {
         let batches = 1 + dice.roll(40) as usize;
         let (source, source_log_start) = source_log(&mut dice, batches);
         let source_end = source.last().map_or(0, Batch::next_offset);
-        let broker = Broker::default();
+        let broker = Broker { strict: dice.roll(2) == 0, ..Broker::default() };
         let copy = take_up(&broker, source_log_start, 1, None);
-        let now_ms = if dice.roll(2) == 0 { 20_000 } else { LATER_MS };
-        let (wire, stored) = (VecDeque::new(), Vec::new());
-        Self { dice, now_ms, wire, source, source_log_start, source_end, broker, copy, takes: 1, checkpoint: None, stored }
+        Self {
+            dice,
+            source,
+            source_log_start,
+            source_end,
+            broker,
+            copy,
+            takes: 1,
+            checkpoint: None,
+            wire: VecDeque::new(),
+            uploads: Vec::new(),
+            stored: Vec::new(),
+        }
     }
 
     fn fetch(&mut self) {
@@ -137,24 +161,27 @@ impl World {
             return;
         }
         let many = 1 + self.dice.roll(6) as usize;
-        let found: Vec<_> = self.source.iter().filter(|b| b.next_offset() > position.offset).take(many).map(|b| (b.clone(), b.leaf())).collect();
+        let due = self.source.partition_point(|b| b.next_offset() <= position.offset);
+        // The batch before is there again now and then.
+        let from = due.saturating_sub(usize::from(self.dice.roll(8) == 0));
+        let found: Vec<_> = self.source[from..].iter().take(many).map(|b| (b.clone(), b.leaf())).collect();
         self.copy.fetched(found, self.source_log_start, self.source_end, 0);
     }
 
     fn store(&mut self) {
         self.copy.seal_if_due(if self.dice.roll(2) == 0 { 1 } else { 20_000 }, u64::MAX, 0);
-        let mut segments: Vec<_> = std::iter::from_fn(|| self.copy.next_segment()).collect();
+        self.uploads.extend(std::iter::from_fn(|| self.copy.next_segment()));
         // Acknowledged in any order.
-        while !segments.is_empty() {
-            let index = self.dice.roll(segments.len() as u64) as usize;
-            let segment = segments.swap_remove(index);
+        if self.dice.roll(3) > 0 && !self.uploads.is_empty() {
+            let index = self.dice.roll(self.uploads.len() as u64) as usize;
+            let segment = self.uploads.swap_remove(index);
             self.stored.push((segment.base_offset, segment.next_offset));
             self.copy.stored_segment(segment.next_offset, segment.bytes as u64);
         }
     }
 
     fn send(&mut self) {
-        let Some(Append { base_offset, body }) = self.copy.next_append(self.now_ms) else { return };
+        let Some(Append { base_offset, body }) = self.copy.next_append(NOW_MS) else { return };
         let AppendBody::Batch { header, payload } = body else { panic!("no markers here") };
         self.wire.push_back((base_offset, [&header[..], &payload[..]].concat()));
     }
@@ -205,11 +232,12 @@ impl World {
 
     fn step(&mut self) {
         match self.dice.roll(40) {
-            0 if self.now_ms == LATER_MS => self.broker.remembers = None,
+            0 => self.broker.forget(),
             1 => {
                 // The process dies: what had arrived at the broker is handled, the rest is forgotten.
                 self.broker.handle_stalled();
                 self.wire.clear();
+                self.uploads.clear();
                 self.takes += 1;
                 let checkpoint = self.checkpoint.clone();
                 self.copy = take_up(&self.broker, self.source_log_start, self.takes, checkpoint);
@@ -229,6 +257,7 @@ impl World {
             33..=35 => {
                 if let Some(offset) = self.copy.next_truncation() {
                     self.copy.truncation_sent();
+                    assert!(offset <= self.broker.end, "brokers refuse to delete beyond the end");
                     self.broker.log_start = self.broker.log_start.max(offset);
                     self.copy.truncated(Some(self.broker.log_start));
                 }
@@ -317,11 +346,27 @@ fn a_changed_record_is_found() {
         world.takes += 1;
     }
     let last = world.broker.log.last_mut().unwrap();
-    let changed = data(last.base_offset, last.record_count, 7);
+    let changed = data(last.base_offset, last.base_timestamp, last.record_count, 7);
     *last = changed;
     while let (Some(from), None) = (world.copy.next_proof(), world.copy.stop()) {
         let returned: Vec<_> = world.broker.log.iter().filter(|b| b.next_offset() > from).cloned().collect();
         world.copy.read_back(&returned);
     }
     assert_eq!(world.copy.stop().map(|s| s.code), Some(crate::error::Code::DigestMismatch));
+}
+
+/// Whatever the reason: an append that is not where it was due is never counted as copied.
+#[test]
+fn an_append_at_another_offset_stops_the_partition() {
+    let mut world = World::new(7);
+    while world.wire.is_empty() {
+        world.fetch();
+        world.store();
+        world.send();
+    }
+    let (base_offset, _) = world.wire.remove(0).unwrap();
+    world.copy.appended(base_offset, base_offset + 1);
+    assert_eq!(world.copy.stop().map(|s| s.code), Some(crate::error::Code::CopyQuarantined));
+    assert_eq!(world.copy.acknowledged(), base_offset);
+    assert!(world.copy.next_append(NOW_MS).is_none());
 }
