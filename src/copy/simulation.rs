@@ -233,7 +233,8 @@ impl World {
     fn step(&mut self) {
         match self.dice.roll(40) {
             0 => self.broker.forget(),
-            1 => {
+            // Not for ever: nothing may need a fresh process to go on.
+            1 if self.takes < 10 => {
                 // The process dies: what had arrived at the broker is handled, the rest is forgotten.
                 self.broker.handle_stalled();
                 self.wire.clear();
