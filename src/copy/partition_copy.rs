@@ -489,16 +489,11 @@ impl PartitionCopy {
         if self.sending_halted() {
             return None;
         }
-        let marker_waits = self.in_flight.iter().any(|f| matches!(f.unit, Unit::Marker { .. }));
-        if marker_waits {
-            return None;
-        }
-        let (limit, is_marker) = match &self.ready.front()?.0 {
-            Unit::Marker { .. } => (1, true),
-            Unit::Batch(batch) if self.outlives(batch.max_timestamp, now_ms) && self.is_remembered(now_ms) => (IN_FLIGHT_APPENDS_MAX, false),
-            Unit::Fillers { .. } | Unit::Batch(_) => (1, false),
-        };
-        if self.in_flight.len() >= limit || (is_marker && !self.in_flight.is_empty()) {
+        // Several go at once only where the broker remembers each one's predecessor when it comes to it.
+        let pipelined = |unit: &Unit| matches!(unit, Unit::Batch(batch) if self.outlives(batch.max_timestamp, now_ms));
+        let alone = !pipelined(&self.ready.front()?.0) || !self.in_flight.iter().all(|f| pipelined(&f.unit)) || !self.is_remembered(now_ms);
+        let in_flight_max = if alone { 1 } else { IN_FLIGHT_APPENDS_MAX };
+        if self.in_flight.len() >= in_flight_max {
             return None;
         }
         let (unit, sequence) = self.ready.pop_front()?;
