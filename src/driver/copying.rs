@@ -42,7 +42,10 @@ pub struct Copying {
     progress: Progress,
     /// Each partition's end when the plan was made, until a fetch says more.
     planned_ends: BTreeMap<TopicPartition, i64>,
+    /// What an offset takes on average, as far as it can be told; one number for the whole run, so that progress never goes back.
+    bytes_per_offset: Option<f64>,
     journaled: BTreeMap<TopicPartition, PartitionCheckpoint>,
+    renewals_journaled: usize,
     journaled_at: Instant,
 }
 
@@ -63,9 +66,12 @@ impl Copying {
             markers: Arc::new(markers),
         };
         let journaled = context.migration()?.checkpoints().map(|c| (c.partition.clone(), c.clone())).collect();
-        let planned_ends = planned_ends(&context.migration()?.plan);
+        let plan = &context.migration()?.plan;
+        let planned_ends = planned_ends(plan);
+        let (size, offsets) = (plan.estimate.size_bytes, plan.estimate.records_max);
+        let bytes_per_offset = (size > 0 && offsets > 0).then(|| size as f64 / offsets as f64);
         let copier = Copier::start(setup, copies);
-        Ok(Self { copier, progress: Progress::start(), planned_ends, journaled, journaled_at: Instant::now() })
+        Ok(Self { copier, progress: Progress::start(), planned_ends, bytes_per_offset, journaled, renewals_journaled: 0, journaled_at: Instant::now() })
     }
 
     /// Records and bytes that were compared with the target so far.
@@ -85,6 +91,10 @@ impl Copying {
         loop {
             let seen = status.borrow_and_update().clone();
             self.show(context, &seen)?;
+            for (partition, producer_id) in &seen.renewed[self.renewals_journaled..] {
+                context.record(Fact::ProducerRenewed { partition: partition.clone(), producer_id: *producer_id })?;
+                self.renewals_journaled += 1;
+            }
             self.check_stops(context, &seen).await?;
             // The first status comes before the first look at the partitions.
             if !seen.partitions.is_empty() && done(&seen) {
@@ -106,15 +116,17 @@ impl Copying {
             done += (p.next_offset - p.source_log_start).max(0) as u64;
             lag += (end - p.next_offset.max(p.source_log_start)).max(0) as u64;
         }
-        // By the share of the offsets: a run that resumes has produced only what was left.
-        let bytes_total = (context.migration()?.plan.estimate.size_bytes.max(0) as u64).max(seen.bytes_produced);
-        let share = if total == 0 { 1.0 } else { done as f64 / total as f64 };
+        if self.bytes_per_offset.is_none() && seen.bytes_produced > 0 && done > 0 {
+            self.bytes_per_offset = Some(seen.bytes_produced as f64 / done as f64);
+        }
+        // By offsets: a run that resumes has produced only what was left.
+        let bytes = |offsets: u64| (offsets as f64 * self.bytes_per_offset.unwrap_or(0.0)) as u64;
         self.progress.update(Observation {
             state: context.migration()?.state,
             records_done: done,
             records_total: total,
-            bytes_done: (bytes_total as f64 * share) as u64,
-            bytes_total,
+            bytes_done: bytes(done),
+            bytes_total: bytes(total),
             lag_records: lag,
             waiting_because: seen.waiting_because.clone(),
         });

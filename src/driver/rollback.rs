@@ -1,6 +1,6 @@
 //! `rollback`: undoes on the target what the journal says that kferry did there, as long as no record can be lost by it.
 
-mod ours;
+pub(super) mod ours;
 
 use super::context::{self, Context};
 use super::effects::{intend_once, open, read_back};

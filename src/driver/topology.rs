@@ -2,6 +2,7 @@
 
 use super::acls;
 use super::context::Context;
+use super::rollback::ours;
 use super::topics;
 use crate::domain::acl::DriftPolicy;
 use crate::domain::plan::{Plan, TopicAction, TopicPlan};
@@ -98,7 +99,7 @@ fn pending(context: &Context, matches: impl Fn(&Effect) -> bool) -> Result<Optio
 
 /// Deletes and creates again the topics of quarantined partitions, as far as we created them; SEED fills them anew.
 ///
-/// **Errors**: KF-COPY-QUARANTINED for a topic that is not ours to delete.
+/// **Errors**: KF-COPY-QUARANTINED for a topic that is not ours to delete, or that holds what somebody else wrote.
 pub async fn recreate_quarantined(context: &mut Context) -> Result<()> {
     let migration = context.migration()?;
     let plan = migration.plan.clone();
@@ -110,6 +111,14 @@ pub async fn recreate_quarantined(context: &mut Context) -> Result<()> {
         return Ok(());
     }
     let ours: BTreeSet<String> = migration.footprint.topics_created.clone();
+    let foreign = ours::foreign(context, &reasons.keys().cloned().collect()).await?;
+    if !foreign.is_empty() {
+        let seen = format!(
+            "the target holds what kferry did not write, so its topic is not deleted by kferry: {}; delete the topic yourself if that may go",
+            foreign.join("; ")
+        );
+        return Err(Error::new(Code::CopyQuarantined, seen));
+    }
     for topic in plan.topics.iter().filter(|t| reasons.contains_key(&t.name)) {
         let reason = reasons[&topic.name].clone();
         if !ours.contains(&topic.name) {

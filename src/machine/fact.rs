@@ -156,6 +156,8 @@ pub enum Fact {
     /// The copy fell behind again before the cutover.
     DrainReadyLost { lag_records: i64 },
     PartitionsTaken { producer_id: i64, partitions: Vec<TakenPartition> },
+    /// The broker did not know what to make of the partition's sequence: its appends go under another producer id from here on.
+    ProducerRenewed { #[serde(flatten)] partition: TopicPartition, producer_id: i64 },
     CopyCheckpointed { partitions: Vec<PartitionCheckpoint> },
     PartitionQuarantined { #[serde(flatten)] partition: TopicPartition, code: String, seen: String },
     CutoverStarted { attempt: u32 },

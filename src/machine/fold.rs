@@ -290,6 +290,7 @@ impl Migration {
                     progress.producer_id = Some(*producer_id);
                 }
             }
+            Fact::ProducerRenewed { partition, producer_id } => self.partition_mut(partition).producer_id = Some(*producer_id),
             Fact::CopyCheckpointed { partitions } => {
                 for checkpoint in partitions {
                     let progress = self.partition_mut(&checkpoint.partition);

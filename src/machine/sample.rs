@@ -218,6 +218,7 @@ pub fn facts() -> Vec<Fact> {
         Fact::DrainReadyReached { lag_records: 0 },
         Fact::DrainReadyLost { lag_records: 1000 },
         Fact::PartitionsTaken { producer_id: 17, partitions: vec![TakenPartition { partition: partition(0), take: 1, next_offset: 10 }] },
+        Fact::ProducerRenewed { partition: partition(0), producer_id: 18 },
         Fact::CopyCheckpointed { partitions: vec![checkpoint(0, 20), checkpoint(1, 20)] },
         Fact::PartitionQuarantined { partition: partition(1), code: "KF-COPY-QUARANTINED".into(), seen: "base offset 12 instead of 11".into() },
         Fact::CutoverStarted { attempt: 1 },
@@ -340,9 +341,10 @@ fn every_fact_is_among_the_samples() {
         Fact::AttemptFailed { .. } => 30,
         Fact::Interrupted { .. } => 31,
         Fact::ClusterObserved { .. } => 32,
+        Fact::ProducerRenewed { .. } => 33,
     };
     let numbers: std::collections::BTreeSet<i32> = facts().iter().map(number).collect();
-    assert_eq!(numbers.into_iter().collect::<Vec<_>>(), (0..=32).collect::<Vec<_>>());
+    assert_eq!(numbers.into_iter().collect::<Vec<_>>(), (0..=33).collect::<Vec<_>>());
 }
 
 #[test]

@@ -187,3 +187,58 @@ fn a_store_that_is_not_there_is_said_before_anything_begins() {
     proxy.set(Fault::Pass);
     migration.precheck();
 }
+
+fn topic_id(bootstrap: &str, topic: &str) -> serde_json::Value {
+    let found = Agent::shared().describe_topics(bootstrap).into_iter().find(|t| t["topic"] == topic);
+    found.expect("the topic is there")["topic_id"].clone()
+}
+
+/// Runs `execute` until it sees that partition 3 of the first topic does not hold what it sent; what is done to the target
+/// meanwhile is `disturb`'s.
+fn quarantine(lab: &Lab, id: &str, disturb: impl FnOnce(&str, &str)) -> (Migration, Vec<String>) {
+    let source = lab.source.bootstrap();
+    let topics = topics(&source, id, 1, 16);
+    let migration = lab.setup(id).set("seed.rate_limit", "3MiB/s").set("seed.segment_max_bytes", "1MiB").begin();
+    live(&migration, &source, &topics);
+    let mut running = migration.spawn("execute");
+    wait_into_seed(&migration, &mut running);
+    disturb(&lab.target.bootstrap(), &topics[0]);
+    let outcome = running.wait(LONG).expect_code(1);
+    assert!(outcome.stderr.contains("KF-COPY-QUARANTINED") && outcome.stderr.contains(&topics[0]), "{outcome}");
+    assert_eq!(migration.expect_fact("partition_quarantined")["topic"], topics[0].as_str());
+    (migration, topics)
+}
+
+#[test]
+fn a_topic_that_lost_its_records_on_the_target_is_made_anew() {
+    let lab = Lab::shared();
+    let (migration, topics) = quarantine(lab, "lost", |target, topic| {
+        Agent::shared().delete_topics(target, &[topic]);
+        Agent::shared().create_topics(target, &[Topic::new(topic, 6)]);
+    });
+    let before = topic_id(&lab.target.bootstrap(), &topics[0]);
+    let outcome = migration.execute();
+    assert!(outcome.stderr.contains("lost-bulk is created anew"), "{outcome}");
+    assert_ne!(topic_id(&lab.target.bootstrap(), &topics[0]), before);
+    assert!(migration.kinds().contains(&"effect_completed:recreate_topic".to_owned()), "{:?}", migration.kinds());
+    conclude(&migration, lab, &topics);
+}
+
+#[test]
+fn a_record_of_somebody_else_on_the_target_is_neither_built_upon_nor_deleted() {
+    let lab = Lab::shared();
+    let target = lab.target.bootstrap();
+    let (migration, topics) = quarantine(lab, "stray", |target, topic| {
+        Agent::shared().produce(target, topic, &Load::records(1).partition(3));
+    });
+    assert_eq!(migration.expect_fact("partition_quarantined")["partition"], 3);
+    let before = topic_id(&target, &topics[0]);
+    for (command, code) in [("execute", 1), ("rollback", 7)] {
+        let outcome = migration.run(command).expect_code(code);
+        assert!(outcome.stderr.contains("stray-bulk-3: the batch at offset") && outcome.stderr.contains("producer id"), "{outcome}");
+    }
+    assert_eq!(topic_id(&target, &topics[0]), before);
+    Agent::shared().delete_topics(&target, &topics[..1]);
+    migration.execute();
+    conclude(&migration, lab, &topics);
+}

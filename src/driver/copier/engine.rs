@@ -79,6 +79,7 @@ pub(super) struct Engine {
     marking: bool,
     pub bytes_fetched: u64,
     pub bytes_produced: u64,
+    renewed: Vec<(TopicPartition, i64)>,
     waits: BTreeMap<&'static str, (Instant, String)>,
     started: Instant,
 }
@@ -133,6 +134,7 @@ impl Engine {
             marking: false,
             bytes_fetched: 0,
             bytes_produced: 0,
+            renewed: Vec::new(),
             waits: BTreeMap::new(),
             started: now,
         };
@@ -231,7 +233,13 @@ impl Engine {
             .collect();
         let waiting_because =
             self.waits.values().filter(|(since, _)| since.elapsed() >= WAIT_WORTH_TELLING).map(|(_, why)| why.clone()).next();
-        CopyStatus { partitions, bytes_fetched: self.bytes_fetched, bytes_produced: self.bytes_produced, waiting_because }
+        CopyStatus {
+            partitions,
+            bytes_fetched: self.bytes_fetched,
+            bytes_produced: self.bytes_produced,
+            renewed: self.renewed.clone(),
+            waiting_because,
+        }
     }
 
     /// Milliseconds since the copier began; a monotonic clock for ages.
@@ -301,6 +309,7 @@ impl Engine {
             Event::Probed(ends) => ends.into_iter().for_each(|(index, end)| self.partitions[index].copy.probed(end)),
             Event::ProducerRenewed { index, producer } => match producer {
                 Ok(producer) => {
+                    self.renewed.push((self.partitions[index].copy.partition().clone(), producer.producer_id));
                     self.partitions[index].copy.producer_renewed(producer.producer_id, producer.producer_epoch);
                     self.partitions[index].target_retry_at = Instant::now();
                     self.waits("producer id", None);

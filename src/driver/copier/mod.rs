@@ -63,6 +63,8 @@ pub struct CopyStatus {
     pub partitions: Vec<PartitionProgress>,
     pub bytes_fetched: u64,
     pub bytes_produced: u64,
+    /// Producer ids that partitions have gone over to since the copier began.
+    pub renewed: Vec<(TopicPartition, i64)>,
     /// Why nothing moves, if so.
     pub waiting_because: Option<String>,
 }

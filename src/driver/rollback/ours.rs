@@ -1,7 +1,8 @@
 //! Proves that the target's topics hold nothing but what kferry wrote there, before anything of them is deleted.
 //!
 //! Before the commit: what was acknowledged is ours, since every append was answered with the source's own offset. What lies
-//! beyond the last checkpoint is ours if each batch carries a producer id that a take of this migration got from the target.
+//! beyond the last checkpoint is ours if each batch carries a producer id that this migration got from the target.
+//! A log that ends before its checkpoint is another one than was written, and is looked at from its start.
 //! After the commit nothing may have been added at all.
 
 use crate::domain::batch;
@@ -37,19 +38,37 @@ pub fn touched(migration: &Migration) -> BTreeSet<String> {
 /// **Errors**: KF-ROLLBACK-UNSAFE naming partitions and what somebody else wrote; the target's unavailability.
 pub async fn prove(context: &Context) -> Result<()> {
     let migration = context.migration()?;
-    let target = &context.clusters.target;
-    let metadata = target.refresh().await?;
-    let known = known_ends(migration, &touched(migration), &metadata);
-    let names: Vec<TopicPartition> = known.keys().cloned().collect();
-    let (starts, ends) = futures::try_join!(target.offsets(&names, OffsetAt::Earliest), target.offsets(&names, OffsetAt::LogEnd))?;
-    let beyond = beyond(&known, &starts, &ends);
-    if beyond.is_empty() {
-        return Ok(());
-    }
-    if migration.state.committed() {
-        let lines = beyond.iter().map(|(partition, range)| format!("{partition} ends at {} and ended at {} at the cutover", range.end, range.start));
+    let beyond = beyond_known(context, &touched(migration)).await?;
+    if migration.state.committed() && !beyond.is_empty() {
+        let lines = beyond.iter().map(|(partition, range)| format!("{partition} ends at {}, not where the cutover left it", range.end));
         return Err(unsafe_to_undo("since the cutover the target was written to", lines.collect()));
     }
+    let foreign = walk_all(context, beyond).await?;
+    match foreign.is_empty() {
+        true => Ok(()),
+        false => Err(unsafe_to_undo("the target holds what kferry cannot show to have written", foreign)),
+    }
+}
+
+/// What of these topics on the target, before the commit, kferry cannot show to have written: a line each.
+///
+/// **Errors**: the target's unavailability.
+pub async fn foreign(context: &Context, topics: &BTreeSet<String>) -> Result<Vec<String>> {
+    let beyond = beyond_known(context, topics).await?;
+    walk_all(context, beyond).await
+}
+
+/// What lies on the target beyond what is known to be ours.
+async fn beyond_known(context: &Context, topics: &BTreeSet<String>) -> Result<BTreeMap<TopicPartition, Range<i64>>> {
+    let target = &context.clusters.target;
+    let metadata = target.refresh().await?;
+    let known = known_ends(context.migration()?, topics, &metadata);
+    let names: Vec<TopicPartition> = known.keys().cloned().collect();
+    let (starts, ends) = futures::try_join!(target.offsets(&names, OffsetAt::Earliest), target.offsets(&names, OffsetAt::LogEnd))?;
+    Ok(beyond(&known, &starts, &ends))
+}
+
+async fn walk_all(context: &Context, beyond: BTreeMap<TopicPartition, Range<i64>>) -> Result<Vec<String>> {
     let ours = producer_ids(&context.journal.entries()?);
     let mut foreign = Vec::new();
     for (partition, range) in beyond {
@@ -57,10 +76,7 @@ pub async fn prove(context: &Context) -> Result<()> {
             foreign.push(format!("{partition}: {seen}"));
         }
     }
-    match foreign.is_empty() {
-        true => Ok(()),
-        false => Err(unsafe_to_undo("the target holds what kferry cannot show to have written", foreign)),
-    }
+    Ok(foreign)
 }
 
 fn unsafe_to_undo(what: &str, lines: Vec<String>) -> Error {
@@ -92,15 +108,16 @@ fn beyond(
 ) -> BTreeMap<TopicPartition, Range<i64>> {
     let ranges = known.iter().filter_map(|(partition, known)| {
         let (start, end) = (*starts.get(partition)?, *ends.get(partition)?);
-        Some((partition.clone(), start.max(*known)..end))
+        let from = if end < *known { start } else { start.max(*known) };
+        Some((partition.clone(), from..end))
     });
     ranges.filter(|(_, range)| !range.is_empty()).collect()
 }
 
-/// The producer ids that this migration's takes have got from the target.
+/// The producer ids that this migration has got from the target.
 fn producer_ids(entries: &[Entry]) -> BTreeSet<i64> {
     let taken = entries.iter().filter_map(|entry| match &entry.fact {
-        Fact::PartitionsTaken { producer_id, .. } => Some(*producer_id),
+        Fact::PartitionsTaken { producer_id, .. } | Fact::ProducerRenewed { producer_id, .. } => Some(*producer_id),
         _ => None,
     });
     taken.collect()
@@ -185,10 +202,11 @@ mod tests {
 
     #[test]
     fn only_what_is_there_beyond_the_known_end_is_in_doubt() {
-        let known = [(partition(0), 15), (partition(1), 12), (partition(2), 0)].into();
-        let starts = [(partition(0), 10), (partition(1), 10), (partition(2), 7)].into();
-        let ends = [(partition(0), 15), (partition(1), 20), (partition(2), 7)].into();
-        assert_eq!(beyond(&known, &starts, &ends), [(partition(1), 12..20)].into());
+        let known = [(partition(0), 15), (partition(1), 12), (partition(2), 0), (partition(3), 40)].into();
+        let starts = [(partition(0), 10), (partition(1), 10), (partition(2), 7), (partition(3), 3)].into();
+        let ends = [(partition(0), 15), (partition(1), 20), (partition(2), 7), (partition(3), 30)].into();
+        // The last one ends before what was acknowledged: it is another log, and all of it is in doubt.
+        assert_eq!(beyond(&known, &starts, &ends), [(partition(1), 12..20), (partition(3), 3..30)].into());
     }
 
     fn batch(base_offset: i64, producer_id: i64) -> Bytes {
