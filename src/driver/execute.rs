@@ -19,7 +19,6 @@ use crate::machine::fact::Fact;
 use crate::machine::state::State;
 use crate::store;
 use jiff::Timestamp;
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// Runs the command.
@@ -166,7 +165,7 @@ pub async fn until_drain_ready(context: &mut Context, copying: &mut Copying) -> 
     let window = Duration::from_millis(cutover.drain_stable_window_ms);
     let deadline = Instant::now() + Duration::from_millis(cutover.drain_timeout_ms) + window;
     let mut stable_since = None::<Instant>;
-    let mut behind = BTreeMap::<i64, TopicPartition>::new();
+    let mut behind = Vec::<(i64, TopicPartition)>::new();
     let mut timed_out = false;
     let mut lag_records = 0;
     copying
@@ -180,13 +179,14 @@ pub async fn until_drain_ready(context: &mut Context, copying: &mut Copying) -> 
             }
             timed_out = Instant::now() >= deadline && stable_since.is_none();
             if timed_out {
-                behind = status.partitions.iter().map(|p| (-p.lag().unwrap_or(i64::MAX), p.partition.clone())).collect();
+                behind = status.partitions.iter().map(|p| (p.lag().unwrap_or(i64::MAX), p.partition.clone())).collect();
+                behind.sort_unstable_by(|a, b| b.cmp(a));
             }
             timed_out || stable_since.is_some_and(|since| since.elapsed() >= window)
         })
         .await?;
     if timed_out {
-        let named: Vec<String> = behind.iter().take(PARTITIONS_NAMED_MAX).map(|(lag, p)| format!("{p} ({} records)", -lag)).collect();
+        let named: Vec<String> = behind.iter().take(PARTITIONS_NAMED_MAX).map(|(lag, p)| format!("{p} ({lag} records)")).collect();
         let seen = format!("after {} s in TAIL partitions are still behind: {}", cutover.drain_timeout_ms / 1000, named.join(", "));
         return Err(Error::new(Code::DrainTimeout, seen));
     }

@@ -69,6 +69,14 @@ pub struct CopyStatus {
     pub waiting_because: Option<String>,
 }
 
+impl CopyStatus {
+    /// Whether every partition of `ends`, and no other, lies on the target up to its end and was read again up to there.
+    pub fn has_copied(&self, ends: &BTreeMap<TopicPartition, i64>) -> bool {
+        self.partitions.len() == ends.len()
+            && self.partitions.iter().all(|p| ends.get(&p.partition).is_some_and(|end| p.next_offset == *end && p.verified_offset == *end))
+    }
+}
+
 pub(super) enum Command {
     Tail,
     SeedEnds(BTreeMap<TopicPartition, i64>),
@@ -130,5 +138,32 @@ impl Copier {
         let (reply, answer) = oneshot::channel();
         let _ = self.commands.send(Command::Stop(patience, reply));
         answer.await.unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copied_is_what_was_read_again_to_its_end() {
+        let partition = |partition, next_offset, verified_offset| PartitionProgress {
+            partition: TopicPartition::new("orders", partition),
+            next_offset,
+            verified_offset,
+            stored_offset: 0,
+            source_log_start: 0,
+            source_end: None,
+            log_start_settled: true,
+            stop: None,
+        };
+        let status = |partitions| CopyStatus { partitions, ..CopyStatus::default() };
+        let ends = [(TopicPartition::new("orders", 0), 10), (TopicPartition::new("orders", 1), 20)].into();
+        assert!(status(vec![partition(0, 10, 10), partition(1, 20, 20)]).has_copied(&ends));
+        assert!(!status(vec![partition(0, 10, 9), partition(1, 20, 20)]).has_copied(&ends), "not read again to the end");
+        assert!(!status(vec![partition(0, 10, 10), partition(1, 19, 19)]).has_copied(&ends), "not copied to the end");
+        assert!(!status(vec![partition(0, 11, 11), partition(1, 20, 20)]).has_copied(&ends), "more than was frozen");
+        assert!(!status(vec![partition(0, 10, 10)]).has_copied(&ends), "a partition that is not there");
+        assert!(!status(vec![]).has_copied(&ends));
     }
 }

@@ -277,11 +277,7 @@ async fn write_sentinels(
 /// Copies to the end, sentinel included, reads it again, and lets the target's log starts follow the source's.
 async fn drain(context: &mut Context, copying: &mut Copying, number: u32, partitions: &[FrozenPartition]) -> Result<()> {
     let ends: BTreeMap<TopicPartition, i64> = partitions.iter().map(|p| (p.partition.clone(), p.frozen_end + 1)).collect();
-    copying
-        .run_until(context, |status| {
-            status.partitions.iter().all(|p| ends.get(&p.partition).is_some_and(|end| p.next_offset == *end && p.verified_offset == *end))
-        })
-        .await?;
+    copying.run_until(context, |status| status.has_copied(&ends)).await?;
     // The copy ends with the sentinel: nothing that is written to the source after it may reach the target.
     copying.copier().fetch_no_more();
     copying.copier().raise_log_starts(partitions.iter().map(|p| (p.partition.clone(), p.log_start)).collect());
