@@ -254,6 +254,8 @@ fn a_freeze_that_runs_out_is_thawed_and_the_next_attempt_succeeds() {
     let outcome = migration.run("cutover").expect_code(1);
     assert!(outcome.stderr.contains("KF-FREEZE-NOT-PROVEN"), "{outcome}");
     migration.expect_state("tail");
+    let proven = migration.facts().iter().any(|f| f["fact"] == "freeze_proven" && f["attempt"] == 2);
+    assert!(!proven, "a freeze was taken as proven while a producer went on: {:?}", migration.kinds());
     migration.webhook.deaf(false);
 
     migration.execute();
