@@ -1,13 +1,20 @@
-//! Merges runs of tiny batches into one, records, offsets and timestamps unchanged.
+//! Merges runs of tiny batches into one, records, offsets and timestamps unchanged; gives records the append time that their
+//! batch has, which no producer can hand over in a batch's header.
 
 use super::limits::{MERGED_BATCH_BYTES, TINY_BATCH_BYTES};
 use crate::domain::batch::{Batch, BatchSpec, HEADER_BYTES};
 use crate::domain::record::{self, RecordError};
 
-/// One append on the target: a source batch as it is, or several that become one.
+/// One append on the target: a source batch as it is, or one or several that are encoded anew as one.
 pub enum Group {
-    One(Batch),
-    Many(Vec<Batch>),
+    AsIs(Batch),
+    Encoded(Vec<Batch>),
+}
+
+impl Group {
+    fn one(batch: Batch) -> Self {
+        if batch.append_time().is_some() { Group::Encoded(vec![batch]) } else { Group::AsIs(batch) }
+    }
 }
 
 fn tiny(batch: &Batch) -> bool {
@@ -22,8 +29,8 @@ pub fn group(batches: Vec<Batch>, batch_bytes_max: usize) -> Vec<Group> {
     let mut run_bytes = 0;
     let flush = |run: &mut Vec<Batch>, groups: &mut Vec<Group>| match run.len() {
         0 => {}
-        1 => groups.extend(run.drain(..).map(Group::One)),
-        _ => groups.push(Group::Many(std::mem::take(run))),
+        1 => groups.extend(run.drain(..).map(Group::one)),
+        _ => groups.push(Group::Encoded(std::mem::take(run))),
     };
     for batch in batches {
         let joins = tiny(&batch)
@@ -37,26 +44,27 @@ pub fn group(batches: Vec<Batch>, batch_bytes_max: usize) -> Vec<Group> {
             run_bytes += batch.bytes().len();
             run.push(batch);
         } else {
-            groups.push(Group::One(batch));
+            groups.push(Group::one(batch));
         }
     }
     flush(&mut run, &mut groups);
     groups
 }
 
-/// Makes one batch of several adjoining ones of the same attributes.
+/// Makes one batch of one or several adjoining ones of the same attributes.
 ///
-/// **Errors:** records that cannot be decoded; the caller then sends the batches one by one.
-pub fn merge(batches: &[Batch]) -> Result<Batch, RecordError> {
+/// **Errors:** records that cannot be decoded.
+pub fn encode(batches: &[Batch]) -> Result<Batch, RecordError> {
     let (Some(first), Some(last)) = (batches.first(), batches.last()) else { return Err(RecordError::Malformed) };
     let codec = first.codec().ok_or(RecordError::UnknownCodec)?;
     let mut plain = Vec::with_capacity(batches.iter().map(|b| b.bytes().len() - HEADER_BYTES + 16).sum());
+    let base_timestamp = first.append_time().unwrap_or(first.base_timestamp);
     let mut max_timestamp = i64::MIN;
     let mut count = 0;
     for batch in batches {
         let records = record::decompress(codec, &batch.payload())?;
         let from = (batch.base_offset, batch.base_timestamp);
-        count += record::rebase(&mut plain, &records, from, (first.base_offset, first.base_timestamp))?;
+        count += record::rebase(&mut plain, &records, from, batch.append_time(), (first.base_offset, base_timestamp))?;
         max_timestamp = max_timestamp.max(batch.max_timestamp);
     }
     if count as i64 != last.next_offset() - first.base_offset {
@@ -67,7 +75,7 @@ pub fn merge(batches: &[Batch]) -> Result<Batch, RecordError> {
         base_offset: first.base_offset,
         leader_epoch: first.leader_epoch,
         codec,
-        base_timestamp: first.base_timestamp,
+        base_timestamp,
         max_timestamp,
         record_count: count as i32,
     };
@@ -77,7 +85,7 @@ pub fn merge(batches: &[Batch]) -> Result<Batch, RecordError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::batch::records_leaf;
+    use crate::domain::batch::{self, records_leaf};
     use crate::domain::record::Codec;
 
     pub fn one_record(offset: i64, timestamp: i64, codec: Codec) -> Batch {
@@ -93,17 +101,45 @@ mod tests {
             let batches: Vec<_> = (0..500).map(|i| one_record(1_000_000 + i, 5_000 - i * 7, codec)).collect();
             let groups = group(batches.clone(), 1 << 20);
             assert_eq!(groups.len(), 1);
-            let Group::Many(run) = &groups[0] else { panic!("expected one merged group") };
-            let merged = merge(run).unwrap();
+            let Group::Encoded(run) = &groups[0] else { panic!("expected one merged group") };
+            let merged = encode(run).unwrap();
             assert_eq!((merged.base_offset, merged.next_offset(), merged.max_timestamp), (1_000_000, 1_000_500, 5_000));
             assert_eq!(records_leaf(&batches).unwrap(), records_leaf(&[merged]).unwrap());
+        }
+    }
+
+    /// A batch as a LogAppendTime topic keeps it: the records' own times are there still, and do not count.
+    fn stamped(batch: &Batch, append_time: i64) -> Batch {
+        let mut bytes = batch.bytes().to_vec();
+        bytes[22] |= 1 << 3;
+        bytes[35..43].copy_from_slice(&append_time.to_be_bytes());
+        let crc = crc32c::crc32c(&bytes[21..]).to_be_bytes();
+        bytes[17..21].copy_from_slice(&crc);
+        batch::split(bytes.into()).unwrap().remove(0)
+    }
+
+    #[test]
+    fn records_get_the_append_time_of_their_batch() {
+        for (codec, count) in [(Codec::None, 1), (Codec::Lz4, 3), (Codec::Zstd, 40)] {
+            let batches: Vec<_> = (0..count).map(|i| stamped(&one_record(70 + i, 5_000, codec), 90_000 + i * 10)).collect();
+            let groups = group(batches.clone(), 1 << 20);
+            let [Group::Encoded(run)] = &groups[..] else { panic!("a batch with an append time is never sent as it is") };
+            let encoded = encode(run).unwrap();
+            assert_eq!((encoded.append_time(), encoded.codec()), (None, Some(codec)));
+            assert_eq!(encoded.max_timestamp, 90_000 + (count - 1) * 10);
+            let records = record::decompress(codec, &encoded.payload()).unwrap();
+            let times: Vec<i64> = record::walk(&records, encoded.base_offset, encoded.base_timestamp).map(|r| r.unwrap().timestamp).collect();
+            assert_eq!(times, (0..count).map(|i| 90_000 + i * 10).collect::<Vec<_>>());
+            assert_eq!(records_leaf(&batches).unwrap(), records_leaf(&[encoded]).unwrap());
+            let plain: Vec<_> = (0..count).map(|i| one_record(70 + i, 5_000, codec)).collect();
+            assert_ne!(records_leaf(&batches).unwrap(), records_leaf(&plain).unwrap(), "the digest does not see the append time");
         }
     }
 
     #[test]
     fn batches_of_different_codecs_or_with_a_gap_stay_apart() {
         let batches = vec![one_record(0, 0, Codec::None), one_record(1, 0, Codec::Lz4), one_record(2, 0, Codec::Lz4), one_record(4, 0, Codec::Lz4)];
-        let sizes: Vec<_> = group(batches, 1 << 20).iter().map(|g| match g { Group::One(_) => 1, Group::Many(m) => m.len() }).collect();
+        let sizes: Vec<_> = group(batches, 1 << 20).iter().map(|g| match g { Group::AsIs(_) => 1, Group::Encoded(m) => m.len() }).collect();
         assert_eq!(sizes, [1, 2, 1]);
     }
 }

@@ -5,7 +5,7 @@
 
 use super::limits::{FILLERS_PER_BATCH, FILLERS_PER_DELETE, IN_FLIGHT_APPENDS_MAX, UNPROVEN_LEAVES_MAX};
 use super::merge::{self, Group};
-use super::proof::{Expected, Proof};
+use super::proof::{Expected, Proof, SourceCounts, append_time_batches};
 use super::segment_builder::{SealedSegment, SegmentBuilder};
 use crate::domain::batch::{Batch, ProducerStamp, control_leaf, records_leaf};
 use crate::domain::partition::TopicPartition;
@@ -361,9 +361,6 @@ impl PartitionCopy {
         if batch.is_transactional() {
             return stop(Code::CopyTransactional, "is transactional");
         }
-        if batch.is_log_append_time() {
-            return stop(Code::CopyUnsupportedFormat, "carries an append time");
-        }
         if batch.has_holes() || batch.has_delete_horizon() {
             return stop(Code::CopyHole, "has been compacted");
         }
@@ -388,17 +385,42 @@ impl PartitionCopy {
         let digests: std::collections::HashMap<i64, Digest> = fresh.iter().map(|(b, leaf)| (b.base_offset, *leaf)).collect();
         for group in merge::group(fresh.into_iter().map(|(batch, _)| batch).collect(), self.batch_bytes_max) {
             match group {
-                Group::One(batch) => self.enqueue_one(batch, &digests, now_ms),
-                Group::Many(batches) => match merge::merge(&batches).and_then(|merged| Ok((records_leaf(&batches)?, merged))) {
-                    Ok((digest, merged)) if merged.bytes().len() <= self.batch_bytes_max => {
-                        let leaf = Leaf { base_offset: merged.base_offset, next_offset: merged.next_offset(), kind: LeafKind::Records, digest };
-                        self.record_leaf(&batches, leaf, now_ms);
-                        self.push_unit(Unit::Batch(merged));
+                Group::AsIs(batch) => self.enqueue_one(batch, &digests, now_ms),
+                Group::Encoded(batches) => {
+                    if self.enqueue_encoded(&batches, now_ms).is_ok() {
+                        continue;
                     }
-                    _ => batches.into_iter().for_each(|batch| self.enqueue_one(batch, &digests, now_ms)),
-                },
+                    for batch in batches {
+                        match batch.append_time() {
+                            None => self.enqueue_one(batch, &digests, now_ms),
+                            Some(_) => {
+                                if let Err(stop) = self.enqueue_encoded(std::slice::from_ref(&batch), now_ms) {
+                                    self.stop.get_or_insert(stop);
+                                    return;
+                                }
+                            }
+                        }
+                    }
+                }
             }
         }
+    }
+
+    /// Enqueues the batches as one that is encoded anew; nothing is enqueued where that cannot be.
+    fn enqueue_encoded(&mut self, batches: &[Batch], now_ms: u64) -> Result<(), Stop> {
+        let range = || format!("{}..{}", batches.first().map_or(0, |b| b.base_offset), batches.last().map_or(0, Batch::next_offset));
+        let unreadable = |error| Stop { code: Code::CopyDamaged, seen: format!("the records of {} cannot be read: {error:?}", range()) };
+        let digest = records_leaf(batches).map_err(unreadable)?;
+        let encoded = merge::encode(batches).map_err(unreadable)?;
+        let (size, size_max) = (encoded.bytes().len(), self.batch_bytes_max);
+        if size > size_max {
+            let seen = format!("the batch {} takes {size} bytes once its records carry their times, and the topic allows {size_max}", range());
+            return Err(Stop { code: Code::CopyUnsupportedFormat, seen });
+        }
+        let leaf = Leaf { base_offset: encoded.base_offset, next_offset: encoded.next_offset(), kind: LeafKind::Records, digest };
+        self.record_leaf(batches, leaf, now_ms);
+        self.push_unit(Unit::Batch(encoded));
+        Ok(())
     }
 
     fn enqueue_one(&mut self, batch: Batch, digests: &std::collections::HashMap<i64, Digest>, now_ms: u64) {
@@ -419,7 +441,8 @@ impl PartitionCopy {
         let records = if leaf.kind == LeafKind::Control { 0 } else { (leaf.next_offset - from).max(0) as u64 };
         let bytes = batches.iter().map(|b| b.bytes().len() as u64).sum();
         self.segment.push(batches, leaf.clone(), now_ms);
-        self.proof.expect(Expected::Leaf { leaf, records, bytes, source_batches: batches.len() as u64 });
+        let source = SourceCounts { records, bytes, batches: batches.len() as u64, append_time_batches: append_time_batches(batches) };
+        self.proof.expect(Expected::Leaf { leaf, source });
     }
 
     fn push_unit(&mut self, unit: Unit) {

@@ -12,11 +12,24 @@ use std::collections::VecDeque;
 /// What the target has to return next.
 pub(super) enum Expected {
     /// One append of this take.
-    Leaf { leaf: Leaf, records: u64, bytes: u64, source_batches: u64 },
+    Leaf { leaf: Leaf, source: SourceCounts },
     /// A source batch whose append an earlier take has made; how it was merged then is seen on the target.
     CaughtUp(Batch),
     /// Offsets without records below the source's log start.
     Gap { next_offset: i64 },
+}
+
+/// What of the source one append holds.
+pub(super) struct SourceCounts {
+    pub records: u64,
+    pub bytes: u64,
+    pub batches: u64,
+    pub append_time_batches: u64,
+}
+
+/// How many of the batches carry an append time.
+pub(super) fn append_time_batches(batches: &[Batch]) -> u64 {
+    batches.iter().filter(|b| b.append_time().is_some()).count() as u64
 }
 
 impl Expected {
@@ -96,7 +109,7 @@ impl Proof {
     }
 
     fn compare_leaf(&mut self, batch: &Batch, counts: &mut CopyCounts) -> Result<bool, Stop> {
-        let Some(Expected::Leaf { leaf, records, bytes, source_batches }) = self.expected.pop_front() else { return Ok(false) };
+        let Some(Expected::Leaf { leaf, source }) = self.expected.pop_front() else { return Ok(false) };
         if (batch.base_offset, batch.next_offset()) != (leaf.base_offset, leaf.next_offset) {
             return Err(mismatch(batch, format!("one append of {}..{} was made", leaf.base_offset, leaf.next_offset)));
         }
@@ -107,12 +120,13 @@ impl Proof {
         if seen != leaf.digest {
             return Err(mismatch(batch, "its digest differs".to_owned()));
         }
-        counts.records += records;
-        counts.bytes += bytes;
-        counts.source_batches += source_batches;
+        counts.records += source.records;
+        counts.bytes += source.bytes;
+        counts.source_batches += source.batches;
         counts.target_batches += 1;
-        if leaf.kind == LeafKind::Records {
-            counts.merged_batches += source_batches;
+        counts.append_time_batches += source.append_time_batches;
+        if source.batches > 1 {
+            counts.merged_batches += source.batches;
         }
         if leaf.kind == LeafKind::Control {
             counts.control_records += 1;
@@ -160,6 +174,7 @@ impl Proof {
         counts.bytes += source.iter().map(|b| b.bytes().len() as u64).sum::<u64>();
         counts.source_batches += source.len() as u64;
         counts.target_batches += 1;
+        counts.append_time_batches += append_time_batches(&source);
         if source.len() > 1 {
             counts.merged_batches += source.len() as u64;
         }

@@ -142,8 +142,11 @@ impl Batch {
         self.attributes & TRANSACTIONAL != 0
     }
 
-    pub fn is_log_append_time(&self) -> bool {
-        self.attributes & LOG_APPEND_TIME != 0
+    /// The broker's time that stands for each record's own (`message.timestamp.type=LogAppendTime`); None where they keep theirs.
+    ///
+    /// **Source:** `DefaultRecordBatch`: the batch's max timestamp, whatever the records' deltas say.
+    pub fn append_time(&self) -> Option<i64> {
+        (self.attributes & LOG_APPEND_TIME != 0).then_some(self.max_timestamp)
     }
 
     /// Whether compaction has put a delete horizon in place of the base timestamp (KIP-534).
@@ -280,7 +283,9 @@ pub fn records_leaf(batches: &[Batch]) -> Result<Digest, record::RecordError> {
         let records = record::decompress(codec, &batch.payload())?;
         let mut seen = 0;
         for item in record::walk(&records, batch.base_offset, batch.base_timestamp) {
-            item?.canonical(|bytes| hash.update(bytes));
+            let mut record = item?;
+            record.timestamp = batch.append_time().unwrap_or(record.timestamp);
+            record.canonical(|bytes| hash.update(bytes));
             seen += 1;
         }
         if seen != batch.record_count {

@@ -47,7 +47,7 @@ findings! {
     Transactional, "KF-PRE-TRANSACTIONAL", Blocker, "the topic holds transactional records", "this version copies plain topics only; exclude the topic with topics.exclude";
     ControlRecords, "KF-PRE-CONTROL-RECORDS", Information, "the topic holds control records that mark no data", "nothing to do; sentinels of an earlier attempt look like this, and each is copied to its own offset";
     Compacted, "KF-PRE-COMPACTED", Blocker, "the topic is or was compacted", "this version copies plain topics only; exclude the topic with topics.exclude";
-    LogAppendTime, "KF-PRE-LOG-APPEND-TIME", Blocker, "the topic keeps append times", "this version copies plain topics only; exclude the topic with topics.exclude";
+    LogAppendTime, "KF-PRE-LOG-APPEND-TIME", Information, "the topic keeps append times", "nothing to do; the copied records have the same times, as their own (CreateTime)";
     OldFormat, "KF-PRE-OLD-FORMAT", Blocker, "the topic holds message sets of format v0 or v1", "this version copies format v2 only; exclude the topic with topics.exclude";
     TieredStorage, "KF-PRE-TIERED-STORAGE", Warning, "the topic uses tiered storage", "its remote history is read through the brokers and copied to local storage on the target; check the target's disk room";
     UnknownConfig, "KF-PRE-UNKNOWN-CONFIG", Warning, "a topic setting that the target's version does not know", "nothing to do if the setting is obsolete; it is listed and left out";

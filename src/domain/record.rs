@@ -223,14 +223,16 @@ fn encode_body(out: &mut Vec<u8>, timestamp_delta: i64, offset_delta: i32, body:
     out.extend_from_slice(body);
 }
 
-/// Re-encodes every record of a batch relative to another base, appending to `out`.
+/// Re-encodes every record of a batch relative to another base (offset, timestamp), appending to `out`. With an append time
+/// each record carries that one.
 ///
 /// **Errors:** a record that cannot be decoded.
-pub fn rebase(out: &mut Vec<u8>, records: &[u8], from: (i64, i64), to: (i64, i64)) -> Result<usize, RecordError> {
+pub fn rebase(out: &mut Vec<u8>, records: &[u8], from: (i64, i64), append_time: Option<i64>, to: (i64, i64)) -> Result<usize, RecordError> {
     let mut count = 0;
     for item in walk_bodies(records, from.0, from.1) {
         let (record, body) = item?;
-        encode_body(out, record.timestamp - to.1, (record.offset - to.0) as i32, &records[body.0..body.1]);
+        let timestamp = append_time.unwrap_or(record.timestamp);
+        encode_body(out, timestamp - to.1, (record.offset - to.0) as i32, &records[body.0..body.1]);
         count += 1;
     }
     Ok(count)
@@ -274,11 +276,14 @@ mod tests {
         encode(&mut plain, 5, 0, None, Some(b"v"), &[("h", None), ("h", Some(b"x"))]);
         encode(&mut plain, -2, 1, Some(b""), None, &[]);
         let mut moved = Vec::new();
-        assert_eq!(rebase(&mut moved, &plain, (100, 1000), (40, 900)).unwrap(), 2);
+        assert_eq!(rebase(&mut moved, &plain, (100, 1000), None, (40, 900)).unwrap(), 2);
         let before: Vec<_> = walk(&plain, 100, 1000).map(Result::unwrap).collect();
         let after: Vec<_> = walk(&moved, 40, 900).map(Result::unwrap).collect();
         assert_eq!(before, after);
         assert_eq!(after[0].timestamp, 1005);
         assert_eq!((after[1].key, after[1].value), (Some(&b""[..]), None));
+        let mut stamped = Vec::new();
+        rebase(&mut stamped, &plain, (100, 1000), Some(7_000), (100, 7_000)).unwrap();
+        assert!(walk(&stamped, 100, 7_000).all(|record| record.unwrap().timestamp == 7_000));
     }
 }

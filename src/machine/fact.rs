@@ -63,6 +63,9 @@ pub struct CopyCounts {
     pub target_batches: u64,
     /// Source batches that were merged into larger ones.
     pub merged_batches: u64,
+    /// Source batches with an append time, which became their records' own.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub append_time_batches: u64,
     pub control_records: u64,
     pub filler_records: u64,
     pub segments: u64,
@@ -73,12 +76,17 @@ pub struct CopyCounts {
     pub reprobes: u64,
 }
 
+/// What came later and counts nothing is not written, so that what was journaled before it stays what this version writes.
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 impl CopyCounts {
     /// Adds another partition's counts.
     pub fn add(&mut self, other: &CopyCounts) {
         // Exhaustive, so that a new count is added too.
         let CopyCounts {
-            records, bytes, source_batches, target_batches, merged_batches, control_records, filler_records, segments, segment_bytes,
+            records, bytes, source_batches, target_batches, merged_batches, append_time_batches, control_records, filler_records, segments, segment_bytes,
             expired_offsets, reprobes,
         } = other;
         self.records += records;
@@ -86,6 +94,7 @@ impl CopyCounts {
         self.source_batches += source_batches;
         self.target_batches += target_batches;
         self.merged_batches += merged_batches;
+        self.append_time_batches += append_time_batches;
         self.control_records += control_records;
         self.filler_records += filler_records;
         self.segments += segments;

@@ -828,6 +828,12 @@ impl Agent {
         self.judgement(args)
     }
 
+    /// As [`Self::judge`], save that it does not matter who gave a record its timestamp, the producer or the broker.
+    #[track_caller]
+    pub fn judge_but_timestamp_types<S: AsRef<str>>(&self, source: &str, target: &str, topics: &[S]) -> Judgement {
+        self.judgement(json!({"source": source, "target": target, "topics": names(topics), "timestamp_types": false}))
+    }
+
     #[track_caller]
     fn judgement(&self, args: Value) -> Judgement {
         let detail = self.call("judge", args);

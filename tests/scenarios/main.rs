@@ -11,6 +11,7 @@ mod webhook;
 mod crash;
 mod endgame;
 mod faults;
+mod fidelity;
 mod groups;
 mod interruption;
 mod kafka_calls;

@@ -52,7 +52,6 @@ fn topics_that_cannot_be_copied_exactly_are_blockers_by_code() {
             Topic::new("refused-transactional", 1),
             Topic::new("refused-compacted", 1).config("cleanup.policy", "compact"),
             Topic::new("refused-both", 1).config("cleanup.policy", "compact,delete"),
-            Topic::new("refused-append-time", 1).config("message.timestamp.type", "LogAppendTime"),
             Topic::new("refused-taken", 2),
             Topic::new("refused-partitions", 2),
             Topic::new("refused-plain", 1),
@@ -60,7 +59,7 @@ fn topics_that_cannot_be_copied_exactly_are_blockers_by_code() {
     );
     agent.begin_transaction(&source, "refused-t", "refused-transactional", &Load::records(10), 60_000);
     agent.end_transaction("refused-t", true);
-    for topic in ["refused-compacted", "refused-append-time", "refused-taken", "refused-plain"] {
+    for topic in ["refused-compacted", "refused-taken", "refused-plain"] {
         agent.produce(&source, topic, &Load::records(20));
     }
     agent.create_topics(&target, &[Topic::new("refused-taken", 2), Topic::new("refused-partitions", 3)]);
@@ -74,7 +73,6 @@ fn topics_that_cannot_be_copied_exactly_are_blockers_by_code() {
         ("KF-PRE-TRANSACTIONAL", "refused-transactional"),
         ("KF-PRE-COMPACTED", "refused-compacted"),
         ("KF-PRE-COMPACTED", "refused-both"),
-        ("KF-PRE-LOG-APPEND-TIME", "refused-append-time"),
         ("KF-PRE-TOPIC-HOLDS-RECORDS", "refused-taken"),
         ("KF-PRE-TOPIC-DRIFT-REFUSED", "refused-partitions"),
     ] {
@@ -85,7 +83,7 @@ fn topics_that_cannot_be_copied_exactly_are_blockers_by_code() {
     let planned = migration.run("plan");
     assert!(matches!(planned.code, Some(0 | 4)), "{planned}");
     let plan: Value = serde_json::from_slice(&std::fs::read(migration.dir().join("plan/plan.json")).unwrap()).unwrap();
-    assert_eq!(plan["topics"].as_array().unwrap().len(), 7);
+    assert_eq!(plan["topics"].as_array().unwrap().len(), 6);
     assert_eq!(everything(&source, "refused"), source_before, "plan or precheck changed the source");
     assert_eq!(everything(&target, "refused"), target_before, "plan or precheck changed the target");
     assert!(!migration.journal_dir().exists());

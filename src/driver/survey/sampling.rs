@@ -179,7 +179,7 @@ fn look_at(probe: &mut PartitionProbe, batch: &Batch) {
         return;
     }
     probe.transactional |= batch.is_transactional();
-    probe.log_append_time |= batch.is_log_append_time();
+    probe.log_append_time |= batch.append_time().is_some();
     probe.hole |= batch.has_holes() || batch.has_delete_horizon();
     probe.timestamp_max_ms = probe.timestamp_max_ms.max(Some(batch.max_timestamp).filter(|t| *t >= 0));
 }

@@ -49,6 +49,7 @@ pub async fn checks(context: &Context) -> Result<(Vec<CheckResult>, Vec<String>)
     };
     let mut not_covered = not_covered(plan);
     not_covered.extend(unstored(migration, report));
+    not_covered.extend(append_times(migration));
     match late {
         Ok(remarks) => not_covered.extend(remarks),
         Err(error) => not_covered.push(error.seen().to_owned()),
@@ -184,6 +185,21 @@ fn left_out(left_out: &LeftOut) -> String {
     let LeftOut { kind, name, reason } = left_out;
     let what = if kind == "group" { "its offsets are not carried over" } else { "not copied" };
     format!("{kind} {name}: {what}, {reason}")
+}
+
+/// Topics whose records could not keep the kind of their timestamps.
+fn append_times(migration: &Migration) -> Vec<String> {
+    let mut batches = BTreeMap::<&str, u64>::new();
+    for checkpoint in migration.checkpoints() {
+        *batches.entry(&checkpoint.partition.topic).or_default() += checkpoint.counts.append_time_batches;
+    }
+    let topics = batches.into_iter().filter(|(_, batches)| *batches > 0);
+    topics
+        .map(|(topic, batches)| {
+            let what = "append times of the source stand as the records' own (CreateTime instead of LogAppendTime)";
+            format!("topic {topic}: in {batches} batch{} {what}", if batches == 1 { "" } else { "es" })
+        })
+        .collect()
 }
 
 /// Partitions whose segments in the store do not reach to the cutover.

@@ -51,9 +51,11 @@ final class Judge {
     private final ArrayDeque<ConsumerRecord<byte[], byte[]>> ready = new ArrayDeque<>();
     private TopicPartition partition;
     private Span span;
+    private final boolean types;
     private Canon canon;
 
-    Side(String bootstrap, IsolationLevel isolation) {
+    Side(String bootstrap, IsolationLevel isolation, boolean types) {
+      this.types = types;
       Properties props = new Properties();
       props.put("bootstrap.servers", bootstrap);
       props.put("isolation.level", isolation.toString());
@@ -72,7 +74,7 @@ final class Judge {
     void open(TopicPartition partition, Span span) {
       this.partition = partition;
       this.span = span;
-      canon = new Canon();
+      canon = new Canon(types);
       ready.clear();
       if (span != null && span.end() > span.start()) {
         consumer.assign(List.of(partition));
@@ -163,7 +165,7 @@ final class Judge {
     Map<TopicPartition, Span> spans = spans(admin, partitions, isolation);
     Map<TopicPartition, ObjectNode> rows = new java.util.concurrent.ConcurrentHashMap<>();
     parallel(partitions, args.path("threads").asInt(4), queue -> {
-      try (Side side = new Side(bootstrap, isolation)) {
+      try (Side side = new Side(bootstrap, isolation, true)) {
         for (TopicPartition partition = queue.poll(); partition != null; partition = queue.poll()) {
           side.open(partition, spans.get(partition));
           while (side.peek() != null) {
@@ -186,6 +188,7 @@ final class Judge {
   private static ObjectNode judge(JsonNode args) throws Exception {
     String source = args.get("source").asText();
     String target = args.get("target").asText();
+    boolean types = args.path("timestamp_types").asBoolean(true);
     Admin sourceAdmin = Topics.admin(source);
     Admin targetAdmin = Topics.admin(target);
     TreeSet<String> topics = new TreeSet<>();
@@ -216,7 +219,7 @@ final class Judge {
       Map<TopicPartition, ObjectNode> rows = new java.util.concurrent.ConcurrentHashMap<>();
       differences.clear();
       parallel(all, args.path("threads").asInt(3), queue -> {
-        try (Side left = new Side(source, isolation); Side right = new Side(target, isolation)) {
+        try (Side left = new Side(source, isolation, types); Side right = new Side(target, isolation, types)) {
           for (TopicPartition partition = queue.poll(); partition != null; partition = queue.poll()) {
             List<String> list = new ArrayList<>();
             compare(partition, left, sourceSpans.get(partition), right, targetSpans.get(partition), list);
@@ -288,7 +291,7 @@ final class Judge {
         difference = "offset " + other.offset() + " is only at the target";
         right.take();
       } else {
-        String how = Canon.difference(one, other);
+        String how = left.canon.difference(one, other);
         difference = how == null ? null : "offset " + one.offset() + ": " + how;
         left.take();
         right.take();
