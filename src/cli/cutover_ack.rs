@@ -9,9 +9,14 @@ use crate::error::{Exit, Result};
 pub struct Args {
     #[command(flatten)]
     pub migration: flags::Migration,
+    /// Accept that so many offsets, written to the source after the cutover, are not on the target
+    ///
+    /// Refused where it is another number by now. What was accepted is journaled, and the evidence lists it.
+    #[arg(long, value_name = "OFFSETS")]
+    pub accept_late_writes: Option<u64>,
 }
 
 pub fn run(args: Args) -> Result<Exit> {
     let config = config::load(&args.migration.config)?;
-    crate::driver::cutover_ack::run(&config, &args.migration)
+    crate::driver::cutover_ack::run(&config, &args.migration, args.accept_late_writes)
 }

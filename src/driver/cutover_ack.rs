@@ -1,4 +1,5 @@
-//! `cutover-ack`: the operator says that clients have switched, and the source's logs must not contradict.
+//! `cutover-ack`: the operator says that clients have switched, and the source's logs must not contradict, or the operator
+//! accepts what they hold besides.
 
 use super::context::{self, Context};
 use super::{cutover, late_writes, release};
@@ -10,21 +11,33 @@ use crate::machine::fact::Fact;
 use crate::machine::state::State;
 
 /// Runs the command.
-pub fn run(config: &Config, args: &flags::Migration) -> Result<Exit> {
+pub fn run(config: &Config, args: &flags::Migration, accepted: Option<u64>) -> Result<Exit> {
     context::block_on(async {
-        let mut context = Context::resume(config.clone(), args, "cutover-ack", |state| state == State::AwaitingClientSwitch).await?;
+        let mut context = Context::resume(config.clone(), args, "cutover-ack", |state| {
+            // Late records may come, and be accepted, as long as the evidence is not sealed.
+            state == State::AwaitingClientSwitch || (state == State::Validating && accepted.is_some())
+        })
+        .await?;
         let interrupt = context.interrupt.clone();
-        if let Err(error) = interrupt.or(acknowledge(&mut context)).await {
+        if let Err(error) = interrupt.or(acknowledge(&mut context, accepted)).await {
             return Err(context.failed(error));
         }
         let (config, journal) = (args.config.display(), args.journal_dir.display());
-        print(&format!("validating: nothing was written to the source since the cutover\nnext: kferry validate --config {config} --journal-dir {journal}"));
+        let late = context.migration()?.late_accepted.len();
+        let said = match late {
+            0 => "nothing was written to the source since the cutover".to_owned(),
+            _ => format!("what was written to {late} partitions of the source since the cutover stays there"),
+        };
+        print(&format!("validating: {said}\nnext: kferry validate --config {config} --journal-dir {journal}"));
         Ok(Exit::Done)
     })
 }
 
-async fn acknowledge(context: &mut Context) -> Result<()> {
+async fn acknowledge(context: &mut Context, accepted: Option<u64>) -> Result<()> {
     release::release_target(context).await?;
+    if let Some(stated) = accepted {
+        late_writes::accept(context, stated).await?;
+    }
     for remark in late_writes::refuse(context).await? {
         print(&format!("warning: {remark}"));
     }
@@ -32,7 +45,12 @@ async fn acknowledge(context: &mut Context) -> Result<()> {
     if !members.is_empty() {
         print(&format!("warning: {}", still_there(&members)));
     }
-    context.record(Fact::ClientSwitchAcknowledged { late_records: 0 }).map(drop)
+    let migration = context.migration()?;
+    if migration.state == State::Validating {
+        return Ok(());
+    }
+    let late_records = migration.late_accepted.values().map(|range| range.end - range.start).sum();
+    context.record(Fact::ClientSwitchAcknowledged { late_records }).map(drop)
 }
 
 fn still_there(groups: &[String]) -> String {

@@ -8,26 +8,54 @@ use crate::error::{Code, Error, Result};
 use crate::kafka::metadata::Metadata;
 use crate::kafka::offsets::OffsetAt;
 use crate::kafka::producers::ActiveProducer;
-use crate::machine::fact::{CutoverReport, FrozenPartition};
+use crate::machine::fact::{CutoverReport, Fact, FrozenPartition, LateRange};
 use crate::validation::sentinel_presence::Looked;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
-/// Looks at every planned topic of the source, and says what of it cannot be looked at any more.
+/// Looks at every planned topic of the source, and says what of it cannot be looked at any more, and what was accepted before.
 ///
 /// **Errors**: KF-LATE-WRITES naming partitions, how much was written and by whom; the source's unavailability.
 pub async fn refuse(context: &Context) -> Result<Vec<String>> {
+    let (late, remarks) = look(context).await?;
+    if late.is_empty() { Ok(remarks) } else { Err(refusal(context, &late, "").await?) }
+}
+
+/// Journals that what came late stays on the source alone, where it is as much as the operator has stated.
+///
+/// **Errors**: KF-LATE-WRITES where it is another number of offsets; the source's unavailability.
+pub async fn accept(context: &mut Context, stated: u64) -> Result<()> {
+    let (late, _) = look(context).await?;
+    if total(&late) != stated {
+        return Err(refusal(context, &late, &format!("{stated} were stated to be accepted, but ")).await?);
+    }
+    if late.is_empty() {
+        return Ok(());
+    }
+    let partitions = late.into_iter().map(|l| LateRange { partition: l.partition, from: l.from, next_offset: l.from + l.count }).collect();
+    context.record(Fact::LateWritesAccepted { partitions }).map(drop)
+}
+
+fn total(late: &[Late]) -> u64 {
+    late.iter().map(|l| l.count.unsigned_abs()).sum()
+}
+
+async fn look(context: &Context) -> Result<(Vec<Late>, Vec<String>)> {
     let migration = context.migration()?;
-    let Some(report) = &migration.cutover_report else { return Ok(Vec::new()) };
+    let Some(report) = &migration.cutover_report else { return Ok((Vec::new(), Vec::new())) };
     let source = &context.clusters.source;
     let metadata = source.refresh().await?;
-    let watched = watched(&migration.plan, &report.partitions, &metadata);
+    let watched = watched(&migration.plan, &report.partitions, &migration.late_accepted, &metadata);
     let names: Vec<TopicPartition> = watched.ends.keys().cloned().collect();
     let (late, mut remarks) = compare(&watched.ends, &source.offsets(&names, OffsetAt::LogEnd).await?);
     remarks.extend(watched.remarks);
-    if late.is_empty() {
-        return Ok(remarks);
-    }
+    Ok((late, remarks))
+}
+
+async fn refusal(context: &Context, late: &[Late], before: &str) -> Result<Error> {
+    let Some(report) = &context.migration()?.cutover_report else { return Err(Error::new(Code::StateIllegal, "there was no cutover")) };
+    let source = &context.clusters.source;
     let places: BTreeMap<TopicPartition, i64> = late.iter().map(|l| (l.partition.clone(), l.from)).collect();
     let names: Vec<TopicPartition> = places.keys().cloned().collect();
     // Both only help to find the writer: the refusal does not wait for them to succeed.
@@ -40,9 +68,9 @@ pub async fn refuse(context: &Context) -> Result<Vec<String>> {
     let named: Vec<String> = late.iter().take(NAMES_SHOWN_MAX).map(|l| format!("{} ({})", l.describe(), writers(l))).collect();
     let more = late.len().saturating_sub(NAMES_SHOWN_MAX);
     let more = if more > 0 { format!("; and {more} more") } else { String::new() };
-    let total: i64 = late.iter().map(|l| l.count).sum();
-    let seen = format!("{total} offsets of {} partitions were written on the source after the cutover: {}{more}", late.len(), named.join("; "));
-    Err(Error::new(Code::LateWrites, seen))
+    let named = if named.is_empty() { String::new() } else { format!(": {}", named.join("; ")) };
+    let seen = format!("{before}{} offsets of {} partitions were written on the source after the cutover{named}{more}", total(late), late.len());
+    Ok(Error::new(Code::LateWrites, seen))
 }
 
 /// What is looked at, each with where it ended at the cutover, and what cannot be.
@@ -52,9 +80,13 @@ struct Watched {
 }
 
 /// A partition that came to be since the cutover, or since the plan, has to be empty; so has a topic that was created anew.
-fn watched(plan: &Plan, frozen: &[FrozenPartition], metadata: &Metadata) -> Watched {
-    let frozen: BTreeMap<&TopicPartition, i64> = frozen.iter().map(|p| (&p.partition, p.frozen_end + 1)).collect();
-    let mut watched = Watched { ends: BTreeMap::new(), remarks: Vec::new() };
+fn watched(plan: &Plan, frozen: &[FrozenPartition], accepted: &BTreeMap<TopicPartition, Range<i64>>, metadata: &Metadata) -> Watched {
+    let mut frozen: BTreeMap<&TopicPartition, i64> = frozen.iter().map(|p| (&p.partition, p.frozen_end + 1)).collect();
+    frozen.extend(accepted.iter().map(|(partition, range)| (partition, range.end)));
+    let stays = |(partition, range): (&TopicPartition, &Range<i64>)| {
+        format!("{partition}: offsets {}..{} came to the source after the cutover and are not on the target; the operator has accepted that", range.start, range.end)
+    };
+    let mut watched = Watched { ends: BTreeMap::new(), remarks: accepted.iter().map(stays).collect() };
     for topic in &plan.topics {
         let Some(now) = metadata.topic(&topic.name) else {
             watched.remarks.push(format!("topic {} does not exist on the source any more, so nobody can tell whether it was written to", topic.name));
@@ -135,7 +167,7 @@ mod tests {
     }
 
     fn watched_ends(metadata: &Metadata) -> (Vec<i64>, usize) {
-        let watched = watched(&sample::plan(), &sample::frozen(), metadata);
+        let watched = watched(&sample::plan(), &sample::frozen(), &BTreeMap::new(), metadata);
         (watched.ends.into_values().collect(), watched.remarks.len())
     }
 
@@ -145,6 +177,10 @@ mod tests {
         assert_eq!(watched_ends(&metadata(None, 3)), (vec![21, 21, 0], 0), "a partition that was added has to be empty");
         assert_eq!(watched_ends(&metadata(Some(uuid::Uuid::from_u128(7)), 2)), (vec![0, 0], 1), "so has a topic that was created anew");
         assert_eq!(watched_ends(&Metadata::default()), (vec![], 1));
+        let accepted = [(partition(1), 21..24)].into();
+        let watched = watched(&sample::plan(), &sample::frozen(), &accepted, &metadata(None, 2));
+        assert_eq!(watched.ends.into_values().collect::<Vec<_>>(), [21, 24], "what comes on top of what was accepted is late again");
+        assert!(watched.remarks[0].starts_with("orders-1: offsets 21..24 "), "{:?}", watched.remarks);
     }
 
     #[test]

@@ -124,6 +124,16 @@ pub struct FrozenPartition {
     pub log_start: i64,
 }
 
+/// What of one partition was written to the source after the cutover, and stays there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LateRange {
+    #[serde(flatten)]
+    pub partition: TopicPartition,
+    /// Where the log ended at the cutover, or after what was accepted before.
+    pub from: i64,
+    pub next_offset: i64,
+}
+
 /// What became of one group at the cutover.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupOutcome {
@@ -180,6 +190,8 @@ pub enum Fact {
     CutoverCommitted { report: Box<CutoverReport> },
     /// Settings and withheld ACLs are in place after the commit.
     TargetReleased { topics: usize, bindings: usize },
+    /// The operator takes it upon himself that these records are not on the target.
+    LateWritesAccepted { partitions: Vec<LateRange> },
     ClientSwitchAcknowledged { late_records: i64 },
     Validated { report: Box<ValidationReport> },
     BundleStored { key: String, version_id: Option<String>, sha256: String, key_id: String },

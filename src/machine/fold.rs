@@ -13,6 +13,7 @@ use crate::validation::report::{Outcome, ValidationReport};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A migration as its facts tell it; nothing in here comes from anywhere else.
@@ -39,6 +40,8 @@ pub struct Migration {
     /// Present from the commit on.
     pub cutover_report: Option<CutoverReport>,
     pub target_released: bool,
+    /// What came late to the source and was accepted, by partition: from the cutover's end up to what was accepted last.
+    pub late_accepted: BTreeMap<TopicPartition, Range<i64>>,
     /// Records that came late to the source, as of the acknowledgement that clients have switched.
     pub late_records: Option<i64>,
     /// The latest validation.
@@ -180,6 +183,7 @@ impl Migration {
             cutover: None,
             cutover_report: None,
             target_released: false,
+            late_accepted: BTreeMap::new(),
             late_records: None,
             validation: None,
             bundle: None,
@@ -331,6 +335,11 @@ impl Migration {
             }
             Fact::CutoverCommitted { report } => self.cutover_report = Some((**report).clone()),
             Fact::TargetReleased { .. } => self.target_released = true,
+            Fact::LateWritesAccepted { partitions } => {
+                for late in partitions {
+                    self.late_accepted.entry(late.partition.clone()).or_insert(late.from..late.from).end = late.next_offset;
+                }
+            }
             Fact::ClientSwitchAcknowledged { late_records } => self.late_records = Some(*late_records),
             Fact::Validated { report } => self.validation = Some((**report).clone()),
             Fact::BundleStored { key, version_id, sha256, key_id } => {

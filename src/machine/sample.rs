@@ -1,7 +1,7 @@
 //! Sample values for tests: a small plan, and every fact and effect once.
 
 use super::state::State;
-use super::fact::{CopyCounts, CutoverReport, Effect, Fact, FrozenPartition, GroupOutcome, PartitionCheckpoint, TakenPartition};
+use super::fact::{CopyCounts, CutoverReport, Effect, Fact, FrozenPartition, GroupOutcome, LateRange, PartitionCheckpoint, TakenPartition};
 use crate::domain::acl::{AclBinding, AclDiff, Operation, PatternType, Permission, ResourceType};
 use crate::domain::digest::Digest;
 use crate::domain::finding::{Finding, FindingCode};
@@ -230,6 +230,7 @@ pub fn facts() -> Vec<Fact> {
         Fact::CutoverAbandoned { attempt: 1, code: "KF-FREEZE-DEADLINE".into(), seen: "60 s are over".into(), thawed: true },
         Fact::CutoverCommitted { report: Box::new(cutover_report()) },
         Fact::TargetReleased { topics: 1, bindings: 1 },
+        Fact::LateWritesAccepted { partitions: vec![LateRange { partition: partition(1), from: 21, next_offset: 24 }] },
         Fact::ClientSwitchAcknowledged { late_records: 0 },
         Fact::Validated { report: Box::new(validation_report()) },
         Fact::BundleStored { key: "evidence/m.dsse.json".into(), version_id: Some("v1".into()), sha256: "ab".repeat(32), key_id: "cd".repeat(32) },
@@ -342,9 +343,10 @@ fn every_fact_is_among_the_samples() {
         Fact::Interrupted { .. } => 31,
         Fact::ClusterObserved { .. } => 32,
         Fact::ProducerRenewed { .. } => 33,
+        Fact::LateWritesAccepted { .. } => 34,
     };
     let numbers: std::collections::BTreeSet<i32> = facts().iter().map(number).collect();
-    assert_eq!(numbers.into_iter().collect::<Vec<_>>(), (0..=33).collect::<Vec<_>>());
+    assert_eq!(numbers.into_iter().collect::<Vec<_>>(), (0..=34).collect::<Vec<_>>());
 }
 
 #[test]

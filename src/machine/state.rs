@@ -99,7 +99,7 @@ impl State {
                 | Fact::SeedCompleted { .. } | Fact::PartitionsTaken { .. } | Fact::ProducerRenewed { .. } | Fact::CopyCheckpointed { .. }
                 | Fact::PartitionQuarantined { .. } | Fact::ProducersFrozen { .. } | Fact::FreezeProven { .. }
                 | Fact::SentinelsWritten { .. } | Fact::Drained { .. } | Fact::GroupOffsetsCommitted { .. }
-                | Fact::TargetReleased { .. } | Fact::Validated { .. } | Fact::BundleStored { .. }
+                | Fact::TargetReleased { .. } | Fact::LateWritesAccepted { .. } | Fact::Validated { .. } | Fact::BundleStored { .. }
                 | Fact::EffectIntended { .. } | Fact::EffectCompleted { .. } | Fact::AttemptFailed { .. }
                 | Fact::Interrupted { .. } | Fact::ClusterObserved { .. },
             ) => return Ok(None),

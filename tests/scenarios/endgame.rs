@@ -65,6 +65,22 @@ fn late_writes_and_the_observation_hold_keep_the_migration_open() {
     migration.expect_state("awaiting_client_switch");
     agent.produce(&source, &early, &Load::records(2).partition(0).not_idempotent());
     refused(migration.run("cutover-ack"), 4, &["9 offsets of 2 partitions", "by a producer without a producer id"]);
+    // Somebody decides that they may stay there, and says how many.
+    let accept = |migration: &Migration, offsets: &str| {
+        migration.kferry().run(&["cutover-ack", "--config", "kferry.yaml", "--journal-dir", "journal", "--accept-late-writes", offsets])
+    };
+    refused(accept(&migration, "7"), 4, &["KF-LATE-WRITES", "7 were stated to be accepted, but 9 offsets of 2 partitions"]);
+    migration.expect_state("awaiting_client_switch");
+    accept(&migration, "9").ok();
+    migration.expect_state("validating");
+    assert_eq!(migration.expect_fact("client_switch_acknowledged")["late_records"], 9);
+    migration.run("validate").ok();
+    agent.produce(&source, &early, &Load::records(1).partition(1));
+    refused(migration.run("finalize"), 4, &["KF-LATE-WRITES", "1 offsets of 1 partitions"]);
+    accept(&migration, "1").ok();
+    migration.run("finalize").ok();
+    let not_covered = migration.expect_verified()["not_covered"].to_string();
+    assert!(not_covered.contains(&format!("{early}-1: offsets {end}..{} came to the source after the cutover", end + 8)), "{not_covered}");
 
     let late = topic(lab, "latefin");
     let migration = lab.setup("latefin").set("evidence.observation_hold", "1h").begin();
