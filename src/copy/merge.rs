@@ -131,6 +131,12 @@ mod tests {
             let times: Vec<i64> = record::walk(&records, encoded.base_offset, encoded.base_timestamp).map(|r| r.unwrap().timestamp).collect();
             assert_eq!(times, (0..count).map(|i| 90_000 + i * 10).collect::<Vec<_>>());
             assert_eq!(records_leaf(&batches).unwrap(), records_leaf(&[encoded]).unwrap());
+            let mut marker = batches[0].bytes().to_vec();
+            marker[22] |= 1 << 5;
+            let crc = crc32c::crc32c(&marker[21..]).to_be_bytes();
+            marker[17..21].copy_from_slice(&crc);
+            let marker = batch::split(marker.into()).unwrap();
+            assert!(matches!(group(marker, 1 << 20)[..], [Group::AsIs(_)]), "a control record is not anybody's data");
             let plain: Vec<_> = (0..count).map(|i| one_record(70 + i, 5_000, codec)).collect();
             assert_ne!(records_leaf(&batches).unwrap(), records_leaf(&plain).unwrap(), "the digest does not see the append time");
         }

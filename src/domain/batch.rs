@@ -142,11 +142,12 @@ impl Batch {
         self.attributes & TRANSACTIONAL != 0
     }
 
-    /// The broker's time that stands for each record's own (`message.timestamp.type=LogAppendTime`); None where they keep theirs.
+    /// The broker's time that stands for each record's own (`message.timestamp.type=LogAppendTime`); None where they keep theirs, and for a
+    /// control batch, which has the bit on such a topic too.
     ///
     /// **Source:** `DefaultRecordBatch`: the batch's max timestamp, whatever the records' deltas say.
     pub fn append_time(&self) -> Option<i64> {
-        (self.attributes & LOG_APPEND_TIME != 0).then_some(self.max_timestamp)
+        (self.attributes & LOG_APPEND_TIME != 0 && !self.is_control()).then_some(self.max_timestamp)
     }
 
     /// Whether compaction has put a delete horizon in place of the base timestamp (KIP-534).

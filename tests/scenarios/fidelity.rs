@@ -39,7 +39,7 @@ fn append_times_stay_what_they_were() {
     agent.produce(&source, topics[3], &Load::records(2_000).batches(32 << 10, 50).codec("lz4").timestamps(first, 7));
     agent.delete_records(&source, topics[3], 0, 777);
 
-    let migration = lab.setup("stamp").set("seed.rate_limit", "4MiB/s").set("seed.segment_max_bytes", "512KiB").begin();
+    let migration = lab.setup("stamp").set("seed.rate_limit", "2MiB/s").set("seed.segment_max_bytes", "1MiB").begin();
     migration.webhook.keep(agent.live(&source, &topics[4..], 80.0, &Load::records(0).values(60, 90).timestamps(first, 3)));
     let outcome = migration.precheck();
     assert!(outcome.stdout.contains("KF-PRE-LOG-APPEND-TIME"), "{outcome}");
