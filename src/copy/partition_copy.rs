@@ -204,7 +204,7 @@ impl PartitionCopy {
         };
         if copy.proof.verified_offset < from.source_log_start.min(from.target_end) {
             // It expired on the source since, so it cannot be compared; the target lets go of it too.
-            copy.proof.expect(Expected::Gap { next_offset: from.source_log_start.min(from.target_end) });
+            copy.expect(Expected::Gap { next_offset: from.source_log_start.min(from.target_end) });
         }
         copy
     }
@@ -289,7 +289,7 @@ impl PartitionCopy {
             self.halt(Code::SourceDiverged, format!("the source ends at {log_end}, but was copied up to {}", self.next_fetch));
         } else if log_start > self.next_fetch {
             if self.next_fetch < self.head {
-                self.proof.expect(Expected::Gap { next_offset: log_start.min(self.head) });
+                self.expect(Expected::Gap { next_offset: log_start.min(self.head) });
             }
             self.source_log_start = log_start;
             self.next_fetch = log_start;
@@ -348,7 +348,7 @@ impl PartitionCopy {
             self.segment.push(std::slice::from_ref(&batch), Leaf { base_offset, next_offset, kind, digest }, now_ms);
         }
         if next_offset > self.proof.verified_offset {
-            self.proof.expect(Expected::CaughtUp(batch));
+            self.expect(Expected::CaughtUp(batch));
         }
     }
 
@@ -373,11 +373,9 @@ impl PartitionCopy {
     /// Takes the offsets up to `next_offset` by fillers: they lie below the source's log start.
     fn fill(&mut self, next_offset: i64, timestamp: i64) {
         let base_offset = self.head;
-        let copied_from = self.first_log_start.max(base_offset);
-        self.counts.expired_offsets += (next_offset.min(self.source_log_start) - copied_from).max(0) as u64;
         self.counts.filler_records += (next_offset - base_offset) as u64;
         self.truncate_to = self.truncate_to.max(self.source_log_start);
-        self.proof.expect(Expected::Gap { next_offset });
+        self.expect(Expected::Gap { next_offset });
         self.push_unit(Unit::Fillers { base_offset, next_offset, timestamp });
     }
 
@@ -442,7 +440,11 @@ impl PartitionCopy {
         let bytes = batches.iter().map(|b| b.bytes().len() as u64).sum();
         self.segment.push(batches, leaf.clone(), now_ms);
         let source = SourceCounts { records, bytes, batches: batches.len() as u64, append_time_batches: append_time_batches(batches) };
-        self.proof.expect(Expected::Leaf { leaf, source });
+        self.expect(Expected::Leaf { leaf, source });
+    }
+
+    fn expect(&mut self, expected: Expected) {
+        self.proof.expect(expected, &mut self.counts);
     }
 
     fn push_unit(&mut self, unit: Unit) {
@@ -683,6 +685,7 @@ impl PartitionCopy {
     pub fn truncated(&mut self, log_start: Option<i64>) {
         self.truncating = false;
         self.target_log_start = log_start.unwrap_or(self.target_log_start);
+        self.proof.let_go(self.target_log_start, &mut self.counts);
     }
 
     /// Whether the target's log start is where it should be.

@@ -1,7 +1,7 @@
 //! Compares what was fetched from the source with what was read again from the target, batch by batch.
 
 use super::partition_copy::Stop;
-use crate::domain::batch::{Batch, records_leaf};
+use crate::domain::batch::{Batch, records_leaf, records_leaf_from};
 use crate::domain::digest::Digest;
 use crate::domain::segment::{Leaf, LeafKind};
 use crate::error::Code;
@@ -57,19 +57,34 @@ impl Proof {
         Self { source_tree, target_tree, verified_offset, log_start, expected: VecDeque::new() }
     }
 
-    pub fn expect(&mut self, expected: Expected) {
+    pub fn expect(&mut self, expected: Expected, counts: &mut CopyCounts) {
         self.expected.push_back(expected);
-        self.settle_gaps();
+        self.settle_gaps(counts);
     }
 
     pub fn pending(&self) -> usize {
         self.expected.len()
     }
 
-    fn settle_gaps(&mut self) {
+    fn settle_gaps(&mut self, counts: &mut CopyCounts) {
         while let Some(Expected::Gap { next_offset }) = self.expected.front() {
-            self.verified_offset = self.verified_offset.max(*next_offset);
+            let next_offset = *next_offset;
             self.expected.pop_front();
+            self.pass_over(next_offset, counts);
+        }
+    }
+
+    /// Nothing can be compared up to there: it expired. Counted as it is passed, so that no checkpoint counts it twice.
+    fn pass_over(&mut self, next_offset: i64, counts: &mut CopyCounts) {
+        counts.expired_offsets += (next_offset - self.verified_offset.max(self.log_start)).max(0) as u64;
+        self.verified_offset = self.verified_offset.max(next_offset);
+    }
+
+    /// What expired on both sides before it could be compared is no difference.
+    pub fn let_go(&mut self, log_start: i64, counts: &mut CopyCounts) {
+        while let Some(next_offset) = self.expected.front().map(Expected::next_offset).filter(|next_offset| *next_offset <= log_start) {
+            self.expected.pop_front();
+            self.pass_over(next_offset, counts);
         }
     }
 
@@ -85,25 +100,20 @@ impl Proof {
     /// **Errors:** the first difference.
     pub fn compare(&mut self, returned: &[Batch], counts: &mut CopyCounts) -> Result<(), Stop> {
         for batch in returned {
-            if batch.next_offset() <= self.verified_offset {
-                continue;
+            // A batch whose middle expired takes several rounds.
+            while batch.next_offset() > self.verified_offset {
+                self.settle_gaps(counts);
+                self.let_go(batch.base_offset, counts);
+                let goes_on = match self.expected.front() {
+                    None | Some(Expected::Gap { .. }) => false,
+                    Some(Expected::Leaf { .. }) => self.compare_leaf(batch, counts)?,
+                    Some(Expected::CaughtUp(_)) => self.compare_caught_up(batch, counts)?,
+                };
+                if !goes_on {
+                    return Ok(());
+                }
+                self.settle_gaps(counts);
             }
-            self.settle_gaps();
-            // What expired on both sides before it could be compared is no difference.
-            while self.expected.front().is_some_and(|e| e.next_offset() <= batch.base_offset) {
-                let skipped = self.expected.pop_front().map_or(batch.base_offset, |e| e.next_offset());
-                counts.expired_offsets += (skipped - self.verified_offset).max(0) as u64;
-                self.verified_offset = skipped;
-            }
-            let done = match self.expected.front() {
-                None | Some(Expected::Gap { .. }) => false,
-                Some(Expected::Leaf { .. }) => self.compare_leaf(batch, counts)?,
-                Some(Expected::CaughtUp(_)) => self.compare_caught_up(batch, counts)?,
-            };
-            if !done {
-                break;
-            }
-            self.settle_gaps();
         }
         Ok(())
     }
@@ -146,20 +156,30 @@ impl Proof {
         }
         let Some(end) = source.last().map(Batch::next_offset) else { return Ok(false) };
         if end < batch.next_offset() {
+            // The source has let go of the middle of merged batches, so of what lies before it too, and the target will.
+            if let Some(Expected::Gap { next_offset }) = self.expected.get(source.len()) {
+                let next_offset = *next_offset;
+                self.expected.drain(..=source.len());
+                self.pass_over(next_offset, counts);
+                return Ok(true);
+            }
             // More of the source has to be fetched first, unless what follows is known and does not fit.
             if self.expected.len() > source.len() {
                 return Err(mismatch(batch, format!("the source's batches end at {end}")));
             }
             return Ok(false);
         }
-        if end != batch.next_offset() || source[0].base_offset != batch.base_offset {
-            return Err(mismatch(batch, format!("the source's batches cover {}..{end}", source[0].base_offset)));
+        // Where batches were merged and the source has let go of the first of them since, what is left is compared.
+        let from = source[0].base_offset;
+        let is_cut = batch.base_offset < from && from <= self.verified_offset;
+        if end != batch.next_offset() || (from != batch.base_offset && !is_cut) {
+            return Err(mismatch(batch, format!("the source's batches cover {from}..{end}")));
         }
         let (expected, seen) = match &source[..] {
             [one] if one.leaf() == batch.leaf() => (one.leaf(), batch.leaf()),
             [one] if one.is_control() || batch.is_control() => (one.leaf(), batch.leaf()),
             several => {
-                let read = |batches: &[Batch]| records_leaf(batches).map_err(|e| mismatch(batch, format!("records cannot be read: {e:?}")));
+                let read = |batches: &[Batch]| records_leaf_from(batches, from).map_err(|e| mismatch(batch, format!("records cannot be read: {e:?}")));
                 (read(several)?, read(std::slice::from_ref(batch))?)
             }
         };
@@ -169,7 +189,7 @@ impl Proof {
         if batch.is_control() {
             counts.control_records += 1;
         } else {
-            counts.records += (batch.next_offset() - batch.base_offset.max(self.log_start)).max(0) as u64;
+            counts.records += (batch.next_offset() - batch.base_offset.max(self.log_start).max(self.verified_offset)).max(0) as u64;
         }
         counts.bytes += source.iter().map(|b| b.bytes().len() as u64).sum::<u64>();
         counts.source_batches += source.len() as u64;

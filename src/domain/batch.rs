@@ -273,10 +273,17 @@ pub fn control_leaf(offset: i64) -> Digest {
 ///
 /// **Errors:** a payload that cannot be decoded.
 pub fn records_leaf(batches: &[Batch]) -> Result<Digest, record::RecordError> {
+    records_leaf_from(batches, i64::MIN)
+}
+
+/// The same of the records from an offset on.
+///
+/// **Errors:** a payload that cannot be decoded.
+pub fn records_leaf_from(batches: &[Batch], from: i64) -> Result<Digest, record::RecordError> {
     let mut hash = Sha256::new();
     hash.update(b"kferry.leaf.records.v1\0");
     if let (Some(first), Some(last)) = (batches.first(), batches.last()) {
-        hash.update(first.base_offset.to_be_bytes());
+        hash.update(first.base_offset.max(from).to_be_bytes());
         hash.update(last.next_offset().to_be_bytes());
     }
     for batch in batches {
@@ -286,7 +293,9 @@ pub fn records_leaf(batches: &[Batch]) -> Result<Digest, record::RecordError> {
         for item in record::walk(&records, batch.base_offset, batch.base_timestamp) {
             let mut record = item?;
             record.timestamp = batch.append_time().unwrap_or(record.timestamp);
-            record.canonical(|bytes| hash.update(bytes));
+            if record.offset >= from {
+                record.canonical(|bytes| hash.update(bytes));
+            }
             seen += 1;
         }
         if seen != batch.record_count {

@@ -156,7 +156,7 @@ fn uncovered_offsets(lines: &mut Vec<String>, migration: &Migration, partition: 
     }
     let expired = checkpoint.counts.expired_offsets;
     if expired > 0 {
-        add(lines, format!("{partition}: {expired} offsets expired on the source before they could be copied"));
+        add(lines, format!("{partition}: {expired} offsets expired on the source before they could be copied and compared"));
     }
 }
 

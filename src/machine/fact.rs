@@ -70,7 +70,7 @@ pub struct CopyCounts {
     pub filler_records: u64,
     pub segments: u64,
     pub segment_bytes: u64,
-    /// Records that expired on the source before they could be copied.
+    /// Offsets that expired on the source before they could be copied and compared.
     pub expired_offsets: u64,
     /// Produce requests whose outcome was settled by looking at the target's log end.
     pub reprobes: u64,

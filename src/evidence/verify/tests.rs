@@ -76,7 +76,7 @@ fn what_was_not_read_again_or_has_expired_is_not_covered() {
     let lines = built(facts).not_covered;
     for line in [
         "orders-0: offsets 15..20 were not read again from the target",
-        "orders-0: 3 offsets expired on the source before they could be copied",
+        "orders-0: 3 offsets expired on the source before they could be copied and compared",
         "validation: the five checks have not run",
     ] {
         assert!(lines.iter().any(|l| l == line), "{line} is not among {lines:#?}");
