@@ -4,7 +4,7 @@ use super::context::Context;
 use super::copier::limits::{PROBE_PAUSE, PROBE_PAUSE_OLD_RECORDS};
 use super::copier::probing::settled_log_ends;
 use super::copier::{Copier, CopierSetup, CopyStatus};
-use super::limits::{CHECKPOINT_INTERVAL, PARTITIONS_NAMED_MAX, STATUS_INTERVAL};
+use super::limits::{CHECKPOINT_INTERVAL_MAX, CHECKPOINT_INTERVAL_MIN, CHECKPOINT_SHARE, PARTITIONS_NAMED_MAX, STATUS_INTERVAL};
 use crate::copy::limits::SEQUENCE_MEMORY_MS;
 use crate::copy::{PartitionCopy, TakeUp};
 use crate::domain::partition::TopicPartition;
@@ -36,6 +36,11 @@ fn planned_ends(plan: &Plan) -> BTreeMap<TopicPartition, i64> {
     ends.collect()
 }
 
+/// The time between two checkpoints of a run that has gone on for so long.
+fn checkpoint_interval(elapsed: Duration) -> Duration {
+    (elapsed / CHECKPOINT_SHARE).clamp(CHECKPOINT_INTERVAL_MIN, CHECKPOINT_INTERVAL_MAX)
+}
+
 /// A running copier and what the journal knows of it.
 pub struct Copying {
     copier: Copier,
@@ -46,6 +51,7 @@ pub struct Copying {
     bytes_per_offset: Option<f64>,
     journaled: BTreeMap<TopicPartition, PartitionCheckpoint>,
     renewals_journaled: usize,
+    began_at: Instant,
     journaled_at: Instant,
 }
 
@@ -71,7 +77,7 @@ impl Copying {
         let (size, offsets) = (plan.estimate.size_bytes, plan.estimate.records_max);
         let bytes_per_offset = (size > 0 && offsets > 0).then(|| size as f64 / offsets as f64);
         let copier = Copier::start(setup, copies);
-        Ok(Self { copier, progress: Progress::start(), planned_ends, bytes_per_offset, journaled, renewals_journaled: 0, journaled_at: Instant::now() })
+        Ok(Self { copier, progress: Progress::start(), planned_ends, bytes_per_offset, journaled, renewals_journaled: 0, began_at: Instant::now(), journaled_at: Instant::now() })
     }
 
     /// Records and bytes that were compared with the target so far.
@@ -100,7 +106,7 @@ impl Copying {
             if !seen.partitions.is_empty() && done(&seen) {
                 return self.checkpoint(context).await;
             }
-            if self.journaled_at.elapsed() >= CHECKPOINT_INTERVAL {
+            if self.journaled_at.elapsed() >= checkpoint_interval(self.began_at.elapsed()) {
                 self.checkpoint(context).await?;
             }
             context.interrupt.check()?;
@@ -233,4 +239,21 @@ async fn take_up(context: &Context) -> Result<(Vec<PartitionCopy>, EmptyTransact
 async fn sequence_memory_ms(target: &Target) -> i64 {
     let told = target.lowest_broker_configs().await.get("producer.id.expiration.ms").and_then(|value| value.parse::<i64>().ok());
     told.map_or(SEQUENCE_MEMORY_MS, |expiration| SEQUENCE_MEMORY_MS.min(expiration / 2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_of_copying_takes_a_few_hundred_checkpoints() {
+        let (mut at, mut checkpoints) = (Duration::ZERO, 0);
+        while at < Duration::from_secs(86_400) {
+            at += checkpoint_interval(at);
+            checkpoints += 1;
+        }
+        assert!((300..500).contains(&checkpoints), "{checkpoints}");
+        assert_eq!(checkpoint_interval(Duration::from_secs(60)), Duration::from_secs(5));
+        assert_eq!(checkpoint_interval(Duration::from_secs(1_200)), Duration::from_secs(60));
+    }
 }

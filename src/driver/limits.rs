@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
-/// How often the journal takes the copier's progress: what was copied since is read again after a crash.
-pub const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
+/// How often the journal takes the copier's progress: a twentieth of the time that a run has taken so far, within these
+/// bounds. What was copied since is read again after a crash. A checkpoint takes about 2 kB for each partition that has moved,
+/// and the journal becomes part of the evidence: every five seconds for days would make gigabytes of it.
+pub const CHECKPOINT_SHARE: u32 = 20;
+pub const CHECKPOINT_INTERVAL_MIN: Duration = Duration::from_secs(5);
+pub const CHECKPOINT_INTERVAL_MAX: Duration = Duration::from_secs(300);
 
 /// How long a run that ends waits for what is under way; a later run takes up what did not get through.
 pub const STOP_PATIENCE: Duration = Duration::from_secs(3);

@@ -24,7 +24,7 @@ fn cluster_config(bootstrap: &str) -> ClusterConfig {
 }
 
 /// Copies the topic as fast as the brokers let us.
-pub fn run(source: &str, target: &str, topic: &'static str, partitions: i32) -> Row {
+pub fn run(source: &str, target: &str, topic: &'static str, partitions: i32, bytes: u64) -> Row {
     // Peak memory is counted from here on.
     let _ = std::fs::write("/proc/self/clear_refs", "5");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
@@ -46,7 +46,7 @@ pub fn run(source: &str, target: &str, topic: &'static str, partitions: i32) -> 
     let wall = started.elapsed();
     let (cpu, peak) = crate::lab::kferry::usage(std::process::id()).unwrap_or_default();
     runtime.shutdown_timeout(Duration::from_secs(1));
-    Row { what: "(a) ceiling: Fetch → Produce, no store".into(), wall, cpu: cpu.saturating_sub(before), peak_rss_bytes: peak }
+    Row { what: "(a) ceiling: Fetch → Produce, no store".into(), bytes, wall, cpu: cpu.saturating_sub(before), peak_rss_bytes: peak }
 }
 
 async fn copy(source: Source, target: Target, topic: &'static str, partitions: Vec<i32>) {

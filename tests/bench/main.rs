@@ -15,20 +15,61 @@ use table::Row;
 
 const TOPIC: &str = "load";
 const PARTITIONS: u32 = 12;
+/// Size of the plain shape, in GB, to which the others are compared.
+const SHAPE_GB: f64 = 0.4;
+const WIDE_PARTITIONS: u32 = 1_000;
 const SEGMENT_SUFFIX: &str = ".log";
 /// Set in kferry's configuration; the stated constant beside it is in the decisions.
 const BUDGET_MIB: u64 = 256;
 
 fn main() {
-    // `cargo bench` passes --bench; sizes in GB are the only other arguments.
-    let mut sizes: Vec<f64> = std::env::args().skip(1).filter_map(|a| a.parse().ok()).collect();
-    if sizes.is_empty() {
+    // `cargo bench` passes --bench; sizes in GB, or `shapes`, are the only other arguments.
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
+    let mut sizes: Vec<f64> = arguments.iter().filter_map(|a| a.parse().ok()).collect();
+    let shapes = arguments.iter().any(|a| a == "shapes");
+    if sizes.is_empty() && !shapes {
         sizes = vec![1.0, 4.0];
+    }
+    if shapes {
+        measure_shapes();
     }
     for (index, size) in sizes.iter().enumerate() {
         // The ceiling and MirrorMaker are measured once; a larger size shows that kferry's memory does not grow.
         measure(*size, index == 0);
     }
+}
+
+/// Logs of other shapes beside a plain one, each copied by kferry alone.
+fn measure_shapes() {
+    let agent = Agent::shared();
+    let s3 = S3::launch();
+    s3.create_bucket("segments");
+    s3.create_bucket("evidence");
+    let source = Cluster::zookeeper(1, Options::default().throughput());
+    let from = source.bootstrap();
+    let plain = Load::records(400_000).values(300, 700).codec("lz4").batches(256 << 10, 50);
+    load(agent, &source, SHAPE_GB);
+    let shapes = [
+        ("wide", WIDE_PARTITIONS, plain.clone(), Vec::new(), "1,000 partitions"),
+        ("tiny", PARTITIONS, Load::records(200_000).values(300, 700).one_record_batches(), Vec::new(), "one record in each batch, merged"),
+        ("stamped", PARTITIONS, plain, vec![("message.timestamp.type", "LogAppendTime")], "append times, encoded anew"),
+    ];
+    for (name, partitions, load, configs, _) in &shapes {
+        let topic = Topic::new(name, *partitions).config("retention.ms", -1);
+        agent.create_topics(&from, &[configs.iter().fold(topic, |topic, (key, value)| topic.config(key, value))]);
+        agent.produce(&from, name, load);
+    }
+    let log_dir = source.log_dir(source.broker_ids()[0]);
+    println!("\nShapes of logs; one broker a side, all on this machine");
+    let all = std::iter::once((TOPIC, PARTITIONS, "plain")).chain(shapes.iter().map(|(name, partitions, _, _, what)| (*name, *partitions, *what)));
+    let rows: Vec<Row> = all
+        .map(|(topic, partitions, what)| {
+            let bytes = log_bytes(log_dir, topic);
+            let what = format!("{what} ({partitions} partitions, {:.2} GB)", bytes as f64 / 1e9);
+            on_fresh_target(|target| kferry_seed(&source, target, &s3, topic, &what, bytes))
+        })
+        .collect();
+    table::print(&rows);
 }
 
 fn measure(size_gb: f64, with_peers: bool) {
@@ -38,7 +79,7 @@ fn measure(size_gb: f64, with_peers: bool) {
     s3.create_bucket("evidence");
     let source = Cluster::zookeeper(1, Options::default().throughput());
     load(agent, &source, size_gb);
-    let bytes = log_bytes(source.log_dir(source.broker_ids()[0]));
+    let bytes = log_bytes(source.log_dir(source.broker_ids()[0]), TOPIC);
     let records: i64 = agent.offsets(&source.bootstrap()).iter().filter(|((t, _), _)| t == TOPIC).map(|(_, s)| s.log_end).sum();
     println!("\n{:.2} GB in {records} records, {PARTITIONS} partitions, lz4; one broker a side, all on this machine", bytes as f64 / 1e9);
 
@@ -46,14 +87,14 @@ fn measure(size_gb: f64, with_peers: bool) {
     if with_peers {
         rows.push(on_fresh_target(|target| {
             agent.create_topics(&target.bootstrap(), &[Topic::new(TOPIC, PARTITIONS).config("max.message.bytes", 16 << 20)]);
-            ceiling::run(&source.bootstrap(), &target.bootstrap(), TOPIC, PARTITIONS as i32)
+            ceiling::run(&source.bootstrap(), &target.bootstrap(), TOPIC, PARTITIONS as i32, bytes)
         }));
     }
-    rows.push(on_fresh_target(|target| kferry_seed(&source, target, &s3)));
+    rows.push(on_fresh_target(|target| kferry_seed(&source, target, &s3, TOPIC, "(b) kferry execute to the end of SEED, through S3", bytes)));
     if with_peers {
-        rows.push(on_fresh_target(|target| mirror(agent, &source, target, records)));
+        rows.push(on_fresh_target(|target| mirror(agent, &source, target, records, bytes)));
     }
-    table::print(&rows, bytes);
+    table::print(&rows);
 }
 
 fn on_fresh_target(run: impl FnOnce(&Cluster) -> Row) -> Row {
@@ -64,17 +105,17 @@ fn on_fresh_target(run: impl FnOnce(&Cluster) -> Row) -> Row {
 fn load(agent: &Agent, source: &Cluster, size_gb: f64) {
     agent.create_topics(&source.bootstrap(), &[Topic::new(TOPIC, PARTITIONS).config("retention.ms", -1)]);
     let mut seed = 1;
-    while (log_bytes(source.log_dir(source.broker_ids()[0])) as f64) < size_gb * 1e9 {
+    while (log_bytes(source.log_dir(source.broker_ids()[0]), TOPIC) as f64) < size_gb * 1e9 {
         agent.produce(&source.bootstrap(), TOPIC, &Load::records(400_000).values(300, 700).codec("lz4").batches(256 << 10, 50).seed(seed));
         seed += 1;
     }
 }
 
-fn log_bytes(dir: &Path) -> u64 {
+fn log_bytes(dir: &Path, topic: &str) -> u64 {
     let mut total = 0;
     for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
         let path = entry.path();
-        if path.is_dir() && entry.file_name().to_string_lossy().starts_with(TOPIC) {
+        if path.is_dir() && entry.file_name().to_string_lossy().starts_with(&format!("{topic}-")) {
             for file in std::fs::read_dir(&path).into_iter().flatten().flatten() {
                 if file.file_name().to_string_lossy().ends_with(SEGMENT_SUFFIX) {
                     total += file.metadata().map_or(0, |m| m.len());
@@ -85,7 +126,7 @@ fn log_bytes(dir: &Path) -> u64 {
     total
 }
 
-fn kferry_seed(source: &Cluster, target: &Cluster, s3: &S3) -> Row {
+fn kferry_seed(source: &Cluster, target: &Cluster, s3: &S3, topic: &str, what: &str, bytes: u64) -> Row {
     let dir = WorkDir::new("bench");
     let run = Kferry::new(dir.path()).envs(s3.env()).env("HOME", dir.path().display()).env("XDG_STATE_HOME", dir.path().display());
     run.run(&["keygen", "--out", "signing.key"]).ok();
@@ -98,10 +139,10 @@ fn kferry_seed(source: &Cluster, target: &Cluster, s3: &S3) -> Row {
   target:
     bootstrap_servers: [{}]
   topics:
-    include: [{TOPIC}]
+    include: [{topic}]
   backup:
     s3_bucket: segments
-    s3_prefix: run-{}/
+    s3_prefix: run-{}-{topic}/
     endpoint_url: {endpoint}
     region: us-east-1
   evidence:
@@ -135,10 +176,10 @@ fn kferry_seed(source: &Cluster, target: &Cluster, s3: &S3) -> Row {
     let journal = std::fs::read_to_string(dir.path().join("journal/journal.jsonl")).expect("the journal is there");
     let (cpu, peak) = at_seed_end.unwrap_or(usage);
     let wall = table::between(&journal, "seed_started", "seed_completed");
-    Row { what: "(b) kferry execute to the end of SEED, through S3".into(), wall, cpu, peak_rss_bytes: peak.max(usage.1) }
+    Row { what: what.to_owned(), bytes, wall, cpu, peak_rss_bytes: peak.max(usage.1) }
 }
 
-fn mirror(agent: &Agent, source: &Cluster, target: &Cluster, records: i64) -> Row {
+fn mirror(agent: &Agent, source: &Cluster, target: &Cluster, records: i64, bytes: u64) -> Row {
     let mut mirror = MirrorMaker::start(source, target, TOPIC);
     let copied = || -> i64 { agent.offsets(&target.bootstrap()).iter().filter(|((t, _), _)| t == TOPIC).map(|(_, s)| s.log_end).sum() };
     // Its start-up is not counted: the clock starts with the first record that arrives.
@@ -155,5 +196,5 @@ fn mirror(agent: &Agent, source: &Cluster, target: &Cluster, records: i64) -> Ro
     let wall = started.elapsed();
     let (cpu, peak) = lab::kferry::usage(mirror.pid()).unwrap_or_default();
     mirror.stop();
-    Row { what: "(c) MirrorMaker 2, tuned, start-up not counted".into(), wall, cpu: cpu.saturating_sub(cpu_before), peak_rss_bytes: peak }
+    Row { what: "(c) MirrorMaker 2, tuned, start-up not counted".into(), bytes, wall, cpu: cpu.saturating_sub(cpu_before), peak_rss_bytes: peak }
 }

@@ -5,25 +5,27 @@ use std::time::Duration;
 /// One way to copy, measured.
 pub struct Row {
     pub what: String,
+    /// Bytes of the source's logs that it copied.
+    pub bytes: u64,
     pub wall: Duration,
     pub cpu: Duration,
     pub peak_rss_bytes: u64,
 }
 
-/// Prints the rows; ratios are to the first one.
-pub fn print(rows: &[Row], bytes: u64) {
-    let gb = bytes as f64 / 1e9;
+/// Prints the rows; ratios are of the time per byte to the first one's.
+pub fn print(rows: &[Row]) {
     println!("{:<52} {:>8} {:>7} {:>9} {:>9} {:>10}", "", "wall", "MB/s", "× first", "CPU-s/GB", "peak RSS");
-    let first = rows.first().map_or(1.0, |r| r.wall.as_secs_f64());
+    let per_byte = |row: &Row| row.wall.as_secs_f64() / row.bytes.max(1) as f64;
+    let first = rows.first().map_or(1.0, per_byte);
     for row in rows {
         let wall = row.wall.as_secs_f64();
         println!(
             "{:<52} {:>6.2} s {:>7.0} {:>9.2} {:>9.2} {:>6} MiB",
             row.what,
             wall,
-            bytes as f64 / 1e6 / wall,
-            wall / first,
-            row.cpu.as_secs_f64() / gb,
+            row.bytes as f64 / 1e6 / wall,
+            per_byte(row) / first,
+            row.cpu.as_secs_f64() / (row.bytes as f64 / 1e9),
             row.peak_rss_bytes >> 20
         );
     }

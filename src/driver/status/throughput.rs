@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, VecDeque};
 /// How far back the rate looks. **Units**: milliseconds.
 const WINDOW_MS: i64 = 60_000;
 
-/// Age of the last checkpoint beyond which nothing is said of the rate: the copy has ended, or has nothing to do.
+/// Age of the last checkpoint beyond which nothing is said of the rate: the copy has ended, or has nothing to do. Checkpoints
+/// of a long run lie further apart: twice the time between the last two is waited for the next.
 /// **Units**: milliseconds.
 const FRESH_MS: i64 = 15_000;
 
@@ -72,7 +73,8 @@ impl Throughput {
     pub fn rate(&self, now: Timestamp) -> Option<Rate> {
         let (first, last) = (self.samples.front()?, self.samples.back()?);
         let span_ms = millis(last.0, first.0);
-        if span_ms < 1_000 || millis(now, last.0) > FRESH_MS {
+        let pause_ms = self.samples.iter().rev().nth(1).map_or(0, |previous| millis(last.0, previous.0));
+        if span_ms < 1_000 || millis(now, last.0) > FRESH_MS.max(2 * pause_ms) {
             return None;
         }
         let per_second = |amount: u64| u64::try_from(u128::from(amount) * 1_000 / span_ms.unsigned_abs() as u128).unwrap_or(u64::MAX);
@@ -121,6 +123,10 @@ mod tests {
         }
         assert_eq!(t.rate(at(200)), Some(Rate { records_per_s: 10, bytes_per_s: 0, span_ms: 60_000 }));
         assert!(t.samples.len() <= 62);
+        // A run of many hours has a checkpoint every five minutes.
+        t.absorb(at(500), &checkpoint(0, 5_410, 5_000));
+        assert_eq!(t.rate(at(800)).map(|r| (r.records_per_s, r.span_ms)), Some((10, 300_000)));
+        assert_eq!(t.rate(at(1_101)), None);
     }
 
     #[test]
