@@ -7,6 +7,8 @@ use std::fmt::Write as _;
 
 /// Partitions and groups that are shown; JSON has them all.
 const ROWS_MAX: usize = 10;
+/// Age of a running copy's numbers from which on it is told. **Units**: milliseconds.
+const AGE_TOLD_MS: i64 = 10_000;
 
 /// Everything an operator asks first, in the order of asking.
 pub(super) fn render(status: &Status) -> String {
@@ -65,7 +67,10 @@ fn copied(status: &Status, line: &mut impl FnMut(&str, String)) {
     }
     let Progress { records_done, records_total, bytes_done, lag_records, records_per_s, bytes_per_s, eta_ms } = &status.progress;
     let of = records_total.map_or(String::new(), |total| format!(" of {}", count(total)));
-    line("copied", format!("{}{of} offsets, {} read again and equal", count(*records_done), bytes(*bytes_done)));
+    // Between two checkpoints the copy is further than the journal says.
+    let age_ms = status.checkpointed_at.map_or(0, |at| status.now.as_millisecond() - at.as_millisecond());
+    let age = if status.running_pid.is_some() && age_ms > AGE_TOLD_MS { format!(", {} ago", duration(age_ms.unsigned_abs())) } else { String::new() };
+    line("copied", format!("{}{of} offsets, {} read again and equal{age}", count(*records_done), bytes(*bytes_done)));
     if status.committed.is_some() {
         return;
     }

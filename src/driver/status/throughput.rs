@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, VecDeque};
 /// How far back the rate looks. **Units**: milliseconds.
 const WINDOW_MS: i64 = 60_000;
 
-/// Age of the last checkpoint beyond which nothing is said of the rate: the copy has ended, or has nothing to do. Checkpoints
-/// of a long run lie further apart: twice the time between the last two is waited for the next.
+/// Age of the last checkpoint beyond which nothing is said of the rate: the copy has ended, or has nothing to do. It is more
+/// where checkpoints lie further apart.
 /// **Units**: milliseconds.
 const FRESH_MS: i64 = 15_000;
 
@@ -69,12 +69,17 @@ impl Throughput {
         self.last_at
     }
 
+    /// For how long nothing need be heard of a copy that goes on: twice the time between the last two checkpoints.
+    pub fn pause_max_ms(&self) -> i64 {
+        let mut latest = self.samples.iter().rev().map(|(at, ..)| *at);
+        latest.next().zip(latest.next()).map_or(0, |(last, previous)| 2 * millis(last, previous))
+    }
+
     /// None without two recent checkpoints.
     pub fn rate(&self, now: Timestamp) -> Option<Rate> {
         let (first, last) = (self.samples.front()?, self.samples.back()?);
         let span_ms = millis(last.0, first.0);
-        let pause_ms = self.samples.iter().rev().nth(1).map_or(0, |previous| millis(last.0, previous.0));
-        if span_ms < 1_000 || millis(now, last.0) > FRESH_MS.max(2 * pause_ms) {
+        if span_ms < 1_000 || millis(now, last.0) > FRESH_MS.max(self.pause_max_ms()) {
             return None;
         }
         let per_second = |amount: u64| u64::try_from(u128::from(amount) * 1_000 / span_ms.unsigned_abs() as u128).unwrap_or(u64::MAX);

@@ -7,7 +7,7 @@ use crate::journal::Writer;
 use crate::machine::state::State;
 use crate::telemetry::{count, duration};
 
-/// Silence of a running copy that is behind, after which it is said. **Units**: milliseconds.
+/// Silence of a running copy that is behind, after which it is said; more where checkpoints lie further apart. **Units**: milliseconds.
 const SILENCE_MS: i64 = 30_000;
 
 /// The reasons, most telling first; empty where it goes on.
@@ -46,7 +46,7 @@ fn process(facts: &Facts, partitions: &[PartitionStatus], reasons: &mut Vec<Stri
         Writer::Nobody if works => reasons.push("no kferry process is at work on this journal".to_owned()),
         Writer::Process(pid) if works && partitions.iter().any(|p| p.lag_records.is_some_and(|lag| lag > 0)) => {
             let silent_ms = millis(facts.now, facts.throughput.last_at().unwrap_or(facts.migration.last_at).max(facts.migration.last_at));
-            if silent_ms > SILENCE_MS {
+            if silent_ms > SILENCE_MS.max(facts.throughput.pause_max_ms()) {
                 reasons.push(format!("process {pid} has journaled nothing for {}; it says on its own terminal what it waits for", duration(silent_ms.unsigned_abs())));
             }
         }
