@@ -108,20 +108,10 @@ mod tests {
         }
     }
 
-    /// A batch as a LogAppendTime topic keeps it: the records' own times are there still, and do not count.
-    fn stamped(batch: &Batch, append_time: i64) -> Batch {
-        let mut bytes = batch.bytes().to_vec();
-        bytes[22] |= 1 << 3;
-        bytes[35..43].copy_from_slice(&append_time.to_be_bytes());
-        let crc = crc32c::crc32c(&bytes[21..]).to_be_bytes();
-        bytes[17..21].copy_from_slice(&crc);
-        batch::split(bytes.into()).unwrap().remove(0)
-    }
-
     #[test]
     fn records_get_the_append_time_of_their_batch() {
         for (codec, count) in [(Codec::None, 1), (Codec::Lz4, 3), (Codec::Zstd, 40)] {
-            let batches: Vec<_> = (0..count).map(|i| stamped(&one_record(70 + i, 5_000, codec), 90_000 + i * 10)).collect();
+            let batches: Vec<_> = (0..count).map(|i| one_record(70 + i, 5_000, codec).stamped(90_000 + i * 10)).collect();
             let groups = group(batches.clone(), 1 << 20);
             let [Group::Encoded(run)] = &groups[..] else { panic!("a batch with an append time is never sent as it is") };
             let encoded = encode(run).unwrap();

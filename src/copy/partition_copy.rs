@@ -333,7 +333,7 @@ impl PartitionCopy {
                     self.halt(code, format!("offset {expected} is due, but the source's next batch is {}..{}", batch.base_offset, batch.next_offset()));
                     return;
                 }
-                self.fill(batch.base_offset, batch.base_timestamp);
+                self.fill(batch.base_offset, batch.append_time().unwrap_or(batch.base_timestamp));
             }
             fresh.push((batch, leaf));
         }
@@ -412,7 +412,7 @@ impl PartitionCopy {
         let encoded = merge::encode(batches).map_err(unreadable)?;
         let (size, size_max) = (encoded.bytes().len(), self.batch_bytes_max);
         if size > size_max {
-            let seen = format!("the batch {} takes {size} bytes once its records carry their times, and the topic allows {size_max}", range());
+            let seen = format!("the batch {} takes {size} bytes once it is encoded anew with its append time, and the topic allows {size_max}", range());
             return Err(Stop { code: Code::CopyUnsupportedFormat, seen });
         }
         let leaf = Leaf { base_offset: encoded.base_offset, next_offset: encoded.next_offset(), kind: LeafKind::Records, digest };

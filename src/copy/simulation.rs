@@ -35,7 +35,7 @@ fn data(base_offset: i64, timestamp: i64, count: i32, size: usize) -> Batch {
 /// Stands for a moment at which retention deletes up to any offset.
 const EXPIRY_SIDES: u64 = 150;
 
-/// A log `[137 or 0, …)`, with tiny and larger batches, old and young ones.
+/// A log `[137 or 0, …)`, with tiny and larger batches, old and young ones, with times of their own and append times.
 fn source_log(dice: &mut Dice, batches: usize) -> (Vec<Batch>, i64) {
     let mut next = if dice.roll(2) == 0 { 0 } else { 137 };
     let log_start = next + if next > 0 { dice.roll(3) as i64 } else { 0 };
@@ -45,6 +45,7 @@ fn source_log(dice: &mut Dice, batches: usize) -> (Vec<Batch>, i64) {
         let timestamp = if dice.roll(3) == 0 { 10_000 } else { NOW_MS - 1_000 };
         let batch = data(next, timestamp + next, count, if dice.roll(3) == 0 { 6000 } else { 20 });
         next = batch.next_offset();
+        let batch = if dice.roll(4) == 0 { batch.stamped(timestamp + 50_000 + next) } else { batch };
         log.push(batch);
     }
     (log, log_start)
@@ -312,7 +313,7 @@ fn records(log: &[Batch], from: i64) -> Vec<(i64, i64, Option<Vec<u8>>)> {
         for item in record::walk(&plain, batch.base_offset, batch.base_timestamp) {
             let record = item.unwrap();
             if record.offset >= from {
-                found.push((record.offset, record.timestamp, record.value.map(<[u8]>::to_vec)));
+                found.push((record.offset, batch.append_time().unwrap_or(record.timestamp), record.value.map(<[u8]>::to_vec)));
             }
         }
     }

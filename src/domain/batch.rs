@@ -248,6 +248,19 @@ impl Batch {
     }
 }
 
+#[cfg(test)]
+impl Batch {
+    /// The batch as a LogAppendTime topic keeps it: the records' own times are there still, and do not count.
+    pub fn stamped(&self, append_time: i64) -> Batch {
+        let mut bytes = self.bytes.to_vec();
+        bytes[AT_ATTRIBUTES + 1] |= LOG_APPEND_TIME as u8;
+        bytes[AT_MAX_TIMESTAMP..AT_PRODUCER_ID].copy_from_slice(&append_time.to_be_bytes());
+        let crc = crc32c::crc32c(&bytes[AT_ATTRIBUTES..]).to_be_bytes();
+        bytes[AT_CRC..AT_ATTRIBUTES].copy_from_slice(&crc);
+        split(bytes.into()).unwrap().remove(0)
+    }
+}
+
 /// What [`Batch::encode`] needs beside the records.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchSpec {

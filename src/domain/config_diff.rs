@@ -204,17 +204,20 @@ fn fit_min_insync_replicas(topic: &TopicSnapshot, replication_factor: i16, carri
 }
 
 /// What stands on the topic while kferry copies. `batch_bytes_max` is the largest batch that was seen, `broker_max_bytes` the
-/// largest that the source's brokers take by default.
+/// largest that the source's brokers take by default. Batches that are encoded anew may come out larger than their producers
+/// made them, by other compressors and levels: twice as much is left for them.
 pub fn overrides(
     topic: &TopicSnapshot,
     replication_factor: i16,
     batch_bytes_max: i64,
     broker_max_bytes: i64,
+    encoded_anew: bool,
     target: Option<&TargetSettings>,
 ) -> BTreeMap<String, String> {
     let number = |key: &str| topic.config(key).and_then(|v| v.parse::<i64>().ok());
     let largest = number("max.message.bytes").unwrap_or(0).max(batch_bytes_max).max(broker_max_bytes).max(MESSAGE_FLOOR_BYTES);
-    let max_message_bytes = largest.saturating_add(MESSAGE_HEADROOM_BYTES).min(i64::from(i32::MAX));
+    let encoded = if encoded_anew { largest.saturating_mul(2) } else { largest };
+    let max_message_bytes = encoded.saturating_add(MESSAGE_HEADROOM_BYTES).min(i64::from(i32::MAX));
     let min_isr = number(MIN_ISR).unwrap_or(1).min(i64::from(replication_factor));
     let mut overrides: BTreeMap<String, String> = [
         ("cleanup.policy", "delete".to_owned()),

@@ -77,21 +77,22 @@ fn min_insync_replicas_follows_a_replication_factor_that_we_lower() {
     // A topic that never had enough replicas stays so, but kferry itself must be able to write to it.
     let t = topic("t", (3, 9), 1, &[(0, 0)], &[(MIN_ISR, "2")]);
     assert_eq!(carry(&t, 1, Some(&settings((4, 1)))).configs[MIN_ISR], "2");
-    assert_eq!(overrides(&t, 1, 0, 0, None)[MIN_ISR], "1");
+    assert_eq!(overrides(&t, 1, 0, 0, false, None)[MIN_ISR], "1");
 }
 
 #[test]
 fn overrides_keep_everything_and_take_every_batch() {
     let t = topic("t", (3, 9), 3, &[(0, 0)], &[("max.message.bytes", "1000"), ("segment.bytes", "16384"), ("cleanup.policy", "compact")]);
-    let o = overrides(&t, 3, 900, 0, Some(&settings((4, 1))));
+    let o = overrides(&t, 3, 900, 0, false, Some(&settings((4, 1))));
     assert_eq!(o["max.message.bytes"], (1_048_588 + 65_536).to_string(), "room for a batch of fillers");
     assert_eq!((o["cleanup.policy"].as_str(), o["retention.ms"].as_str(), o["segment.bytes"].as_str()), ("delete", "-1", "1048576"));
     assert!(!o.contains_key(DIFFERENCE_MAX));
-    assert!(overrides(&t, 3, 0, 0, Some(&settings((3, 9)))).contains_key(DIFFERENCE_MAX));
+    assert!(overrides(&t, 3, 0, 0, false, Some(&settings((3, 9)))).contains_key(DIFFERENCE_MAX));
     for (batch, broker) in [(9_000_000, 0), (0, 9_000_000)] {
-        assert_eq!(overrides(&t, 3, batch, broker, None)["max.message.bytes"], (9_000_000 + 65_536).to_string());
+        assert_eq!(overrides(&t, 3, batch, broker, false, None)["max.message.bytes"], (9_000_000 + 65_536).to_string());
     }
-    assert_eq!(overrides(&t, 3, i64::from(i32::MAX), 0, None)["max.message.bytes"], i32::MAX.to_string());
+    assert_eq!(overrides(&t, 3, 9_000_000, 0, true, None)["max.message.bytes"], (18_000_000 + 65_536).to_string());
+    assert_eq!(overrides(&t, 3, i64::from(i32::MAX), 0, false, None)["max.message.bytes"], i32::MAX.to_string());
 }
 
 #[test]

@@ -49,6 +49,8 @@ pub struct Copying {
     planned_ends: BTreeMap<TopicPartition, i64>,
     /// What an offset takes on average, as far as it can be told; one number for the whole run, so that progress never goes back.
     bytes_per_offset: Option<f64>,
+    /// Offsets that earlier runs have copied.
+    done_before: Option<u64>,
     journaled: BTreeMap<TopicPartition, PartitionCheckpoint>,
     renewals_journaled: usize,
     began_at: Instant,
@@ -77,7 +79,7 @@ impl Copying {
         let (size, offsets) = (plan.estimate.size_bytes, plan.estimate.records_max);
         let bytes_per_offset = (size > 0 && offsets > 0).then(|| size as f64 / offsets as f64);
         let copier = Copier::start(setup, copies);
-        Ok(Self { copier, progress: Progress::start(), planned_ends, bytes_per_offset, journaled, renewals_journaled: 0, began_at: Instant::now(), journaled_at: Instant::now() })
+        Ok(Self { copier, progress: Progress::start(), planned_ends, bytes_per_offset, done_before: None, journaled, renewals_journaled: 0, began_at: Instant::now(), journaled_at: Instant::now() })
     }
 
     /// Records and bytes that were compared with the target so far.
@@ -97,10 +99,7 @@ impl Copying {
         loop {
             let seen = status.borrow_and_update().clone();
             self.show(context, &seen)?;
-            for (partition, producer_id) in &seen.renewed[self.renewals_journaled..] {
-                context.record(Fact::ProducerRenewed { partition: partition.clone(), producer_id: *producer_id })?;
-                self.renewals_journaled += 1;
-            }
+            self.journal_renewals(context, &seen)?;
             self.check_stops(context, &seen).await?;
             // The first status comes before the first look at the partitions.
             if !seen.partitions.is_empty() && done(&seen) {
@@ -122,8 +121,9 @@ impl Copying {
             done += (p.next_offset - p.source_log_start).max(0) as u64;
             lag += (end - p.next_offset.max(p.source_log_start)).max(0) as u64;
         }
-        if self.bytes_per_offset.is_none() && seen.bytes_produced > 0 && done > 0 {
-            self.bytes_per_offset = Some(seen.bytes_produced as f64 / done as f64);
+        let done_before = *self.done_before.get_or_insert(done);
+        if self.bytes_per_offset.is_none() && seen.bytes_produced > 0 && done > done_before {
+            self.bytes_per_offset = Some(seen.bytes_produced as f64 / (done - done_before) as f64);
         }
         // By offsets: a run that resumes has produced only what was left.
         let bytes = |offsets: u64| (offsets as f64 * self.bytes_per_offset.unwrap_or(0.0)) as u64;
@@ -159,6 +159,15 @@ impl Copying {
         Err(Error::new(stop.code, format!("{first}: {}{also}", stop.seen)))
     }
 
+    /// Journals the producer ids that partitions have gone over to: what they append is ours.
+    fn journal_renewals(&mut self, context: &mut Context, seen: &CopyStatus) -> Result<()> {
+        for (partition, producer_id) in &seen.renewed[self.renewals_journaled..] {
+            context.record(Fact::ProducerRenewed { partition: partition.clone(), producer_id: *producer_id })?;
+            self.renewals_journaled += 1;
+        }
+        Ok(())
+    }
+
     /// Journals what has changed since the last checkpoint.
     pub async fn checkpoint(&mut self, context: &mut Context) -> Result<()> {
         let now = self.copier.checkpoint().await;
@@ -178,6 +187,8 @@ impl Copying {
     /// Stops the copier and journals how far it came; what is still open is given so long to reach the store.
     pub async fn end(mut self, context: &mut Context, patience: Duration) -> Result<()> {
         let last = self.copier.stop(patience).await;
+        let seen = self.copier.status().borrow().clone();
+        self.journal_renewals(context, &seen)?;
         self.journal(context, last)
     }
 }
@@ -235,7 +246,7 @@ async fn take_up(context: &Context) -> Result<(Vec<PartitionCopy>, EmptyTransact
     Ok((copies, markers, Fact::PartitionsTaken { producer_id: producer.producer_id, partitions: taken }))
 }
 
-/// Half of what the target's brokers say, so that neither their clocks nor ours matter.
+/// Half of what the target's broker of the lowest id says, so that neither its clock nor ours matters.
 async fn sequence_memory_ms(target: &Target) -> i64 {
     let told = target.lowest_broker_configs().await.get("producer.id.expiration.ms").and_then(|value| value.parse::<i64>().ok());
     told.map_or(SEQUENCE_MEMORY_MS, |expiration| SEQUENCE_MEMORY_MS.min(expiration / 2))

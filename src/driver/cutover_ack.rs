@@ -7,7 +7,7 @@ use crate::cli::{flags, print};
 use crate::config::Config;
 use crate::domain::limits::NAMES_SHOWN_MAX;
 use crate::error::{Exit, Result};
-use crate::machine::fact::Fact;
+use crate::machine::fact::{Fact, LateRange};
 use crate::machine::state::State;
 
 /// Runs the command.
@@ -49,7 +49,7 @@ async fn acknowledge(context: &mut Context, accepted: Option<u64>) -> Result<()>
     if migration.state == State::Validating {
         return Ok(());
     }
-    let late_records = migration.late_accepted.values().map(|range| range.end - range.start).sum();
+    let late_records = migration.late_accepted.values().map(LateRange::offsets).sum();
     context.record(Fact::ClientSwitchAcknowledged { late_records }).map(drop)
 }
 

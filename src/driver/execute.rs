@@ -1,9 +1,9 @@
 //! `execute`: PLANNED … DRAIN_READY, then halts. Run again, it goes on where the journal ends.
 
 use super::context::{self, Clusters, Context, Interrupt};
-use super::copier::CopyStatus;
+use super::copier::{CopyStatus, PartitionProgress};
 use super::copying::{Copying, planned_partitions};
-use super::limits::{PARTITIONS_NAMED_MAX, STOP_PATIENCE};
+use super::limits::{PARTITIONS_NAMED_MAX, STOP_PATIENCE, UNPROVEN_OFFSETS_MAX};
 use super::{health, survey, topology};
 use crate::cli::{findings, flags, print};
 use crate::config::Config;
@@ -196,8 +196,12 @@ pub async fn until_drain_ready(context: &mut Context, copying: &mut Copying) -> 
     Ok(())
 }
 
-/// Whether every partition is close enough to the source's end, its log start in place, and nothing waits for anybody.
+/// Whether every partition is close enough to the source's end, read again nearly as far, its log start in place, and nothing
+/// waits for anybody.
 pub fn within(status: &CopyStatus, lag_max: i64) -> bool {
-    status.waiting_because.is_none()
-        && status.partitions.iter().all(|p| p.stop.is_none() && p.log_start_settled && p.lag().is_some_and(|lag| lag <= lag_max))
+    let close = |p: &PartitionProgress| {
+        let unproven = p.next_offset - p.verified_offset;
+        p.stop.is_none() && p.log_start_settled && p.lag().is_some_and(|lag| lag <= lag_max) && unproven <= lag_max.max(UNPROVEN_OFFSETS_MAX)
+    };
+    status.waiting_because.is_none() && status.partitions.iter().all(close)
 }

@@ -12,7 +12,6 @@ use crate::machine::fact::{CutoverReport, Fact, FrozenPartition, LateRange};
 use crate::validation::sentinel_presence::Looked;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 
 /// Looks at every planned topic of the source, and says what of it cannot be looked at any more, and what was accepted before.
 ///
@@ -27,14 +26,15 @@ pub async fn refuse(context: &Context) -> Result<Vec<String>> {
 /// **Errors**: KF-LATE-WRITES where it is another number of offsets; the source's unavailability.
 pub async fn accept(context: &mut Context, stated: u64) -> Result<()> {
     let (late, _) = look(context).await?;
-    if total(&late) != stated {
-        return Err(refusal(context, &late, &format!("{stated} were stated to be accepted, but ")).await?);
-    }
-    if late.is_empty() {
+    let accepted: i64 = context.migration()?.late_accepted.values().map(LateRange::offsets).sum();
+    if late.is_empty() && stated == accepted.unsigned_abs() {
         return Ok(());
     }
-    let partitions = late.into_iter().map(|l| LateRange { partition: l.partition, from: l.from, next_offset: l.from + l.count }).collect();
-    context.record(Fact::LateWritesAccepted { partitions }).map(drop)
+    if total(&late) != stated {
+        return Err(refusal(context, &late, &format!("{stated} were stated to be accepted, but beyond what was accepted before, ")).await?);
+    }
+    let range = |l: Late| LateRange { partition: l.partition, topic_id: l.topic_id, from: l.from, next_offset: l.from + l.count };
+    context.record(Fact::LateWritesAccepted { partitions: late.into_iter().map(range).collect() }).map(drop)
 }
 
 fn total(late: &[Late]) -> u64 {
@@ -48,7 +48,8 @@ async fn look(context: &Context) -> Result<(Vec<Late>, Vec<String>)> {
     let metadata = source.refresh().await?;
     let watched = watched(&migration.plan, &report.partitions, &migration.late_accepted, &metadata);
     let names: Vec<TopicPartition> = watched.ends.keys().cloned().collect();
-    let (late, mut remarks) = compare(&watched.ends, &source.offsets(&names, OffsetAt::LogEnd).await?);
+    let (mut late, mut remarks) = compare(&watched.ends, &source.offsets(&names, OffsetAt::LogEnd).await?);
+    late.iter_mut().for_each(|l| l.topic_id = metadata.topic(&l.partition.topic).and_then(|t| t.topic_id_text()));
     remarks.extend(watched.remarks);
     Ok((late, remarks))
 }
@@ -80,13 +81,13 @@ struct Watched {
 }
 
 /// A partition that came to be since the cutover, or since the plan, has to be empty; so has a topic that was created anew.
-fn watched(plan: &Plan, frozen: &[FrozenPartition], accepted: &BTreeMap<TopicPartition, Range<i64>>, metadata: &Metadata) -> Watched {
-    let mut frozen: BTreeMap<&TopicPartition, i64> = frozen.iter().map(|p| (&p.partition, p.frozen_end + 1)).collect();
-    frozen.extend(accepted.iter().map(|(partition, range)| (partition, range.end)));
-    let stays = |(partition, range): (&TopicPartition, &Range<i64>)| {
-        format!("{partition}: offsets {}..{} came to the source after the cutover and are not on the target; the operator has accepted that", range.start, range.end)
+fn watched(plan: &Plan, frozen: &[FrozenPartition], accepted: &BTreeMap<TopicPartition, LateRange>, metadata: &Metadata) -> Watched {
+    let frozen: BTreeMap<&TopicPartition, i64> = frozen.iter().map(|p| (&p.partition, p.frozen_end + 1)).collect();
+    let stays = |late: &LateRange| {
+        let LateRange { partition, from, next_offset, .. } = late;
+        format!("{partition}: offsets {from}..{next_offset} came to the source after the cutover and are not on the target; the operator has accepted that")
     };
-    let mut watched = Watched { ends: BTreeMap::new(), remarks: accepted.iter().map(stays).collect() };
+    let mut watched = Watched { ends: BTreeMap::new(), remarks: accepted.values().map(stays).collect() };
     for topic in &plan.topics {
         let Some(now) = metadata.topic(&topic.name) else {
             watched.remarks.push(format!("topic {} does not exist on the source any more, so nobody can tell whether it was written to", topic.name));
@@ -98,8 +99,9 @@ fn watched(plan: &Plan, frozen: &[FrozenPartition], accepted: &BTreeMap<TopicPar
         }
         for p in &now.partitions {
             let partition = TopicPartition::new(now.name.clone(), p.partition);
-            let end = if anew { None } else { frozen.get(&partition) };
-            watched.ends.insert(partition, end.copied().unwrap_or(0));
+            let frozen = if anew { None } else { frozen.get(&partition).copied() };
+            let accepted = accepted.get(&partition).filter(|late| late.topic_id == now.topic_id_text()).map(|late| late.next_offset);
+            watched.ends.insert(partition, accepted.or(frozen).unwrap_or(0));
         }
     }
     watched
@@ -108,6 +110,7 @@ fn watched(plan: &Plan, frozen: &[FrozenPartition], accepted: &BTreeMap<TopicPar
 #[derive(Debug, PartialEq, Eq)]
 struct Late {
     partition: TopicPartition,
+    topic_id: Option<String>,
     from: i64,
     count: i64,
 }
@@ -123,9 +126,9 @@ fn compare(ends: &BTreeMap<TopicPartition, i64>, now: &BTreeMap<TopicPartition, 
     for (partition, end) in ends {
         let Some(now) = now.get(partition) else { continue };
         if now > end {
-            late.push(Late { partition: partition.clone(), from: *end, count: now - end });
+            late.push(Late { partition: partition.clone(), topic_id: None, from: *end, count: now - end });
         } else if now < end {
-            remarks.push(format!("{partition} ends at {now} on the source and ended at {end} at the cutover: the source has lost what lay between"));
+            remarks.push(format!("{partition} ends at {now} on the source and ended at {end} before: the source has lost what lay between"));
         }
     }
     (late, remarks)
@@ -177,17 +180,31 @@ mod tests {
         assert_eq!(watched_ends(&metadata(None, 3)), (vec![21, 21, 0], 0), "a partition that was added has to be empty");
         assert_eq!(watched_ends(&metadata(Some(uuid::Uuid::from_u128(7)), 2)), (vec![0, 0], 1), "so has a topic that was created anew");
         assert_eq!(watched_ends(&Metadata::default()), (vec![], 1));
-        let accepted = [(partition(1), 21..24)].into();
-        let watched = watched(&sample::plan(), &sample::frozen(), &accepted, &metadata(None, 2));
-        assert_eq!(watched.ends.into_values().collect::<Vec<_>>(), [21, 24], "what comes on top of what was accepted is late again");
-        assert!(watched.remarks[0].starts_with("orders-1: offsets 21..24 "), "{:?}", watched.remarks);
+    }
+
+    #[test]
+    fn what_was_accepted_is_late_no_more() {
+        let accepted = |topic_id: Option<uuid::Uuid>, next_offset| {
+            let late = LateRange { partition: partition(1), topic_id: metadata(topic_id, 1).topic("orders").unwrap().topic_id_text(), from: 0, next_offset };
+            [(partition(1), late)].into()
+        };
+        let ends = |accepted, topic_id| {
+            let watched = watched(&sample::plan(), &sample::frozen(), &accepted, &metadata(topic_id, 2));
+            (watched.ends.into_values().collect::<Vec<_>>(), watched.remarks)
+        };
+        let (known, remarks) = ends(accepted(None, 24), None);
+        assert_eq!(known, [21, 24], "what comes on top is late again");
+        assert!(remarks[0].starts_with("orders-1: offsets 0..24 "), "{remarks:?}");
+        let (one, other) = (Some(uuid::Uuid::from_u128(7)), Some(uuid::Uuid::from_u128(8)));
+        assert_eq!(ends(accepted(one, 5), one).0, [0, 5], "also where the topic was created anew");
+        assert_eq!(ends(accepted(one, 5), other).0, [0, 0], "a topic that was created anew since is another one");
     }
 
     #[test]
     fn an_end_that_went_on_is_late_and_one_that_fell_back_is_a_remark() {
         let ends = [(partition(0), 21), (partition(1), 21), (partition(2), 21)].into();
         let (late, remarks) = compare(&ends, &[(partition(0), 21), (partition(1), 33), (partition(2), 20)].into());
-        assert_eq!(late, [Late { partition: partition(1), from: 21, count: 12 }]);
+        assert_eq!(late, [Late { partition: partition(1), topic_id: None, from: 21, count: 12 }]);
         assert_eq!(late[0].describe(), "orders-1: 12 from offset 21 on");
         assert_eq!(remarks.len(), 1);
     }

@@ -9,6 +9,9 @@ pub const CHECKPOINT_SHARE: u32 = 20;
 pub const CHECKPOINT_INTERVAL_MIN: Duration = Duration::from_secs(5);
 pub const CHECKPOINT_INTERVAL_MAX: Duration = Duration::from_secs(300);
 
+/// Offsets of a partition that may wait to be read again when a freeze begins, which ends only when they are: a moment's work.
+pub const UNPROVEN_OFFSETS_MAX: i64 = 10_000;
+
 /// How long a run that ends waits for what is under way; a later run takes up what did not get through.
 pub const STOP_PATIENCE: Duration = Duration::from_secs(3);
 /// The same after the commit, when no later run copies: what is not in the store by then is listed as not covered.

@@ -110,8 +110,17 @@ pub async fn recreate_quarantined(context: &mut Context) -> Result<()> {
     if reasons.is_empty() {
         return Ok(());
     }
-    let ours: BTreeSet<String> = migration.footprint.topics_created.clone();
-    let foreign = ours::foreign(context, &reasons.keys().cloned().collect()).await?;
+    let ours = migration.footprint.topics_created.clone();
+    let names: BTreeSet<String> = reasons.keys().cloned().collect();
+    let interrupt = context.interrupt.clone();
+    // What its owner has deleted meanwhile may be created.
+    let metadata = interrupt.or(context.clusters.target.refresh()).await?;
+    if let Some(adopted) = names.iter().find(|name| !ours.contains(*name) && metadata.topic(name).is_some()) {
+        let seen = format!("{}; topic {adopted} was on the target before kferry, which does not delete it: delete it yourself if it may go", reasons[adopted]);
+        return Err(Error::new(Code::CopyQuarantined, seen));
+    }
+    eprintln!("note: looking whether anybody else has written to {} before it is deleted", names.iter().cloned().collect::<Vec<_>>().join(", "));
+    let foreign = interrupt.or(ours::foreign(context, &names)).await?;
     if !foreign.is_empty() {
         let seen = format!(
             "the target holds what kferry did not write, so its topic is not deleted by kferry: {}; delete the topic yourself if that may go",
@@ -121,10 +130,6 @@ pub async fn recreate_quarantined(context: &mut Context) -> Result<()> {
     }
     for topic in plan.topics.iter().filter(|t| reasons.contains_key(&t.name)) {
         let reason = reasons[&topic.name].clone();
-        if !ours.contains(&topic.name) {
-            let seen = format!("{reason}; the topic was on the target before kferry, so it is not deleted by kferry");
-            return Err(Error::new(Code::CopyQuarantined, seen));
-        }
         eprintln!("note: topic {} is created anew and filled again ({reason})", topic.name);
         let open = pending(context, |effect| matches!(effect, Effect::RecreateTopic { topic: name, .. } if *name == topic.name))?;
         let id = match open {

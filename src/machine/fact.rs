@@ -129,9 +129,17 @@ pub struct FrozenPartition {
 pub struct LateRange {
     #[serde(flatten)]
     pub partition: TopicPartition,
+    /// Of the topic that they were seen in: one that is created anew since is another log.
+    pub topic_id: Option<String>,
     /// Where the log ended at the cutover, or after what was accepted before.
     pub from: i64,
     pub next_offset: i64,
+}
+
+impl LateRange {
+    pub fn offsets(&self) -> i64 {
+        self.next_offset - self.from
+    }
 }
 
 /// What became of one group at the cutover.

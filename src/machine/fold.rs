@@ -1,6 +1,6 @@
 //! Folds the journal's facts into the migration as it stands.
 
-use super::fact::{CutoverReport, Effect, Fact, FrozenPartition, PartitionCheckpoint};
+use super::fact::{CutoverReport, Effect, Fact, FrozenPartition, LateRange, PartitionCheckpoint};
 use super::footprint::Footprint;
 use super::state::State;
 use crate::domain::partition::TopicPartition;
@@ -13,7 +13,6 @@ use crate::validation::report::{Outcome, ValidationReport};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::sync::Arc;
 
 /// A migration as its facts tell it; nothing in here comes from anywhere else.
@@ -41,7 +40,7 @@ pub struct Migration {
     pub cutover_report: Option<CutoverReport>,
     pub target_released: bool,
     /// What came late to the source and was accepted, by partition: from the cutover's end up to what was accepted last.
-    pub late_accepted: BTreeMap<TopicPartition, Range<i64>>,
+    pub late_accepted: BTreeMap<TopicPartition, LateRange>,
     /// Records that came late to the source, as of the acknowledgement that clients have switched.
     pub late_records: Option<i64>,
     /// The latest validation.
@@ -337,7 +336,9 @@ impl Migration {
             Fact::TargetReleased { .. } => self.target_released = true,
             Fact::LateWritesAccepted { partitions } => {
                 for late in partitions {
-                    self.late_accepted.entry(late.partition.clone()).or_insert(late.from..late.from).end = late.next_offset;
+                    let accepted = self.late_accepted.entry(late.partition.clone()).or_insert_with(|| late.clone());
+                    let from = if accepted.topic_id == late.topic_id { accepted.from } else { late.from };
+                    *accepted = LateRange { from, ..late.clone() };
                 }
             }
             Fact::ClientSwitchAcknowledged { late_records } => self.late_records = Some(*late_records),

@@ -230,7 +230,7 @@ pub fn facts() -> Vec<Fact> {
         Fact::CutoverAbandoned { attempt: 1, code: "KF-FREEZE-DEADLINE".into(), seen: "60 s are over".into(), thawed: true },
         Fact::CutoverCommitted { report: Box::new(cutover_report()) },
         Fact::TargetReleased { topics: 1, bindings: 1 },
-        Fact::LateWritesAccepted { partitions: vec![LateRange { partition: partition(1), from: 21, next_offset: 24 }] },
+        Fact::LateWritesAccepted { partitions: vec![LateRange { partition: partition(1), topic_id: None, from: 21, next_offset: 24 }] },
         Fact::ClientSwitchAcknowledged { late_records: 0 },
         Fact::Validated { report: Box::new(validation_report()) },
         Fact::BundleStored { key: "evidence/m.dsse.json".into(), version_id: Some("v1".into()), sha256: "ab".repeat(32), key_id: "cd".repeat(32) },

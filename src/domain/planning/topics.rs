@@ -40,7 +40,9 @@ fn plan_topic(context: &Context, topic: &TopicSnapshot, findings: &mut Vec<Findi
 
     let batch_bytes_max = context.probes.get(topic.name.as_str()).and_then(|p| p.partitions.iter().map(|p| p.batch_bytes_max).max()).unwrap_or(0);
     let broker_max_bytes = context.input.source.broker_configs.get("message.max.bytes").and_then(|v| v.parse().ok()).unwrap_or(0);
-    let overrides = overrides(topic, replication_factor, batch_bytes_max, broker_max_bytes, context.settings.as_ref());
+    let stamped = context.probes.get(topic.name.as_str()).is_some_and(|p| p.partitions.iter().any(|p| p.log_append_time));
+    let encoded_anew = stamped || topic.config("message.timestamp.type") == Some("LogAppendTime");
+    let overrides = overrides(topic, replication_factor, batch_bytes_max, broker_max_bytes, encoded_anew, context.settings.as_ref());
 
     let mut configs = carried.configs;
     let drift = match existing {

@@ -40,7 +40,7 @@ pub async fn prove(context: &Context) -> Result<()> {
     let migration = context.migration()?;
     let beyond = beyond_known(context, &touched(migration)).await?;
     if migration.state.committed() && !beyond.is_empty() {
-        let lines = beyond.iter().map(|(partition, range)| format!("{partition} ends at {}, not where the cutover left it", range.end));
+        let lines = beyond.iter().map(|(partition, (_, range))| format!("{partition} ends at {}, not where the cutover left it", range.end));
         return Err(unsafe_to_undo("since the cutover the target was written to", lines.collect()));
     }
     let foreign = walk_all(context, beyond).await?;
@@ -58,21 +58,24 @@ pub async fn foreign(context: &Context, topics: &BTreeSet<String>) -> Result<Vec
     walk_all(context, beyond).await
 }
 
+/// By partition: where its log starts, and what of it is in doubt.
+type Beyond = BTreeMap<TopicPartition, (i64, Range<i64>)>;
+
 /// What lies on the target beyond what is known to be ours.
-async fn beyond_known(context: &Context, topics: &BTreeSet<String>) -> Result<BTreeMap<TopicPartition, Range<i64>>> {
+async fn beyond_known(context: &Context, topics: &BTreeSet<String>) -> Result<Beyond> {
     let target = &context.clusters.target;
     let metadata = target.refresh().await?;
     let known = known_ends(context.migration()?, topics, &metadata);
     let names: Vec<TopicPartition> = known.keys().cloned().collect();
     let (starts, ends) = futures::try_join!(target.offsets(&names, OffsetAt::Earliest), target.offsets(&names, OffsetAt::LogEnd))?;
-    Ok(beyond(&known, &starts, &ends))
+    Ok(beyond(&known, &starts, &ends).into_iter().map(|(partition, range)| (partition.clone(), (starts[&partition], range))).collect())
 }
 
-async fn walk_all(context: &Context, beyond: BTreeMap<TopicPartition, Range<i64>>) -> Result<Vec<String>> {
+async fn walk_all(context: &Context, beyond: Beyond) -> Result<Vec<String>> {
     let ours = producer_ids(&context.journal.entries()?);
     let mut foreign = Vec::new();
-    for (partition, range) in beyond {
-        if let Some(seen) = walk(context, &partition, range, &ours).await? {
+    for (partition, (log_start, range)) in beyond {
+        if let Some(seen) = walk(context, &partition, log_start, range, &ours).await? {
             foreign.push(format!("{partition}: {seen}"));
         }
     }
@@ -124,7 +127,13 @@ fn producer_ids(entries: &[Entry]) -> BTreeSet<i64> {
 }
 
 /// Reads the range batch by batch and says of the first one that is not ours whose it is.
-async fn walk(context: &Context, partition: &TopicPartition, range: Range<i64>, ours: &BTreeSet<i64>) -> Result<Option<String>> {
+async fn walk(
+    context: &Context,
+    partition: &TopicPartition,
+    log_start: i64,
+    range: Range<i64>,
+    ours: &BTreeSet<i64>,
+) -> Result<Option<String>> {
     let mut offset = range.start;
     while offset < range.end {
         let places = [(partition.clone(), offset)].into();
@@ -134,7 +143,11 @@ async fn walk(context: &Context, partition: &TopicPartition, range: Range<i64>, 
         }
         let records = read.remove(partition).and_then(|data| data.records).unwrap_or_default();
         match judge(records, offset, ours) {
-            Judged::Ours { next_offset } => offset = next_offset,
+            // What was acknowledged ended with an append: this is another log than was written.
+            Judged::Ours { base_offset, .. } if offset == range.start && base_offset < offset && log_start < offset => {
+                return Box::pin(walk(context, partition, log_start, log_start..range.end, ours)).await;
+            }
+            Judged::Ours { next_offset, .. } => offset = next_offset,
             Judged::Foreign(seen) => return Ok(Some(seen)),
             // Not replicated yet, or cut: nothing of it was shown to be ours.
             Judged::Nothing => return Ok(Some(format!("offset {offset} cannot be read"))),
@@ -145,7 +158,7 @@ async fn walk(context: &Context, partition: &TopicPartition, range: Range<i64>, 
 
 #[derive(Debug, PartialEq, Eq)]
 enum Judged {
-    Ours { next_offset: i64 },
+    Ours { base_offset: i64, next_offset: i64 },
     Foreign(String),
     Nothing,
 }
@@ -155,8 +168,9 @@ fn judge(records: Bytes, from: i64, ours: &BTreeSet<i64>) -> Judged {
         Ok(batches) => batches,
         Err(error) => return Judged::Foreign(format!("what lies from offset {from} on is no batch of ours ({error:?})")),
     };
-    let mut next_offset = from;
+    let (mut base_offset, mut next_offset) = (from, from);
     for batch in batches.iter().filter(|b| b.next_offset() > from) {
+        base_offset = base_offset.min(batch.base_offset);
         // A control record carries nothing of anybody's.
         if !batch.is_control() && !ours.contains(&batch.producer_id) {
             let whose = match batch.producer_id {
@@ -167,7 +181,7 @@ fn judge(records: Bytes, from: i64, ours: &BTreeSet<i64>) -> Judged {
         }
         next_offset = batch.next_offset();
     }
-    if next_offset == from { Judged::Nothing } else { Judged::Ours { next_offset } }
+    if next_offset == from { Judged::Nothing } else { Judged::Ours { base_offset, next_offset } }
 }
 
 #[cfg(test)]
@@ -223,7 +237,7 @@ mod tests {
     fn every_batch_has_to_be_of_one_of_our_producers() {
         let ours = producer_ids(&entries([planned(), Fact::PartitionsTaken { producer_id: 17, partitions: vec![] }]));
         let both = |second| Bytes::from([batch(12, 17), batch(13, second)].concat());
-        assert_eq!(judge(both(17), 12, &ours), Judged::Ours { next_offset: 14 });
+        assert_eq!(judge(both(17), 12, &ours), Judged::Ours { base_offset: 12, next_offset: 14 });
         assert_eq!(judge(both(18), 12, &ours), Judged::Foreign("the batch at offset 13 is of producer id 18".into()));
         assert_eq!(judge(both(-1), 12, &ours), Judged::Foreign("the batch at offset 13 is of a producer without a producer id".into()));
         assert_eq!(judge(both(18), 14, &ours), Judged::Nothing, "what lies before is not looked at");

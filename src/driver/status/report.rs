@@ -211,7 +211,9 @@ fn partitions(migration: &Migration, source: Option<&SideLook>) -> Vec<Partition
             let checkpoint = progress.and_then(|p| p.checkpoint.as_ref());
             let source_end = source.and_then(|s| s.ends.get(&partition).copied());
             let copied = checkpoint.map_or(log_start, |c| c.next_offset.max(c.source_log_start));
-            let committed_end = frozen.get(&partition);
+            // What was accepted is late no more.
+            let accepted = migration.late_accepted.get(&partition).map(|late| late.next_offset);
+            let committed_end = accepted.or_else(|| frozen.get(&partition).copied());
             PartitionStatus {
                 next_offset: checkpoint.map(|c| c.next_offset),
                 verified_offset: checkpoint.map(|c| c.verified_offset),
