@@ -58,7 +58,7 @@ pub fn encode(batches: &[Batch]) -> Result<Batch, RecordError> {
     let (Some(first), Some(last)) = (batches.first(), batches.last()) else { return Err(RecordError::Malformed) };
     let codec = first.codec().ok_or(RecordError::UnknownCodec)?;
     let mut plain = Vec::with_capacity(batches.iter().map(|b| b.bytes().len() - HEADER_BYTES + 16).sum());
-    let base_timestamp = first.append_time().unwrap_or(first.base_timestamp);
+    let base_timestamp = first.first_timestamp();
     let mut max_timestamp = i64::MIN;
     let mut count = 0;
     for batch in batches {

@@ -5,7 +5,7 @@
 
 use super::limits::{FILLERS_PER_BATCH, FILLERS_PER_DELETE, IN_FLIGHT_APPENDS_MAX, UNPROVEN_LEAVES_MAX};
 use super::merge::{self, Group};
-use super::proof::{Expected, Proof, SourceCounts, append_time_batches};
+use super::proof::{Expected, Proof, SourceCounts};
 use super::segment_builder::{SealedSegment, SegmentBuilder};
 use crate::domain::batch::{Batch, ProducerStamp, control_leaf, records_leaf};
 use crate::domain::partition::TopicPartition;
@@ -333,7 +333,7 @@ impl PartitionCopy {
                     self.halt(code, format!("offset {expected} is due, but the source's next batch is {}..{}", batch.base_offset, batch.next_offset()));
                     return;
                 }
-                self.fill(batch.base_offset, batch.append_time().unwrap_or(batch.base_timestamp));
+                self.fill(batch.base_offset, batch.first_timestamp());
             }
             fresh.push((batch, leaf));
         }
@@ -437,10 +437,8 @@ impl PartitionCopy {
     fn record_leaf(&mut self, batches: &[Batch], leaf: Leaf, now_ms: u64) {
         let from = leaf.base_offset.max(self.first_log_start);
         let records = if leaf.kind == LeafKind::Control { 0 } else { (leaf.next_offset - from).max(0) as u64 };
-        let bytes = batches.iter().map(|b| b.bytes().len() as u64).sum();
         self.segment.push(batches, leaf.clone(), now_ms);
-        let source = SourceCounts { records, bytes, batches: batches.len() as u64, append_time_batches: append_time_batches(batches) };
-        self.expect(Expected::Leaf { leaf, source });
+        self.expect(Expected::Leaf { leaf, source: SourceCounts::of(batches, records) });
     }
 
     fn expect(&mut self, expected: Expected) {

@@ -21,15 +21,32 @@ pub(super) enum Expected {
 
 /// What of the source one append holds.
 pub(super) struct SourceCounts {
-    pub records: u64,
-    pub bytes: u64,
-    pub batches: u64,
-    pub append_time_batches: u64,
+    records: u64,
+    bytes: u64,
+    batches: u64,
+    append_time_batches: u64,
 }
 
-/// How many of the batches carry an append time.
-pub(super) fn append_time_batches(batches: &[Batch]) -> u64 {
-    batches.iter().filter(|b| b.append_time().is_some()).count() as u64
+impl SourceCounts {
+    pub fn of(batches: &[Batch], records: u64) -> Self {
+        Self {
+            records,
+            bytes: batches.iter().map(|b| b.bytes().len() as u64).sum(),
+            batches: batches.len() as u64,
+            append_time_batches: batches.iter().filter(|b| b.append_time().is_some()).count() as u64,
+        }
+    }
+
+    /// Counts them as one batch of the target that was found equal.
+    fn add_to(&self, counts: &mut CopyCounts, is_control: bool) {
+        counts.records += self.records;
+        counts.bytes += self.bytes;
+        counts.source_batches += self.batches;
+        counts.target_batches += 1;
+        counts.append_time_batches += self.append_time_batches;
+        counts.merged_batches += if self.batches > 1 { self.batches } else { 0 };
+        counts.control_records += u64::from(is_control);
+    }
 }
 
 impl Expected {
@@ -130,17 +147,7 @@ impl Proof {
         if seen != leaf.digest {
             return Err(mismatch(batch, "its digest differs".to_owned()));
         }
-        counts.records += source.records;
-        counts.bytes += source.bytes;
-        counts.source_batches += source.batches;
-        counts.target_batches += 1;
-        counts.append_time_batches += source.append_time_batches;
-        if source.batches > 1 {
-            counts.merged_batches += source.batches;
-        }
-        if leaf.kind == LeafKind::Control {
-            counts.control_records += 1;
-        }
+        source.add_to(counts, leaf.kind == LeafKind::Control);
         self.advance(leaf.digest, seen, leaf.next_offset);
         Ok(true)
     }
@@ -186,18 +193,9 @@ impl Proof {
         if expected != seen {
             return Err(mismatch(batch, "its digest differs".to_owned()));
         }
-        if batch.is_control() {
-            counts.control_records += 1;
-        } else {
-            counts.records += (batch.next_offset() - batch.base_offset.max(self.log_start).max(self.verified_offset)).max(0) as u64;
-        }
-        counts.bytes += source.iter().map(|b| b.bytes().len() as u64).sum::<u64>();
-        counts.source_batches += source.len() as u64;
-        counts.target_batches += 1;
-        counts.append_time_batches += append_time_batches(&source);
-        if source.len() > 1 {
-            counts.merged_batches += source.len() as u64;
-        }
+        let records_from = batch.base_offset.max(self.log_start).max(self.verified_offset);
+        let records = if batch.is_control() { 0 } else { (batch.next_offset() - records_from).max(0) as u64 };
+        SourceCounts::of(&source, records).add_to(counts, batch.is_control());
         self.expected.drain(..source.len());
         self.advance(expected, seen, batch.next_offset());
         Ok(true)

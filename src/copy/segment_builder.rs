@@ -54,9 +54,9 @@ impl SegmentBuilder {
             self.records += if batch.is_control() { 0 } else { batch.record_count as u64 };
             let start = self.span.map_or(batch.base_offset, |(start, _)| start);
             self.span = Some((start, batch.next_offset()));
-            let base_timestamp = batch.append_time().unwrap_or(batch.base_timestamp);
-            let (low, high) = self.timestamps.unwrap_or((base_timestamp, batch.max_timestamp));
-            self.timestamps = Some((low.min(base_timestamp), high.max(batch.max_timestamp)));
+            let first_timestamp = batch.first_timestamp();
+            let (low, high) = self.timestamps.unwrap_or((first_timestamp, batch.max_timestamp));
+            self.timestamps = Some((low.min(first_timestamp), high.max(batch.max_timestamp)));
             self.parts.push(batch.bytes().clone());
         }
         self.leaves.push(leaf);

@@ -150,6 +150,11 @@ impl Batch {
         (self.attributes & LOG_APPEND_TIME != 0 && !self.is_control()).then_some(self.max_timestamp)
     }
 
+    /// The time of the batch's first record: its append time, or the base timestamp where records keep their own.
+    pub fn first_timestamp(&self) -> i64 {
+        self.append_time().unwrap_or(self.base_timestamp)
+    }
+
     /// Whether compaction has put a delete horizon in place of the base timestamp (KIP-534).
     pub fn has_delete_horizon(&self) -> bool {
         self.attributes & DELETE_HORIZON != 0

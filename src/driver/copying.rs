@@ -79,7 +79,18 @@ impl Copying {
         let (size, offsets) = (plan.estimate.size_bytes, plan.estimate.records_max);
         let bytes_per_offset = (size > 0 && offsets > 0).then(|| size as f64 / offsets as f64);
         let copier = Copier::start(setup, copies);
-        Ok(Self { copier, progress: Progress::start(), planned_ends, bytes_per_offset, done_before: None, journaled, renewals_journaled: 0, began_at: Instant::now(), journaled_at: Instant::now() })
+        let now = Instant::now();
+        Ok(Self {
+            copier,
+            progress: Progress::start(),
+            planned_ends,
+            bytes_per_offset,
+            done_before: None,
+            journaled,
+            renewals_journaled: 0,
+            began_at: now,
+            journaled_at: now,
+        })
     }
 
     /// Records and bytes that were compared with the target so far.

@@ -66,15 +66,7 @@ fn append_times_stay_what_they_were() {
     for topic in topics {
         assert!(not_covered.contains(&format!("topic {topic}: in ")), "{topic} is not named in {not_covered}");
     }
-    let counted: u64 = migration
-        .facts()
-        .iter()
-        .rfind(|fact| fact["fact"] == "copy_checkpointed" && fact.to_string().contains("stamp-single"))
-        .into_iter()
-        .flat_map(|fact| fact["partitions"].as_array().cloned().unwrap_or_default())
-        .filter(|partition| partition["topic"] == "stamp-single")
-        .filter_map(|partition| partition["counts"]["append_time_batches"].as_u64())
-        .sum();
+    let counted: u64 = checkpoints(&migration, "stamp-single").iter().filter_map(|c| c["counts"]["append_time_batches"].as_u64()).sum();
     assert_eq!(counted, 300);
 
     // The topics' own settings are back.

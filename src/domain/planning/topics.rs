@@ -38,9 +38,10 @@ fn plan_topic(context: &Context, topic: &TopicSnapshot, findings: &mut Vec<Findi
     let carried = carry(topic, replication_factor, context.settings.as_ref());
     setting_findings(topic, &carried, findings);
 
-    let batch_bytes_max = context.probes.get(topic.name.as_str()).and_then(|p| p.partitions.iter().map(|p| p.batch_bytes_max).max()).unwrap_or(0);
+    let probe = context.probes.get(topic.name.as_str());
+    let batch_bytes_max = probe.and_then(|p| p.partitions.iter().map(|p| p.batch_bytes_max).max()).unwrap_or(0);
     let broker_max_bytes = context.input.source.broker_configs.get("message.max.bytes").and_then(|v| v.parse().ok()).unwrap_or(0);
-    let stamped = context.probes.get(topic.name.as_str()).is_some_and(|p| p.partitions.iter().any(|p| p.log_append_time));
+    let stamped = probe.is_some_and(|p| p.partitions.iter().any(|p| p.log_append_time));
     let encoded_anew = stamped || topic.config("message.timestamp.type") == Some("LogAppendTime");
     let overrides = overrides(topic, replication_factor, batch_bytes_max, broker_max_bytes, encoded_anew, context.settings.as_ref());
 

@@ -68,7 +68,8 @@ async fn beyond_known(context: &Context, topics: &BTreeSet<String>) -> Result<Be
     let known = known_ends(context.migration()?, topics, &metadata);
     let names: Vec<TopicPartition> = known.keys().cloned().collect();
     let (starts, ends) = futures::try_join!(target.offsets(&names, OffsetAt::Earliest), target.offsets(&names, OffsetAt::LogEnd))?;
-    Ok(beyond(&known, &starts, &ends).into_iter().map(|(partition, range)| (partition.clone(), (starts[&partition], range))).collect())
+    let beyond = beyond(&known, &starts, &ends).into_iter();
+    Ok(beyond.map(|(partition, range)| { let start = starts[&partition]; (partition, (start, range)) }).collect())
 }
 
 async fn walk_all(context: &Context, beyond: Beyond) -> Result<Vec<String>> {
@@ -143,10 +144,8 @@ async fn walk(
         }
         let records = read.remove(partition).and_then(|data| data.records).unwrap_or_default();
         match judge(records, offset, ours) {
-            // What was acknowledged ended with an append: this is another log than was written.
-            Judged::Ours { base_offset, .. } if offset == range.start && base_offset < offset && log_start < offset => {
-                return Box::pin(walk(context, partition, log_start, log_start..range.end, ours)).await;
-            }
+            // What was acknowledged ended with an append: this is another log than was written, and all of it is looked at.
+            Judged::Ours { base_offset, .. } if offset == range.start && base_offset < offset && log_start < offset => offset = log_start,
             Judged::Ours { next_offset, .. } => offset = next_offset,
             Judged::Foreign(seen) => return Ok(Some(seen)),
             // Not replicated yet, or cut: nothing of it was shown to be ours.
