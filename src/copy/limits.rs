@@ -20,6 +20,10 @@ pub const FILLERS_PER_DELETE: i64 = 20_000_000;
 /// Control records that one append asks for; measured: one request carries them at some 50,000 a second.
 pub const CONTROLS_PER_APPEND: i64 = 500;
 
+/// How long aborted data waits for the control record behind it to be ready. Longer than a segment takes to the store; data of one transaction that does not
+/// fit into memory has to go ahead without.
+pub const ABORTED_HOLD_MS: i64 = 3_000;
+
 /// Records' age beyond which a broker may have forgotten a producer's sequence, where the broker does not tell its
 /// `producer.id.expiration.ms`: that defaults to one day and goes by the records' timestamps.
 pub const SEQUENCE_MEMORY_MS: i64 = 12 * 3600 * 1000;

@@ -4,7 +4,7 @@
 //! has to confirm it. After a lost answer nothing is sent before the log end has been looked at.
 
 use super::aborter::{Aborter, OpenTransaction};
-use super::limits::{CONTROLS_PER_APPEND, FILLERS_PER_BATCH, FILLERS_PER_DELETE, IN_FLIGHT_APPENDS_MAX, UNPROVEN_LEAVES_MAX};
+use super::limits::{ABORTED_HOLD_MS, CONTROLS_PER_APPEND, FILLERS_PER_BATCH, FILLERS_PER_DELETE, IN_FLIGHT_APPENDS_MAX, UNPROVEN_LEAVES_MAX};
 use super::merge::{self, Group};
 use super::proof::{Expected, Proof, SourceCounts};
 use super::segment_builder::{SealedSegment, SegmentBuilder};
@@ -157,6 +157,9 @@ pub struct PartitionCopy {
     stored_offset: i64,
     unstored: VecDeque<Unit>,
     ready: VecDeque<(Unit, Option<i32>)>,
+    /// Where the last control record ends that is ready, and since when aborted data waits for one.
+    control_ready_to: i64,
+    held_since_ms: Option<i64>,
     in_flight: VecDeque<InFlight>,
     probing: bool,
     acknowledged: i64,
@@ -211,6 +214,8 @@ impl PartitionCopy {
             stored_offset: stored,
             unstored: VecDeque::new(),
             ready: VecDeque::new(),
+            control_ready_to: 0,
+            held_since_ms: None,
             in_flight: VecDeque::new(),
             probing: false,
             acknowledged: from.target_end,
@@ -281,7 +286,9 @@ impl PartitionCopy {
     /// Lets appends go ahead of their segments, as TAIL does.
     pub fn append_before_store(&mut self) {
         self.store_first = false;
-        self.ready.extend(self.unstored.drain(..).map(|unit| (unit, None)));
+        while let Some(unit) = self.unstored.pop_front() {
+            self.make_ready(unit);
+        }
     }
 
     // ---- fetch
@@ -474,13 +481,24 @@ impl PartitionCopy {
         self.head = unit.next_offset();
         self.unclosed = unit.is_aborted() || (self.unclosed && !matches!(unit, Unit::Controls { .. }));
         let waits = self.store_first && (!matches!(unit, Unit::Fillers { .. }) || !self.unstored.is_empty());
-        // Control records in a row travel together.
-        let last = if waits { self.unstored.back_mut() } else { self.ready.back_mut().map(|(unit, _)| unit) };
-        match (last, &unit) {
-            (Some(Unit::Controls { next_offset, .. }), Unit::Controls { base_offset, next_offset: end }) if next_offset == base_offset => *next_offset = *end,
-            _ if waits => self.unstored.push_back(unit),
-            _ => self.ready.push_back((unit, None)),
+        match waits {
+            true => self.unstored.push_back(unit),
+            false => self.make_ready(unit),
         }
+    }
+
+    /// Lets the unit be appended, behind those that are ready. Control records in a row travel together.
+    fn make_ready(&mut self, unit: Unit) {
+        if let Unit::Controls { base_offset, next_offset } = unit {
+            self.control_ready_to = next_offset;
+            if let Some((Unit::Controls { next_offset: end, .. }, _)) = self.ready.back_mut()
+                && *end == base_offset
+            {
+                *end = next_offset;
+                return;
+            }
+        }
+        self.ready.push_back((unit, None));
     }
 
     // ---- store
@@ -520,7 +538,9 @@ impl PartitionCopy {
             self.storing.pop_front();
         }
         while self.unstored.front().is_some_and(|u| u.next_offset() <= self.stored_offset || matches!(u, Unit::Fillers { .. })) {
-            self.ready.extend(self.unstored.pop_front().map(|unit| (unit, None)));
+            if let Some(unit) = self.unstored.pop_front() {
+                self.make_ready(unit);
+            }
         }
     }
 
@@ -537,7 +557,7 @@ impl PartitionCopy {
 
     /// The next append to send, oldest first; it counts as on its way from now on.
     pub fn next_append(&mut self, now_ms: i64) -> Option<Append> {
-        if self.sending_halted() || self.needs_aborter() {
+        if self.sending_halted() || self.needs_aborter() || self.holds_aborted(now_ms) {
             return None;
         }
         // Several go at once only where the broker remembers each one's predecessor when it comes to it.
@@ -576,6 +596,18 @@ impl PartitionCopy {
         };
         self.in_flight.push_back(InFlight { unit, sequence, fate: Fate::Sent });
         Some(Append { base_offset, body })
+    }
+
+    /// Whether aborted data had better wait until what ends its transaction can follow at once. A transaction that stays open when the process dies
+    /// is aborted by its coordinator in the end, at a wrong place: the shorter it is open, the less likely.
+    fn holds_aborted(&mut self, now_ms: i64) -> bool {
+        let is_open = self.aborter.as_ref().is_some_and(|aborter| aborter.open);
+        let due = self.ready.front().filter(|(unit, _)| unit.is_aborted()).map(|(unit, _)| unit.base_offset());
+        if due.is_none_or(|offset| is_open || self.control_ready_to > offset) {
+            self.held_since_ms = None;
+            return false;
+        }
+        now_ms - *self.held_since_ms.get_or_insert(now_ms) < ABORTED_HOLD_MS
     }
 
     /// Whether the broker remembers a producer by an append with this timestamp.

@@ -3,6 +3,7 @@
 //! Whatever happens, the target's log must in the end be the source's: every record once, at its own offset.
 
 use super::aborter::OpenTransaction;
+use super::limits::ABORTED_HOLD_MS;
 use super::partition_copy::{Append, AppendBody, PartitionCopy, TakeUp};
 use super::segment_builder::SealedSegment;
 use crate::domain::batch::{self, Batch, BatchSpec};
@@ -79,6 +80,7 @@ fn source_log(dice: &mut Dice, batches: usize) -> (Vec<Batch>, std::ops::Range<i
     (log, log_start.min(next)..next)
 }
 
+/// Milliseconds since the epoch.
 const NOW_MS: i64 = 1_000_000;
 /// The broker remembers a producer for twice as long.
 const SEQUENCE_MEMORY_MS: i64 = 100_000;
@@ -274,7 +276,9 @@ impl World {
     }
 
     fn send(&mut self) {
-        let Some(Append { base_offset, body }) = self.copy.next_append(NOW_MS) else { return };
+        // Now and then it has waited for long.
+        let now_ms = if self.dice.roll(4) == 0 { NOW_MS + ABORTED_HOLD_MS } else { NOW_MS };
+        let Some(Append { base_offset, body }) = self.copy.next_append(now_ms) else { return };
         let whole = |header: bytes::Bytes, payload: bytes::Bytes| [&header[..], &payload[..]].concat();
         let request = match body {
             AppendBody::Batch { header, payload } => Request::Batch(whole(header, payload)),

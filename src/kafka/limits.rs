@@ -78,6 +78,9 @@ pub const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(10);
 /// How long the coordinator keeps a sentinel's transaction open before it aborts it by itself.
 pub const SENTINEL_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// The shortest time for which a transaction of ours may stay open.
+pub const TRANSACTION_TIMEOUT_MIN: Duration = Duration::from_millis(500);
+
 /// Pause between two looks at the log ends while markers are on their way: they land within 20–100 ms when all is well.
 pub const MARKER_POLL_INTERVAL: Duration = Duration::from_millis(10);
 

@@ -4,6 +4,7 @@ use super::cluster::{Cluster, Coordinator, Lane, negotiate};
 use super::connection::{CallError, Connection};
 use super::failure::Failure;
 use super::routing::{by_topic, text, topic_name};
+use super::limits::TRANSACTION_TIMEOUT_MIN;
 use super::sentinel::{Written, placed};
 use super::source::Reader;
 use super::target::Target;
@@ -64,9 +65,10 @@ impl TransactionalProducer {
     /// Takes the transactional id: fences who held it before, and aborts the transaction that was left open under it, whose
     /// abort markers then land at the ends of its partitions.
     ///
-    /// `timeout` is how long a transaction stays open before the coordinator aborts it.
+    /// `timeout` is how long a transaction may stay open before the coordinator aborts it; where the brokers' `transaction.max.timeout.ms` is less,
+    /// it is halved until they take it.
     ///
-    /// Errors: `KF-KAFKA-REFUSED` (not permitted; a timeout above the broker's `transaction.max.timeout.ms`), or the
+    /// Errors: `KF-KAFKA-REFUSED` (not permitted; a maximum below a second), or the
     /// cluster's unavailability.
     pub async fn begin(cluster: &Cluster, transactional_id: &str, timeout: Duration) -> Result<Self> {
         let mut producer = Self {
@@ -76,6 +78,7 @@ impl TransactionalProducer {
             coordinator: AtomicI32::new(-1),
         };
         let mut patience = cluster.patience(format!("take the transactional id {transactional_id:?}"));
+        let mut timeout = timeout;
         loop {
             let attempt = match producer.connect().await {
                 Ok(connection) => init(&connection, Some(transactional_id), timeout).await,
@@ -85,6 +88,10 @@ impl TransactionalProducer {
                 Ok(identity) => {
                     producer.identity = identity;
                     return Ok(producer);
+                }
+                // The brokers allow less.
+                Err(failure) if failure.kafka_error() == Some(ResponseError::InvalidTransactionTimeout) && timeout >= TRANSACTION_TIMEOUT_MIN * 2 => {
+                    timeout /= 2;
                 }
                 Err(failure) => {
                     producer.forget_coordinator(&failure);

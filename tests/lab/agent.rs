@@ -731,6 +731,12 @@ impl Agent {
         self.call("transaction_begin", args);
     }
 
+    /// Transactional ids with a transaction that is open.
+    #[track_caller]
+    pub fn open_transactions(&self, bootstrap: &str) -> Vec<String> {
+        rows(&self.call("open_transactions", json!({"bootstrap": bootstrap}))["transactional_ids"]).map(text).collect()
+    }
+
     /// Interleaves transactional producers and a plain one over these topics; all transactions are decided in the end.
     #[track_caller]
     pub fn weave(&self, bootstrap: &str, topics: &[&str], weave: &Weave, load: &Load) -> Woven {

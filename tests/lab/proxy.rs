@@ -9,7 +9,11 @@ use std::time::{Duration, Instant};
 
 use super::process::free_port;
 
-const PRODUCE: i16 = 0;
+/// Kafka's api keys of requests that change a log.
+pub const PRODUCE: i16 = 0;
+pub const ADD_PARTITIONS_TO_TXN: i16 = 24;
+pub const END_TXN: i16 = 26;
+pub const WRITE_TXN_MARKERS: i16 = 27;
 const CHUNK: usize = 64 << 10;
 
 /// Listens until dropped and hands every connection to a thread of its own.
@@ -71,7 +75,10 @@ impl Connections {
 
 #[derive(Default)]
 struct KafkaState {
-    produce_drops: AtomicU64,
+    /// Answers to swallow, by api key.
+    drops: Mutex<HashMap<i16, u64>>,
+    /// Requests that are never answered: their connections are closed.
+    unanswered: Mutex<Vec<i16>>,
     produces_dropped: AtomicU64,
     produces_answered: AtomicU64,
     refusing: AtomicBool,
@@ -91,8 +98,10 @@ impl KafkaState {
     }
 
     /// Takes one of the drops that were asked for, if any is left.
-    fn take_drop(&self) -> bool {
-        self.produce_drops.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+    fn take_drop(&self, key: i16) -> bool {
+        let mut drops = self.drops.lock().unwrap();
+        let left = drops.get_mut(&key).filter(|left| **left > 0);
+        left.map(|left| *left -= 1).is_some()
     }
 }
 
@@ -119,7 +128,24 @@ impl KafkaProxy {
 
     /// The next `count` Produce responses are swallowed and their connections closed: the broker has appended, the client does not know.
     pub fn drop_produce_responses(&self, count: u64) {
-        self.state.produce_drops.store(count, Ordering::SeqCst);
+        self.drop_responses(PRODUCE, count);
+    }
+
+    /// The same for any kind of request.
+    pub fn drop_responses(&self, key: i16, count: u64) {
+        self.state.drops.lock().unwrap().insert(key, count);
+    }
+
+    /// How many of the drops that were asked for are still to come.
+    pub fn drops_left(&self, key: i16) -> u64 {
+        self.state.drops.lock().unwrap().get(&key).copied().unwrap_or(0)
+    }
+
+    /// Closes the connection of whoever sends such a request, until told otherwise; the broker never sees it.
+    pub fn close_on(&self, key: i16, close: bool) {
+        let mut unanswered = self.state.unanswered.lock().unwrap();
+        unanswered.retain(|other| *other != key);
+        unanswered.extend(close.then_some(key));
     }
 
     pub fn produce_responses_dropped(&self) -> u64 {
@@ -171,7 +197,7 @@ fn serve_kafka(state: &Arc<KafkaState>, near: TcpStream, port: u16) -> io::Resul
         let _ = frames(&mut from, &mut to, &state, |head| {
             let (key, correlation) = (i16::from_be_bytes([head[0], head[1]]), i32::from_be_bytes([head[4], head[5], head[6], head[7]]));
             asked.lock().unwrap().insert(correlation, key);
-            true
+            !state.unanswered.lock().unwrap().contains(&key)
         });
         let _ = to.shutdown(Shutdown::Both);
         let _ = from.shutdown(Shutdown::Both);
@@ -179,15 +205,13 @@ fn serve_kafka(state: &Arc<KafkaState>, near: TcpStream, port: u16) -> io::Resul
     let (mut from, mut to) = (far, near);
     let _ = frames(&mut from, &mut to, state, |head| {
         let correlation = i32::from_be_bytes([head[0], head[1], head[2], head[3]]);
-        if asked.lock().unwrap().remove(&correlation) != Some(PRODUCE) {
-            return true;
+        let Some(key) = asked.lock().unwrap().remove(&correlation) else { return true };
+        let dropped = state.take_drop(key);
+        if key == PRODUCE {
+            let counter = if dropped { &state.produces_dropped } else { &state.produces_answered };
+            counter.fetch_add(1, Ordering::SeqCst);
         }
-        if state.take_drop() {
-            state.produces_dropped.fetch_add(1, Ordering::SeqCst);
-            return false;
-        }
-        state.produces_answered.fetch_add(1, Ordering::SeqCst);
-        true
+        !dropped
     });
     let _ = from.shutdown(Shutdown::Both);
     let _ = to.shutdown(Shutdown::Both);

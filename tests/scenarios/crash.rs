@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::journal;
-use crate::lab::{Agent, Commit, Load, Options, Topic};
+use crate::lab::{Agent, Commit, Load, Options, Topic, Weave};
 use crate::migration::{Lab, Migration, full};
 
 /// Days old, so that a broker which looks at their timestamps forgets their producer at once.
@@ -18,17 +18,19 @@ struct Case {
     committed: i64,
 }
 
-/// A small migration with one of each: live producer, group, trimmed partition, tiny batches.
+/// A small migration with one of each: live producer, group, trimmed partition, tiny batches, transactions.
 fn case(lab: &Lab, id: &str, live_rate: f64) -> Case {
     let agent = Agent::shared();
     let source = lab.source.bootstrap();
-    let names: Vec<String> = ["orders", "trimmed", "single"].iter().map(|name| format!("{id}-{name}")).collect();
+    let names: Vec<String> = ["orders", "trimmed", "single", "woven"].iter().map(|name| format!("{id}-{name}")).collect();
     let topics: Vec<Topic> = names.iter().map(|name| Topic::new(name, if name.ends_with("orders") { 2 } else { 1 }).config("retention.ms", -1)).collect();
     agent.create_topics(&source, &topics);
     let first = jiff::Timestamp::now().as_millisecond() - OLD;
     agent.produce(&source, &names[0], &Load::records(3_000).codec("lz4").timestamps(first, 10));
     agent.produce(&source, &names[1], &Load::records(600).batches(2 << 10, 20).timestamps(first, 10));
     agent.produce(&source, &names[2], &Load::records(120).values(10, 40).one_record_batches().timestamps(first, 10));
+    let weave = Weave { producers: 2, abort_ratio: 0.7, ..Weave::new(id, 60) };
+    agent.weave(&source, &[&names[3]], &weave, &Load::records(0).values(50, 400).timestamps(first, 10));
     agent.delete_records(&source, &names[1], 0, 211);
     agent.commit_group_offsets(&source, &format!("{id}-readers"), &[Commit::new(&names[0], 1, 321, "a third of it")]);
     let migration = lab.setup(id).set("cutover.drain_stable_window", "300ms").set("cutover.freeze_settle_window", "200ms").set("cutover.max_producer_freeze", "15s").begin();
@@ -192,6 +194,8 @@ fn killed_at_random(lab: &Lab, id: &str, kills: u32) {
     let agent = Agent::shared();
     let case = case(lab, id, 60.0);
     let first = jiff::Timestamp::now().as_millisecond() - OLD;
+    let weave = Weave { producers: 2, abort_ratio: 0.7, burst: 40, ..Weave::new(&format!("{id}-bulk"), 300) };
+    agent.weave(&lab.source.bootstrap(), &[&case.topics[3]], &weave, &Load::records(0).values(900, 1_000).random());
     agent.produce(&lab.source.bootstrap(), &case.topics[0], &Load::records(20_000).values(900, 1_000).random().timestamps(first, 1));
     // A seed that can be set, so that a failure can be had again.
     let seed = std::env::var("KFERRY_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(|| jiff::Timestamp::now().as_millisecond() as u64);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::lab::{Agent, Cluster, Fault, FaultProxy, KafkaProxy, Load, Options, Running, Topic};
+use crate::lab::{Agent, Cluster, Fault, FaultProxy, KafkaProxy, Load, Options, Running, Topic, Weave};
 use crate::migration::{Lab, Migration, full};
 
 const SOON: Duration = Duration::from_secs(60);
@@ -15,6 +15,9 @@ fn topics(source: &str, id: &str, replication: u32, megabytes: u64) -> Vec<Strin
     agent.create_topics(source, &topics);
     agent.produce(source, &format!("{id}-bulk"), &Load::records(megabytes << 10).values(1_000, 1_050).random().codec("lz4"));
     agent.produce(source, &format!("{id}-single"), &Load::records(400).values(50, 90).one_record_batches());
+    // Decided transactions, so that markers and aborted data are on their way too.
+    let woven = Weave { burst: 60, ..Weave::new(id, 120) };
+    agent.weave(source, &[&format!("{id}-bulk")], &woven, &Load::records(0).values(1_000, 3_000).random());
     topics.map(|t| t.name).into()
 }
 

@@ -325,6 +325,10 @@ impl Engine {
             Event::Stored(stored) => self.on_stored(stored),
             Event::LaneOpened { broker, lane, connection } => {
                 self.refresh_target_if(connection.is_none());
+                if connection.is_some() {
+                    // What was under way on the one before is settled by looking at the log ends.
+                    self.waits("target", None);
+                }
                 if let Some(entry) = self.lanes.get_mut(&(broker, lane)) {
                     entry.opened(connection);
                 }

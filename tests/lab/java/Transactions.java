@@ -6,6 +6,9 @@ import java.util.List;
 import java.util.Map;
 import java.util.SplittableRandom;
 import java.util.concurrent.ConcurrentHashMap;
+import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.TransactionListing;
+import org.apache.kafka.clients.admin.TransactionState;
 import org.apache.kafka.clients.producer.KafkaProducer;
 
 /** Transactional producers whose transactions end, or are left hanging. */
@@ -17,6 +20,16 @@ final class Transactions {
     commands.put("transaction_begin", Transactions::begin);
     commands.put("transaction_end", Transactions::end);
     commands.put("weave", Transactions::weave);
+    commands.put("open_transactions", args -> {
+      ObjectNode answer = Agent.JSON.createObjectNode();
+      Admin admin = Topics.admin(args.get("bootstrap").asText());
+      for (TransactionListing listing : admin.listTransactions().all().get()) {
+        if (listing.state() == TransactionState.ONGOING) {
+          answer.withArray("transactional_ids").add(listing.transactionalId());
+        }
+      }
+      return answer;
+    });
   }
 
   /** Begins a transaction, puts records in and flushes them; {@code transaction_end} decides how it goes on. */
