@@ -23,5 +23,6 @@ mod status;
 mod survey;
 mod tampering;
 mod topology;
+mod transactions_seen;
 mod whole_migration;
 mod witness;
