@@ -136,13 +136,15 @@ impl Log {
             self.too_large.push(offset);
             return;
         }
+        // The last record is a marker wherever transactions are used, and says nothing of the log before it.
+        let counts = offset != self.end - 1 || offset == self.start;
         let probe = &mut self.probe;
         match batch::split(records) {
             Ok(batches) => {
                 let mut expected = offset;
                 for batch in &batches {
                     // Two places may lie so close together that one fetch reaches into the other's.
-                    if self.seen.iter().all(|range| !range.contains(&batch.base_offset)) {
+                    if counts && self.seen.iter().all(|range| !range.contains(&batch.base_offset)) {
                         let offsets = (batch.next_offset() - batch.base_offset).unsigned_abs();
                         probe.offsets += offsets;
                         probe.control_offsets += if batch.is_control() { offsets } else { 0 };
@@ -291,6 +293,17 @@ mod tests {
         // The next place's fetch begins before what was seen and reaches into it.
         log.absorb(5, [batch(5, 5, 5, 0), batch(10, 10, 10, TRANSACTIONAL), batch(20, 1, 1, CONTROL | TRANSACTIONAL), batch(21, 4, 4, 0)].concat().into());
         assert_eq!((log.probe.offsets, log.probe.control_offsets), (20, 1));
+    }
+
+    #[test]
+    fn the_last_marker_by_itself_says_nothing_of_the_log() {
+        let marker = |log: &mut Log, at| log.absorb(at, batch(at, 1, 1, CONTROL | TRANSACTIONAL).into());
+        let mut long = log(0, 100);
+        marker(&mut long, 99);
+        assert_eq!((long.probe.control, long.probe.offsets, long.probe.control_offsets), (true, 0, 0));
+        let mut lone = log(7, 8);
+        marker(&mut lone, 7);
+        assert_eq!((lone.probe.offsets, lone.probe.control_offsets), (1, 1));
     }
 
     #[test]
