@@ -202,3 +202,24 @@ fn one_that_nobody_knows_is_named_with_the_command_that_ends_it() {
     let outcome = migration.run("precheck");
     assert!(!outcome.stdout.contains("KF-PRE-OPEN-TRANSACTIONS"), "{outcome}");
 }
+
+#[test]
+fn one_that_begins_with_the_freeze_is_named_by_its_proof() {
+    let (lab, agent) = (Lab::shared(), Agent::shared());
+    let source = lab.source.bootstrap();
+    agent.create_topics(&source, &[Topic::new("begun-orders", 1)]);
+    agent.produce(&source, "begun-orders", &Load::records(20));
+    let migration = lab.setup("begun").set("cutover.max_producer_freeze", "10s").begin();
+    migration.execute();
+    migration.webhook.before(move |event| {
+        if event == "freeze" {
+            agent.begin_transaction(&source, "begun-t", "begun-orders", &Load::records(3).partition(0), 600_000);
+            agent.abandon_transaction("begun-t");
+        }
+    });
+    let outcome = migration.run("cutover").expect_code(1);
+    assert!(outcome.stderr.contains("error[KF-FREEZE-NOT-PROVEN]"), "{outcome}");
+    assert!(outcome.stderr.contains("a transaction is open on begun-orders-0; transaction of `begun-t` (producer id "), "{outcome}");
+    migration.expect_state("tail");
+    assert_eq!(migration.webhook.events(), ["freeze", "thaw"]);
+}
