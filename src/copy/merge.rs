@@ -34,7 +34,7 @@ pub fn group(batches: Vec<Batch>, batch_bytes_max: usize) -> Vec<Group> {
     };
     for batch in batches {
         let joins = tiny(&batch)
-            && run.last().is_none_or(|last| last.attributes == batch.attributes && last.next_offset() == batch.base_offset)
+            && run.last().is_none_or(|last| last.content_attributes() == batch.content_attributes() && last.aborted == batch.aborted && last.next_offset() == batch.base_offset)
             && run_bytes + batch.bytes().len() <= limit;
         if !joins {
             flush(&mut run, &mut groups);
@@ -51,7 +51,7 @@ pub fn group(batches: Vec<Batch>, batch_bytes_max: usize) -> Vec<Group> {
     groups
 }
 
-/// Makes one batch of one or several adjoining ones of the same attributes.
+/// Makes one batch of one or several adjoining ones of the same attributes, all of aborted transactions or none.
 ///
 /// **Errors:** records that cannot be decoded.
 pub fn encode(batches: &[Batch]) -> Result<Batch, RecordError> {
@@ -79,7 +79,9 @@ pub fn encode(batches: &[Batch]) -> Result<Batch, RecordError> {
         max_timestamp,
         record_count: count as i32,
     };
-    Ok(Batch::encode(&spec, &payload))
+    let mut encoded = Batch::encode(&spec, &payload);
+    encoded.aborted = first.aborted;
+    Ok(encoded)
 }
 
 #[cfg(test)]

@@ -1,13 +1,16 @@
 //! The copy of one partition, free of I/O: events in, commands out.
 
+mod aborter;
 mod fillers;
 pub mod limits;
 mod merge;
 pub mod partition_copy;
 mod proof;
 mod segment_builder;
+mod sequence;
 #[cfg(test)]
 mod simulation;
 
+pub use aborter::OpenTransaction;
 pub use partition_copy::{Append, AppendBody, PartitionCopy, Position, Stop, TakeUp};
 pub use segment_builder::SealedSegment;

@@ -3,10 +3,12 @@
 //! The target's log is built append by append. Each append's base offset is known beforehand and the broker's answer
 //! has to confirm it. After a lost answer nothing is sent before the log end has been looked at.
 
-use super::limits::{FILLERS_PER_BATCH, FILLERS_PER_DELETE, IN_FLIGHT_APPENDS_MAX, UNPROVEN_LEAVES_MAX};
+use super::aborter::{Aborter, OpenTransaction};
+use super::limits::{CONTROLS_PER_APPEND, FILLERS_PER_BATCH, FILLERS_PER_DELETE, IN_FLIGHT_APPENDS_MAX, UNPROVEN_LEAVES_MAX};
 use super::merge::{self, Group};
 use super::proof::{Expected, Proof, SourceCounts};
 use super::segment_builder::{SealedSegment, SegmentBuilder};
+use super::sequence;
 use crate::domain::batch::{Batch, ProducerStamp, control_leaf, records_leaf};
 use crate::domain::partition::TopicPartition;
 use crate::domain::digest::Digest;
@@ -46,6 +48,8 @@ pub struct TakeUp {
     pub sequence_memory_ms: i64,
     pub producer_id: i64,
     pub producer_epoch: i16,
+    /// Aborted data of an earlier take, whose transaction waits for its end on the target.
+    pub open_transaction: Option<OpenTransaction>,
 }
 
 /// What to fetch next.
@@ -66,14 +70,19 @@ pub struct Append {
 #[derive(Clone, Debug)]
 pub enum AppendBody {
     Batch { header: Bytes, payload: Bytes },
-    /// One control record, by an empty transaction.
-    Marker { commit: bool },
+    /// Data of an aborted transaction, under the partition's own transactional producer; `begins` where no transaction is open yet.
+    Aborted { header: Bytes, payload: Bytes, begins: bool },
+    /// So many control records that end nothing.
+    Controls { count: i64 },
+    /// The one control record that ends the open transaction by aborting it.
+    EndAborted,
 }
 
 #[derive(Clone, Debug)]
 enum Unit {
     Batch(Batch),
-    Marker { offset: i64, commit: bool },
+    /// Offsets that a control record takes each.
+    Controls { base_offset: i64, next_offset: i64 },
     Fillers { base_offset: i64, next_offset: i64, timestamp: i64 },
 }
 
@@ -81,17 +90,19 @@ impl Unit {
     fn base_offset(&self) -> i64 {
         match self {
             Unit::Batch(batch) => batch.base_offset,
-            Unit::Marker { offset, .. } => *offset,
-            Unit::Fillers { base_offset, .. } => *base_offset,
+            Unit::Controls { base_offset, .. } | Unit::Fillers { base_offset, .. } => *base_offset,
         }
     }
 
     fn next_offset(&self) -> i64 {
         match self {
             Unit::Batch(batch) => batch.next_offset(),
-            Unit::Marker { offset, .. } => offset + 1,
-            Unit::Fillers { next_offset, .. } => *next_offset,
+            Unit::Controls { next_offset, .. } | Unit::Fillers { next_offset, .. } => *next_offset,
         }
+    }
+
+    fn is_aborted(&self) -> bool {
+        matches!(self, Unit::Batch(batch) if batch.aborted)
     }
 }
 
@@ -120,6 +131,11 @@ pub struct PartitionCopy {
     /// one, it refuses an append whose predecessor it refused; without, it takes any sequence as a producer's first.
     /// Source: `ProducerAppendInfo.checkSequence`.
     remembered: Option<(i64, i64)>,
+    aborter: Option<Aborter>,
+    /// The target's coordinator has let go of the aborter.
+    aborter_lost: bool,
+    /// Aborted data lies open on the target, or is queued, without a control record behind it.
+    unclosed: bool,
     batch_bytes_max: usize,
     sequence_memory_ms: i64,
 
@@ -176,6 +192,9 @@ impl PartitionCopy {
             next_sequence: 0,
             renew_producer: false,
             remembered: None,
+            unclosed: from.open_transaction.is_some(),
+            aborter: from.open_transaction.map(Aborter::resumed),
+            aborter_lost: false,
             batch_bytes_max: from.batch_bytes_max,
             sequence_memory_ms: from.sequence_memory_ms,
             first_log_start,
@@ -329,7 +348,8 @@ impl PartitionCopy {
                 self.enqueue(std::mem::take(&mut fresh), now_ms);
                 let expired = expected < self.source_log_start && batch.base_offset > expected;
                 if !expired {
-                    let code = if batch.base_offset > expected { Code::CopyHole } else { Code::SourceDiverged };
+                    // Appends are whole batches of the source: an end within one is not of our making.
+                    let code = if batch.base_offset > expected { Code::CopyHole } else { Code::CopyQuarantined };
                     self.halt(code, format!("offset {expected} is due, but the source's next batch is {}..{}", batch.base_offset, batch.next_offset()));
                     return;
                 }
@@ -358,9 +378,6 @@ impl PartitionCopy {
         if batch.is_control() {
             return Ok(());
         }
-        if batch.is_transactional() {
-            return stop(Code::CopyTransactional, "is transactional");
-        }
         if batch.has_holes() || batch.has_delete_horizon() {
             return stop(Code::CopyHole, "has been compacted");
         }
@@ -372,10 +389,18 @@ impl PartitionCopy {
 
     /// Takes the offsets up to `next_offset` by fillers: they lie below the source's log start.
     fn fill(&mut self, next_offset: i64, timestamp: i64) {
-        let base_offset = self.head;
-        self.counts.filler_records += (next_offset - base_offset) as u64;
+        let mut base_offset = self.head;
         self.truncate_to = self.truncate_to.max(self.source_log_start);
         self.expect(Expected::Gap { next_offset });
+        if self.unclosed {
+            // The control record expired that would have ended the transaction.
+            self.push_unit(Unit::Controls { base_offset, next_offset: base_offset + 1 });
+            base_offset += 1;
+        }
+        if base_offset == next_offset {
+            return;
+        }
+        self.counts.filler_records += (next_offset - base_offset) as u64;
         self.push_unit(Unit::Fillers { base_offset, next_offset, timestamp });
     }
 
@@ -424,8 +449,7 @@ impl PartitionCopy {
     fn enqueue_one(&mut self, batch: Batch, digests: &std::collections::HashMap<i64, Digest>, now_ms: u64) {
         let (base_offset, next_offset) = (batch.base_offset, batch.next_offset());
         let (kind, unit, digest) = if batch.is_control() {
-            let unit = Unit::Marker { offset: base_offset, commit: batch.is_commit_marker() };
-            (LeafKind::Control, unit, control_leaf(base_offset))
+            (LeafKind::Control, Unit::Controls { base_offset, next_offset }, control_leaf(base_offset))
         } else {
             let digest = digests.get(&base_offset).copied().unwrap_or_else(|| batch.leaf());
             (LeafKind::Batch, Unit::Batch(batch.clone()), digest)
@@ -438,7 +462,8 @@ impl PartitionCopy {
         let from = leaf.base_offset.max(self.first_log_start);
         let records = if leaf.kind == LeafKind::Control { 0 } else { (leaf.next_offset - from).max(0) as u64 };
         self.segment.push(batches, leaf.clone(), now_ms);
-        self.expect(Expected::Leaf { leaf, source: SourceCounts::of(batches, records) });
+        let aborted = batches.iter().any(|batch| batch.aborted);
+        self.expect(Expected::Leaf { leaf, aborted, source: SourceCounts::of(batches, records) });
     }
 
     fn expect(&mut self, expected: Expected) {
@@ -447,11 +472,14 @@ impl PartitionCopy {
 
     fn push_unit(&mut self, unit: Unit) {
         self.head = unit.next_offset();
+        self.unclosed = unit.is_aborted() || (self.unclosed && !matches!(unit, Unit::Controls { .. }));
         let waits = self.store_first && (!matches!(unit, Unit::Fillers { .. }) || !self.unstored.is_empty());
-        if waits {
-            self.unstored.push_back(unit);
-        } else {
-            self.ready.push_back((unit, None));
+        // Control records in a row travel together.
+        let last = if waits { self.unstored.back_mut() } else { self.ready.back_mut().map(|(unit, _)| unit) };
+        match (last, &unit) {
+            (Some(Unit::Controls { next_offset, .. }), Unit::Controls { base_offset, next_offset: end }) if next_offset == base_offset => *next_offset = *end,
+            _ if waits => self.unstored.push_back(unit),
+            _ => self.ready.push_back((unit, None)),
         }
     }
 
@@ -509,25 +537,33 @@ impl PartitionCopy {
 
     /// The next append to send, oldest first; it counts as on its way from now on.
     pub fn next_append(&mut self, now_ms: i64) -> Option<Append> {
-        if self.sending_halted() {
+        if self.sending_halted() || self.needs_aborter() {
             return None;
         }
         // Several go at once only where the broker remembers each one's predecessor when it comes to it.
-        let pipelined = |unit: &Unit| matches!(unit, Unit::Batch(batch) if self.outlives(batch.max_timestamp, now_ms));
+        let pipelined = |unit: &Unit| matches!(unit, Unit::Batch(batch) if !batch.aborted && self.outlives(batch.max_timestamp, now_ms));
         let alone = !pipelined(&self.ready.front()?.0) || !self.in_flight.iter().all(|f| pipelined(&f.unit)) || !self.is_remembered(now_ms);
         let in_flight_max = if alone { 1 } else { IN_FLIGHT_APPENDS_MAX };
         if self.in_flight.len() >= in_flight_max {
             return None;
         }
         let (unit, sequence) = self.ready.pop_front()?;
-        let (unit, rest) = cut_fillers(unit);
+        let ends = self.aborter.as_ref().is_some_and(|aborter| aborter.open);
+        let (unit, rest) = cut(unit, if ends { 1 } else { CONTROLS_PER_APPEND });
         if let Some(rest) = rest {
             self.ready.push_front((rest, None));
         }
         let base_offset = unit.base_offset();
         let count = (unit.next_offset() - base_offset) as i32;
         let (body, sequence) = match &unit {
-            Unit::Marker { commit, .. } => (AppendBody::Marker { commit: *commit }, None),
+            Unit::Controls { .. } if ends => (AppendBody::EndAborted, None),
+            Unit::Controls { .. } => (AppendBody::Controls { count: i64::from(count) }, None),
+            Unit::Batch(batch) if batch.aborted => {
+                let aborter = self.aborter.as_mut()?;
+                let sequence = sequence.unwrap_or_else(|| aborter.allot(count));
+                let header = batch.header_for(aborter.stamp(sequence));
+                (AppendBody::Aborted { header, payload: batch.payload(), begins: !aborter.open }, Some(sequence))
+            }
             Unit::Batch(batch) => {
                 let sequence = sequence.unwrap_or_else(|| self.allot_sequence(count));
                 (AppendBody::Batch { header: batch.header_for(self.stamp(sequence)), payload: batch.payload() }, Some(sequence))
@@ -557,14 +593,8 @@ impl PartitionCopy {
         ProducerStamp { producer_id: self.producer_id, producer_epoch: self.producer_epoch, base_sequence }
     }
 
-    /// Sequences count data records and wrap to 0. Source: `DefaultRecordBatch.incrementSequence`.
     fn allot_sequence(&mut self, count: i32) -> i32 {
-        let sequence = self.next_sequence;
-        self.next_sequence = match sequence.checked_add(count) {
-            Some(next) => next,
-            None => count - (i32::MAX - sequence) - 1,
-        };
-        sequence
+        sequence::allot(&mut self.next_sequence, count)
     }
 
     /// The broker has appended what was sent as `base_offset`, at `appended_at`.
@@ -584,10 +614,17 @@ impl PartitionCopy {
         let Some(InFlight { unit, .. }) = self.in_flight.pop_front() else { return };
         self.acknowledged = unit.next_offset();
         match unit {
+            Unit::Batch(batch) if batch.aborted => self.set_open(true),
             Unit::Batch(batch) => self.remembered = Some((self.acknowledged, batch.max_timestamp)),
             // They are deleted, and the producer goes by their timestamp meanwhile.
             Unit::Fillers { .. } => self.remembered = None,
-            Unit::Marker { .. } => {}
+            Unit::Controls { .. } => self.set_open(false),
+        }
+    }
+
+    fn set_open(&mut self, open: bool) {
+        if let Some(aborter) = &mut self.aborter {
+            aborter.open = open;
         }
     }
 
@@ -601,6 +638,12 @@ impl PartitionCopy {
         if self.in_flight.front().is_some_and(|f| f.unit.base_offset() == base_offset) {
             self.renew_producer = true;
         }
+        self.append_lost(base_offset);
+    }
+
+    /// The target's coordinator no longer knows the aborter, or has aborted its transaction by itself.
+    pub fn aborter_refused(&mut self, base_offset: i64) {
+        self.aborter_lost = true;
         self.append_lost(base_offset);
     }
 
@@ -621,9 +664,10 @@ impl PartitionCopy {
     /// Whether the records under way are so old that the broker may have forgotten our sequence.
     pub fn probes_old_records(&self, now_ms: i64) -> bool {
         self.in_flight.iter().any(|f| match &f.unit {
+            // While its transaction is open, a producer is not forgotten.
+            Unit::Batch(batch) if batch.aborted => self.aborter.as_ref().is_none_or(|aborter| !aborter.open),
             Unit::Batch(batch) => !self.outlives(batch.max_timestamp, now_ms),
-            Unit::Fillers { .. } => true,
-            Unit::Marker { .. } => false,
+            Unit::Fillers { .. } | Unit::Controls { .. } => true,
         })
     }
 
@@ -638,6 +682,13 @@ impl PartitionCopy {
         while self.in_flight.front().is_some_and(|f| f.unit.next_offset() <= log_end) {
             self.front_is_appended();
         }
+        if let Some(InFlight { unit: Unit::Controls { base_offset, .. }, .. }) = self.in_flight.front_mut()
+            && *base_offset < log_end
+        {
+            // Some of the row were written.
+            *base_offset = log_end;
+            self.acknowledged = log_end;
+        }
         if self.acknowledged != log_end || self.in_flight.iter().any(|f| f.fate == Fate::Acknowledged) {
             self.halt(Code::CopyQuarantined, format!("the target's log ends at {log_end}, but {} is due", self.acknowledged));
             return;
@@ -645,6 +696,29 @@ impl PartitionCopy {
         while let Some(entry) = self.in_flight.pop_back() {
             self.ready.push_front((entry.unit, entry.sequence));
         }
+        if std::mem::take(&mut self.aborter_lost) {
+            if self.aborter.take().is_some_and(|aborter| aborter.open) {
+                self.halt(Code::CopyQuarantined, format!("the target's coordinator has aborted the transaction that was open at {log_end}, where it does not end"));
+            }
+            self.ready.iter_mut().for_each(|(_, sequence)| *sequence = None);
+        }
+    }
+
+    /// Whether the open transaction on the target can be ended with what is there already: worth a moment's patience before a stop.
+    pub fn ends_soon(&self) -> bool {
+        self.stop.is_none()
+            && self.aborter.as_ref().is_some_and(|aborter| aborter.open)
+            && self.ready.iter().any(|(unit, _)| matches!(unit, Unit::Controls { .. }))
+    }
+
+    /// Whether aborted data is due and no transactional producer is there to append it.
+    pub fn needs_aborter(&self) -> bool {
+        self.aborter.is_none() && !self.sending_halted() && self.ready.front().is_some_and(|(unit, _)| unit.is_aborted())
+    }
+
+    /// The transactional producer, whose transactional id has been taken just now: nothing is open under it.
+    pub fn aborter_taken(&mut self, producer_id: i64, producer_epoch: i16) {
+        self.aborter = Some(Aborter::new(producer_id, producer_epoch));
     }
 
     /// Whether a fresh producer id is needed before anything is sent.
@@ -722,15 +796,16 @@ impl PartitionCopy {
     }
 }
 
-/// Cuts off the first batch's worth of fillers.
-fn cut_fillers(unit: Unit) -> (Unit, Option<Unit>) {
+/// Cuts off what one append takes of fillers or control records.
+fn cut(unit: Unit, controls_max: i64) -> (Unit, Option<Unit>) {
     match unit {
         Unit::Fillers { base_offset, next_offset, timestamp } if next_offset - base_offset > i64::from(FILLERS_PER_BATCH) => {
-            let cut = base_offset + i64::from(FILLERS_PER_BATCH);
-            (
-                Unit::Fillers { base_offset, next_offset: cut, timestamp },
-                Some(Unit::Fillers { base_offset: cut, next_offset, timestamp }),
-            )
+            let at = base_offset + i64::from(FILLERS_PER_BATCH);
+            (Unit::Fillers { base_offset, next_offset: at, timestamp }, Some(Unit::Fillers { base_offset: at, next_offset, timestamp }))
+        }
+        Unit::Controls { base_offset, next_offset } if next_offset - base_offset > controls_max => {
+            let at = base_offset + controls_max;
+            (Unit::Controls { base_offset, next_offset: at }, Some(Unit::Controls { base_offset: at, next_offset }))
         }
         other => (other, None),
     }

@@ -11,8 +11,8 @@ use std::collections::VecDeque;
 
 /// What the target has to return next.
 pub(super) enum Expected {
-    /// One append of this take.
-    Leaf { leaf: Leaf, source: SourceCounts },
+    /// One append of this take, and whether its records are of aborted transactions.
+    Leaf { leaf: Leaf, aborted: bool, source: SourceCounts },
     /// A source batch whose append an earlier take has made; how it was merged then is seen on the target.
     CaughtUp(Batch),
     /// Offsets without records below the source's log start.
@@ -25,6 +25,7 @@ pub(super) struct SourceCounts {
     bytes: u64,
     batches: u64,
     append_time_batches: u64,
+    aborted_records: u64,
 }
 
 impl SourceCounts {
@@ -34,6 +35,7 @@ impl SourceCounts {
             bytes: batches.iter().map(|b| b.bytes().len() as u64).sum(),
             batches: batches.len() as u64,
             append_time_batches: batches.iter().filter(|b| b.append_time().is_some()).count() as u64,
+            aborted_records: if batches.iter().any(|b| b.aborted) { records } else { 0 },
         }
     }
 
@@ -44,6 +46,7 @@ impl SourceCounts {
         counts.source_batches += self.batches;
         counts.target_batches += 1;
         counts.append_time_batches += self.append_time_batches;
+        counts.aborted_records += self.aborted_records;
         counts.merged_batches += if self.batches > 1 { self.batches } else { 0 };
         counts.control_records += u64::from(is_control);
     }
@@ -136,7 +139,8 @@ impl Proof {
     }
 
     fn compare_leaf(&mut self, batch: &Batch, counts: &mut CopyCounts) -> Result<bool, Stop> {
-        let Some(Expected::Leaf { leaf, source }) = self.expected.pop_front() else { return Ok(false) };
+        let Some(Expected::Leaf { leaf, aborted, source }) = self.expected.pop_front() else { return Ok(false) };
+        check_view(batch, leaf.kind == LeafKind::Control, aborted)?;
         if (batch.base_offset, batch.next_offset()) != (leaf.base_offset, leaf.next_offset) {
             return Err(mismatch(batch, format!("one append of {}..{} was made", leaf.base_offset, leaf.next_offset)));
         }
@@ -162,6 +166,9 @@ impl Proof {
             source.push(candidate.clone());
         }
         let Some(end) = source.last().map(Batch::next_offset) else { return Ok(false) };
+        for one in &source {
+            check_view(batch, one.is_control(), one.aborted)?;
+        }
         if end < batch.next_offset() {
             // The source has let go of the middle of merged batches, so of what lies before it too, and the target will.
             if let Some(Expected::Gap { next_offset }) = self.expected.get(source.len()) {
@@ -199,6 +206,24 @@ impl Proof {
         self.expected.drain(..source.len());
         self.advance(expected, seen, batch.next_offset());
         Ok(true)
+    }
+}
+
+/// Whether consumers of either isolation level will see of the target's batch what they see on the source.
+///
+/// Every control record that we write is an abort marker. So it is enough that just what was aborted is transactional: nothing of that is ever committed.
+fn check_view(batch: &Batch, control: bool, aborted: bool) -> Result<(), Stop> {
+    match (batch.is_control(), control) {
+        (true, false) => {
+            let seen = format!("the target has a control record at {}, where the source has data: a transaction of ours was aborted before its place", batch.base_offset);
+            Err(Stop { code: Code::CopyQuarantined, seen })
+        }
+        (false, true) => Err(mismatch(batch, "the source has a control record there".to_owned())),
+        (true, true) if batch.is_commit_marker() => Err(mismatch(batch, "no transaction on the target is ours to be committed".to_owned())),
+        (false, false) if batch.is_transactional() != aborted => {
+            Err(mismatch(batch, format!("it is {}part of an aborted transaction on the source", if aborted { "" } else { "not " })))
+        }
+        (true, true) | (false, false) => Ok(()),
     }
 }
 

@@ -2,11 +2,13 @@
 //!
 //! Whatever happens, the target's log must in the end be the source's: every record once, at its own offset.
 
+use super::aborter::OpenTransaction;
 use super::partition_copy::{Append, AppendBody, PartitionCopy, TakeUp};
 use super::segment_builder::SealedSegment;
 use crate::domain::batch::{self, Batch, BatchSpec};
 use crate::domain::partition::TopicPartition;
 use crate::domain::record::{self, Codec};
+use crate::error::Code;
 use crate::machine::fact::PartitionCheckpoint;
 use proptest::prelude::*;
 use std::collections::VecDeque;
@@ -35,20 +37,46 @@ fn data(base_offset: i64, timestamp: i64, count: i32, size: usize) -> Batch {
 /// Stands for a moment at which retention deletes up to any offset.
 const EXPIRY_SIDES: u64 = 150;
 
-/// A log `[137 or 0, …)`, with tiny and larger batches, old and young ones, with times of their own and append times.
-fn source_log(dice: &mut Dice, batches: usize) -> (Vec<Batch>, i64) {
+/// A log `[137 or 0, …)`, with tiny and larger batches, old and young ones, with times of their own and append times; plain data and that of
+/// interleaved transactions, committed and aborted, decided all.
+fn source_log(dice: &mut Dice, batches: usize) -> (Vec<Batch>, std::ops::Range<i64>) {
     let mut next = if dice.roll(2) == 0 { 0 } else { 137 };
     let log_start = next + if next > 0 { dice.roll(3) as i64 } else { 0 };
-    let mut log = Vec::new();
+    let (mut log, mut open, mut aborted) = (Vec::new(), [None; 3], Vec::new());
+    let transactional = dice.roll(2) == 0;
+    let mut end = |log: &mut Vec<Batch>, open: &mut Option<i64>, next: &mut i64, producer_id: i64, commit: bool| {
+        if let Some(first_offset) = open.take().filter(|_| !commit) {
+            aborted.push((producer_id, first_offset));
+        }
+        log.push(Batch::marker(*next, producer_id, commit));
+        *next += 1;
+    };
     for index in 0..batches {
+        let who = dice.roll(6) as usize;
+        if transactional && who < open.len() && (open[who].is_some() || dice.roll(8) == 0) && dice.roll(3) == 0 {
+            end(&mut log, &mut open[who], &mut next, 100 + who as i64, dice.roll(2) == 0);
+            continue;
+        }
         let count = if index == 0 { 5 } else { 1 + dice.roll(4) as i32 };
         let timestamp = if dice.roll(3) == 0 { 10_000 } else { NOW_MS - 1_000 };
         let batch = data(next, timestamp + next, count, if dice.roll(3) == 0 { 6000 } else { 20 });
         next = batch.next_offset();
         let batch = if dice.roll(4) == 0 { batch.stamped(timestamp + 50_000 + next) } else { batch };
+        let batch = match open.get_mut(who).filter(|_| transactional) {
+            Some(open) => {
+                open.get_or_insert(batch.base_offset);
+                batch.transactional(100 + who as i64, false)
+            }
+            None => batch,
+        };
         log.push(batch);
     }
-    (log, log_start)
+    for (who, open) in open.iter_mut().enumerate().filter(|(_, open)| open.is_some()) {
+        end(&mut log, open, &mut next, 100 + who as i64, dice.roll(2) == 0);
+    }
+    batch::mark_aborted(&mut log, aborted);
+    log.retain(|batch| batch.next_offset() > log_start);
+    (log, log_start.min(next)..next)
 }
 
 const NOW_MS: i64 = 1_000_000;
@@ -66,15 +94,61 @@ struct Broker {
     /// Takes 0 alone as an unknown producer's first sequence.
     strict: bool,
     /// Requests that arrived but were not handled yet: a stalled broker.
-    stalled: VecDeque<Vec<u8>>,
+    stalled: VecDeque<Request>,
+    /// The aborter as its coordinator and its partition know it: id, next sequence, whether a transaction is open.
+    aborter: Option<(i64, i32, bool)>,
 }
 
+/// What is sent on the wire.
+enum Request {
+    Batch(Vec<u8>),
+    Aborted { bytes: Vec<u8>, begins: bool },
+    Controls { count: i64 },
+    EndAborted,
+}
+
+/// Whose the control records are that end nothing.
+const MARKERS: i64 = 999;
+
 impl Broker {
+    fn perform(&mut self, request: &Request) -> Result<i64, ()> {
+        let base_offset = self.end;
+        match request {
+            Request::Batch(bytes) => return self.append(bytes),
+            Request::Aborted { bytes, begins } => {
+                let Some((id, next_sequence, open)) = &mut self.aborter else { return Err(()) };
+                *open |= begins;
+                let sequence = i32::from_be_bytes(bytes[53..57].try_into().unwrap());
+                let batch = placed(bytes, self.end);
+                assert!(batch.is_transactional() && batch.producer_id == *id);
+                if !*open || sequence != *next_sequence {
+                    return Err(());
+                }
+                *next_sequence += batch.record_count;
+                self.push(batch);
+            }
+            Request::Controls { count } => (0..*count).for_each(|_| self.push(Batch::marker(self.end, MARKERS, false))),
+            Request::EndAborted => {
+                let Some((id, _, open)) = &mut self.aborter else { return Err(()) };
+                // Once more is harmless.
+                if std::mem::take(open) {
+                    let marker = Batch::marker(self.end, *id, false);
+                    self.push(marker);
+                }
+            }
+        }
+        Ok(base_offset)
+    }
+
+    fn push(&mut self, batch: Batch) {
+        self.end = batch.next_offset();
+        self.log.push(batch);
+    }
+
     fn append(&mut self, bytes: &[u8]) -> Result<i64, ()> {
         let sequence = i32::from_be_bytes(bytes[53..57].try_into().unwrap());
-        let mut placed = bytes.to_vec();
-        placed[..8].copy_from_slice(&self.end.to_be_bytes());
-        let batch = batch::split(placed.into()).unwrap().remove(0);
+        let batch = placed(bytes, self.end);
+        assert!(!batch.is_transactional());
         match self.remembers {
             Some((producer, expected, _)) if producer == batch.producer_id => {
                 if sequence != expected {
@@ -85,9 +159,8 @@ impl Broker {
             _ => {}
         }
         self.remembers = Some((batch.producer_id, sequence + batch.record_count, batch.max_timestamp));
-        self.end = batch.next_offset();
         let base = batch.base_offset;
-        self.log.push(batch);
+        self.push(batch);
         Ok(base)
     }
 
@@ -96,16 +169,28 @@ impl Broker {
     }
 
     fn handle_stalled(&mut self) {
-        while let Some(bytes) = self.stalled.pop_front() {
-            let _ = self.append(&bytes);
+        while let Some(request) = self.stalled.pop_front() {
+            let _ = self.perform(&request);
         }
     }
+
+    /// What is open under the aborter's transactional id, as the coordinator tells who comes anew.
+    fn open_transaction(&self) -> Option<OpenTransaction> {
+        let (producer_id, next_sequence, open) = self.aborter?;
+        open.then_some(OpenTransaction { producer_id, producer_epoch: 0, next_sequence })
+    }
+}
+
+fn placed(bytes: &[u8], base_offset: i64) -> Batch {
+    let mut placed = bytes.to_vec();
+    placed[..8].copy_from_slice(&base_offset.to_be_bytes());
+    batch::split(placed.into()).unwrap().remove(0)
 }
 
 struct World {
     dice: Dice,
     /// Appends that were sent on the connection and have not reached the broker.
-    wire: VecDeque<(i64, Vec<u8>)>,
+    wire: VecDeque<(i64, Request)>,
     source: Vec<Batch>,
     source_log_start: i64,
     source_end: i64,
@@ -131,6 +216,7 @@ fn take_up(broker: &Broker, source_log_start: i64, take: u32, checkpoint: Option
         sequence_memory_ms: SEQUENCE_MEMORY_MS,
         producer_id: i64::from(take),
         producer_epoch: 0,
+        open_transaction: broker.open_transaction(),
     })
 }
 
@@ -138,8 +224,8 @@ impl World {
     fn new(seed: u64) -> Self {
         let mut dice = Dice(seed);
         let batches = 1 + dice.roll(40) as usize;
-        let (source, source_log_start) = source_log(&mut dice, batches);
-        let source_end = source.last().map_or(0, Batch::next_offset);
+        let (source, span) = source_log(&mut dice, batches);
+        let (source_log_start, source_end) = (span.start, span.end);
         let broker = Broker { strict: dice.roll(2) == 0, ..Broker::default() };
         let copy = take_up(&broker, source_log_start, 1, None);
         Self {
@@ -189,13 +275,21 @@ impl World {
 
     fn send(&mut self) {
         let Some(Append { base_offset, body }) = self.copy.next_append(NOW_MS) else { return };
-        let AppendBody::Batch { header, payload } = body else { panic!("no markers here") };
-        self.wire.push_back((base_offset, [&header[..], &payload[..]].concat()));
+        let whole = |header: bytes::Bytes, payload: bytes::Bytes| [&header[..], &payload[..]].concat();
+        let request = match body {
+            AppendBody::Batch { header, payload } => Request::Batch(whole(header, payload)),
+            AppendBody::Aborted { header, payload, begins } => Request::Aborted { bytes: whole(header, payload), begins },
+            AppendBody::Controls { count } => Request::Controls { count },
+            AppendBody::EndAborted => Request::EndAborted,
+        };
+        // What has no sequence of its own in the partition's row goes alone.
+        assert!(self.wire.is_empty() || matches!(request, Request::Batch(_)));
+        self.wire.push_back((base_offset, request));
     }
 
     /// The oldest append reaches the broker, or not.
     fn deliver(&mut self) {
-        let Some((base_offset, bytes)) = self.wire.pop_front() else { return };
+        let Some((base_offset, request)) = self.wire.pop_front() else { return };
         match self.dice.roll(12) {
             // The connection is cut: this one and all behind it never arrive.
             0 => {
@@ -204,36 +298,42 @@ impl World {
             }
             // It is appended, and the answer is lost with the connection.
             1 => {
-                self.arrive(bytes);
+                self.arrive(request);
                 self.copy.append_lost(base_offset);
                 self.wire.drain(..).for_each(|(base_offset, _)| self.copy.append_lost(base_offset));
             }
             // It arrives, waits in the broker, and the answers are given up.
             2 => {
-                self.broker.stalled.push_back(bytes);
+                self.broker.stalled.push_back(request);
                 self.copy.append_lost(base_offset);
-                for (base_offset, bytes) in self.wire.drain(..) {
-                    self.broker.stalled.push_back(bytes);
+                for (base_offset, request) in self.wire.drain(..) {
+                    self.broker.stalled.push_back(request);
                     self.copy.append_lost(base_offset);
                 }
             }
             // The broker refuses it: it is not the leader for a moment. What comes behind may find it leading again.
             3 => self.copy.append_lost(base_offset),
             _ if !self.broker.stalled.is_empty() => {
-                self.broker.stalled.push_back(bytes);
+                self.broker.stalled.push_back(request);
                 self.copy.append_lost(base_offset);
             }
-            _ => match self.broker.append(&bytes) {
-                Ok(offset) => self.copy.appended(base_offset, offset),
-                Err(()) => self.copy.sequence_refused(base_offset),
+            // Some of a row of control records are written, and then the broker is gone.
+            4 if matches!(request, Request::Controls { .. }) => {
+                let _ = self.broker.perform(&Request::Controls { count: 1 });
+                self.copy.append_lost(base_offset);
+            }
+            _ => match (self.broker.perform(&request), request) {
+                (Ok(offset), _) => self.copy.appended(base_offset, offset),
+                (Err(()), Request::Batch(_)) => self.copy.sequence_refused(base_offset),
+                (Err(()), _) => self.copy.aborter_refused(base_offset),
             },
         }
     }
 
-    fn arrive(&mut self, bytes: Vec<u8>) {
+    fn arrive(&mut self, request: Request) {
         match self.broker.stalled.is_empty() {
-            true => drop(self.broker.append(&bytes)),
-            false => self.broker.stalled.push_back(bytes),
+            true => drop(self.broker.perform(&request)),
+            false => self.broker.stalled.push_back(request),
         }
     }
 
@@ -287,6 +387,12 @@ impl World {
                     self.broker.handle_stalled();
                     self.copy.probed(self.broker.end);
                 }
+                if self.copy.needs_aborter() {
+                    assert_eq!(self.broker.open_transaction(), None, "taking the transactional id would end what is open");
+                    self.takes += 1;
+                    self.broker.aborter = Some((1_000 + i64::from(self.takes), 0, false));
+                    self.copy.aborter_taken(1_000 + i64::from(self.takes), 0);
+                }
                 if self.copy.needs_producer() {
                     self.takes += 1;
                     self.copy.producer_renewed(i64::from(self.takes), 0);
@@ -308,7 +414,7 @@ impl World {
 /// The records of a log from an offset on, whatever its batches.
 fn records(log: &[Batch], from: i64) -> Vec<(i64, i64, Option<Vec<u8>>)> {
     let mut found = Vec::new();
-    for batch in log {
+    for batch in log.iter().filter(|batch| !batch.is_control()) {
         let plain = record::decompress(batch.codec().unwrap(), &batch.payload()).unwrap();
         for item in record::walk(&plain, batch.base_offset, batch.base_timestamp) {
             let record = item.unwrap();
@@ -320,8 +426,23 @@ fn records(log: &[Batch], from: i64) -> Vec<(i64, i64, Option<Vec<u8>>)> {
     found
 }
 
+/// What is not data of either log: control records, and data that `read_committed` consumers do not see, each by its offset.
+fn unseen(log: &[Batch], from: i64) -> Vec<(i64, bool)> {
+    let unseen = log.iter().filter(|b| b.is_control() || b.aborted);
+    let offsets = unseen.flat_map(|b| (b.base_offset..b.next_offset()).map(|offset| (offset, b.is_control())));
+    offsets.filter(|(offset, _)| *offset >= from).collect()
+}
+
+/// The broker's log with what it would call aborted: all that is transactional, since nothing is committed there.
+fn as_seen(log: &[Batch]) -> Vec<Batch> {
+    assert!(log.iter().all(|b| !b.is_control() || !b.is_commit_marker()));
+    let mut seen = log.to_vec();
+    seen.iter_mut().for_each(|b| b.aborted = b.is_transactional() && !b.is_control());
+    seen
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(800))]
 
     #[test]
     fn the_target_becomes_the_source_whatever_happens(seed: u64) {
@@ -335,6 +456,8 @@ proptest! {
         }
         prop_assert_eq!(world.broker.log_start, world.source_log_start);
         prop_assert_eq!(records(&world.broker.log, world.source_log_start), records(&world.source, world.source_log_start));
+        prop_assert_eq!(unseen(&as_seen(&world.broker.log), world.source_log_start), unseen(&world.source, world.source_log_start));
+        prop_assert_eq!(world.broker.open_transaction(), None);
         while !world.source.is_empty() && world.copy.stored() < world.source_end {
             world.fetch();
             world.copy.seal();
@@ -348,7 +471,7 @@ proptest! {
         }
         let last = world.copy.checkpoint();
         prop_assert_eq!(last.source_tree.root(), last.target_tree.root());
-        let accounted = last.counts.records + last.counts.expired_offsets;
+        let accounted = last.counts.records + last.counts.control_records + last.counts.expired_offsets;
         prop_assert_eq!(accounted as i64, world.source_end - last.source_log_start, "{:?}", last.counts);
     }
 }
@@ -377,7 +500,70 @@ fn a_changed_record_is_found() {
         let returned: Vec<_> = world.broker.log.iter().filter(|b| b.next_offset() > from).cloned().collect();
         world.copy.read_back(&returned);
     }
-    assert_eq!(world.copy.stop().map(|s| s.code), Some(crate::error::Code::DigestMismatch));
+    assert_eq!(world.copy.stop().map(|s| s.code), Some(Code::DigestMismatch));
+}
+
+/// Consumers of `read_committed` would see what was aborted, or would not see what was not, or data would lie where a transaction ends.
+#[test]
+fn what_either_kind_of_consumer_would_see_otherwise_is_found() {
+    let aborted = |batch: Batch| { let mut log = vec![batch]; batch::mark_aborted(&mut log, vec![(100, 0)]); log.remove(0) };
+    let (plain, part) = (data(0, 5_000, 3, 20), aborted(data(0, 5_000, 3, 20).transactional(100, false)));
+    assert!(part.aborted);
+    let as_appended = |batch: &Batch| batch.transactional(17, false);
+    let marker = |commit| Batch::marker(0, 100, commit);
+    let cases = [
+        (&part, as_appended(&plain), None),
+        (&plain, plain.clone(), None),
+        (&plain, as_appended(&plain), Some(Code::DigestMismatch)),
+        (&part, plain.clone(), Some(Code::DigestMismatch)),
+        (&marker(true), marker(false), None),
+        (&marker(true), marker(true), Some(Code::DigestMismatch)),
+        (&marker(false), data(0, 5_000, 1, 20), Some(Code::DigestMismatch)),
+        (&data(0, 5_000, 1, 20), marker(false), Some(Code::CopyQuarantined)),
+        // A transaction that was aborted by itself takes the place of the first of several records.
+        (&plain, marker(false), Some(Code::CopyQuarantined)),
+    ];
+    for (number, (source, returned, code)) in cases.into_iter().enumerate() {
+        for caught_up in [false, true] {
+            let broker = Broker { end: if caught_up { source.next_offset() } else { 0 }, ..Broker::default() };
+            let mut copy = take_up(&broker, 0, 1, None);
+            copy.append_before_store();
+            copy.fetch_sent();
+            copy.fetched(vec![(source.clone(), source.leaf())], 0, source.next_offset(), 0);
+            copy.read_back(std::slice::from_ref(&returned));
+            assert_eq!(copy.stop().map(|stop| stop.code), code, "case {number}, caught up: {caught_up}: {:?}", copy.stop());
+            assert_eq!(copy.verified(), if code.is_none() { source.next_offset() } else { 0 });
+        }
+    }
+}
+
+/// The coordinator has aborted what was open, where the source has something else: the partition is not to be trusted.
+#[test]
+fn a_transaction_that_ended_before_its_place_stops_the_partition() {
+    let mut log = vec![data(0, NOW_MS, 2, 20).transactional(100, false), data(2, NOW_MS, 2, 20), Batch::marker(4, 100, false)];
+    batch::mark_aborted(&mut log, vec![(100, 0)]);
+    let mut copy = take_up(&Broker::default(), 0, 1, None);
+    copy.append_before_store();
+    copy.fetch_sent();
+    copy.fetched(log.iter().map(|batch| (batch.clone(), batch.leaf())).collect(), 0, 5, 0);
+    assert!(copy.next_append(NOW_MS).is_none() && copy.needs_aborter());
+    copy.aborter_taken(50, 0);
+    assert!(matches!(copy.next_append(NOW_MS), Some(Append { base_offset: 0, body: AppendBody::Aborted { begins: true, .. } })));
+    copy.appended(0, 0);
+    assert!(matches!(copy.next_append(NOW_MS), Some(Append { base_offset: 2, body: AppendBody::Batch { .. } })));
+    // The control record came in between.
+    copy.appended(2, 3);
+    assert_eq!(copy.stop().map(|stop| stop.code), Some(Code::CopyQuarantined));
+
+    let mut copy = take_up(&Broker { end: 4, aborter: Some((50, 2, true)), ..Broker::default() }, 0, 2, None);
+    copy.append_before_store();
+    copy.fetch_sent();
+    copy.fetched(log.iter().map(|batch| (batch.clone(), batch.leaf())).collect(), 0, 5, 0);
+    assert!(matches!(copy.next_append(NOW_MS), Some(Append { base_offset: 4, body: AppendBody::EndAborted })));
+    copy.aborter_refused(4);
+    copy.probe_sent();
+    copy.probed(4);
+    assert_eq!(copy.stop().map(|stop| stop.code), Some(Code::CopyQuarantined), "its marker is still to come");
 }
 
 /// Whatever the reason: an append that is not where it was due is never counted as copied.
@@ -391,7 +577,7 @@ fn an_append_at_another_offset_stops_the_partition() {
     }
     let (base_offset, _) = world.wire.remove(0).unwrap();
     world.copy.appended(base_offset, base_offset + 1);
-    assert_eq!(world.copy.stop().map(|s| s.code), Some(crate::error::Code::CopyQuarantined));
+    assert_eq!(world.copy.stop().map(|s| s.code), Some(Code::CopyQuarantined));
     assert_eq!(world.copy.acknowledged(), base_offset);
     assert!(world.copy.next_append(NOW_MS).is_none());
 }

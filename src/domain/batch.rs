@@ -58,6 +58,8 @@ pub struct Batch {
     pub max_timestamp: i64,
     pub producer_id: i64,
     pub record_count: i32,
+    /// Whether the batch's transaction was aborted, which the log says elsewhere: `read_committed` consumers never see it.
+    pub aborted: bool,
 }
 
 fn i16_at(b: &[u8], at: usize) -> i16 {
@@ -95,6 +97,27 @@ pub fn split(mut records: Bytes) -> Result<Vec<Batch>, BatchError> {
     Ok(batches)
 }
 
+/// Marks the batches whose transactions were aborted; `aborted` holds producer id and first offset of each such transaction that
+/// reaches into the run of batches, as a `read_committed` fetch returns them.
+///
+/// **Source:** `org.apache.kafka.clients.consumer.internals.CompletedFetch.nextFetchedRecord`.
+pub fn mark_aborted(batches: &mut [Batch], mut aborted: Vec<(i64, i64)>) {
+    aborted.sort_by_key(|(_, first_offset)| std::cmp::Reverse(*first_offset));
+    let mut open = std::collections::BTreeSet::new();
+    for batch in batches {
+        while let Some((producer_id, _)) = aborted.pop_if(|(_, first_offset)| *first_offset < batch.next_offset()) {
+            open.insert(producer_id);
+        }
+        if batch.is_control() {
+            if !batch.is_commit_marker() {
+                open.remove(&batch.producer_id);
+            }
+        } else {
+            batch.aborted = batch.is_transactional() && open.contains(&batch.producer_id);
+        }
+    }
+}
+
 impl Batch {
     /// Reads the header of one whole batch and verifies its CRC-32C.
     fn parse(bytes: Bytes) -> Result<Self, BatchError> {
@@ -111,6 +134,7 @@ impl Batch {
             max_timestamp: i64_at(&bytes, AT_MAX_TIMESTAMP),
             producer_id: i64_at(&bytes, AT_PRODUCER_ID),
             record_count: i32_at(&bytes, AT_RECORD_COUNT),
+            aborted: false,
             bytes,
         };
         if batch.last_offset_delta < 0 || batch.record_count < 0 {
@@ -165,6 +189,11 @@ impl Batch {
         self.record_count != self.last_offset_delta + 1
     }
 
+    /// The attributes but the transactional bit, which our own append decides.
+    pub fn content_attributes(&self) -> i16 {
+        self.attributes & !TRANSACTIONAL
+    }
+
     pub fn codec(&self) -> Option<Codec> {
         Codec::from_attributes(self.attributes & CODEC_MASK)
     }
@@ -192,7 +221,7 @@ impl Batch {
         hash.update(b"kferry.leaf.batch.v1\0");
         hash.update(self.base_offset.to_be_bytes());
         hash.update(self.last_offset_delta.to_be_bytes());
-        hash.update((self.attributes & !TRANSACTIONAL).to_be_bytes());
+        hash.update(self.content_attributes().to_be_bytes());
         hash.update(self.base_timestamp.to_be_bytes());
         hash.update(self.max_timestamp.to_be_bytes());
         hash.update(self.record_count.to_be_bytes());
@@ -201,7 +230,8 @@ impl Batch {
     }
 
     /// The header for appending the same records under another producer, base offset 0 as a broker asks for, and the
-    /// CRC that belongs to it. The payload follows it unchanged.
+    /// CRC that belongs to it. The payload follows it unchanged. Only aborted data is transactional there: what was committed needs
+    /// no transaction to be seen by everybody.
     pub fn header_for(&self, stamp: ProducerStamp) -> Bytes {
         let mut header = BytesMut::with_capacity(HEADER_BYTES);
         header.put_i64(0);
@@ -209,7 +239,7 @@ impl Batch {
         header.put_i32(-1);
         header.put_i8(2);
         header.put_u32(0);
-        header.put_i16(self.attributes & !TRANSACTIONAL);
+        header.put_i16(self.content_attributes() | if self.aborted { TRANSACTIONAL } else { 0 });
         header.extend_from_slice(&self.bytes[AT_LAST_OFFSET_DELTA..AT_PRODUCER_ID]);
         header.put_i64(stamp.producer_id);
         header.put_i16(stamp.producer_epoch);
@@ -249,6 +279,7 @@ impl Batch {
             max_timestamp: spec.max_timestamp,
             producer_id: -1,
             record_count: spec.record_count,
+            aborted: false,
         }
     }
 }
@@ -263,6 +294,24 @@ impl Batch {
         let crc = crc32c::crc32c(&bytes[AT_ATTRIBUTES..]).to_be_bytes();
         bytes[AT_CRC..AT_ATTRIBUTES].copy_from_slice(&crc);
         split(bytes.into()).unwrap().remove(0)
+    }
+
+    /// The batch as part of a producer's transaction, or as the control batch that ends it.
+    pub fn transactional(&self, producer_id: i64, control: bool) -> Batch {
+        let mut bytes = self.bytes.to_vec();
+        bytes[AT_ATTRIBUTES + 1] |= (TRANSACTIONAL | if control { CONTROL } else { 0 }) as u8;
+        bytes[AT_PRODUCER_ID..AT_PRODUCER_ID + 8].copy_from_slice(&producer_id.to_be_bytes());
+        let crc = crc32c::crc32c(&bytes[AT_ATTRIBUTES..]).to_be_bytes();
+        bytes[AT_CRC..AT_ATTRIBUTES].copy_from_slice(&crc);
+        split(bytes.into()).unwrap().remove(0)
+    }
+
+    /// The control batch that commits or aborts a producer's transaction.
+    pub fn marker(base_offset: i64, producer_id: i64, commit: bool) -> Batch {
+        let mut plain = Vec::new();
+        record::encode(&mut plain, 0, 0, Some(&[0, 0, 0, u8::from(commit)]), Some(&[0; 6]), &[]);
+        let spec = BatchSpec { base_offset, leader_epoch: 1, codec: Codec::None, base_timestamp: 0, max_timestamp: 0, record_count: 1 };
+        Batch::encode(&spec, &plain).transactional(producer_id, true)
     }
 }
 
@@ -336,6 +385,44 @@ mod tests {
         let count = values.len() as i32;
         let spec = BatchSpec { base_offset, leader_epoch: 3, codec, base_timestamp: 1000, max_timestamp: 1000 + i64::from(count) - 1, record_count: count };
         Batch::encode(&spec, &payload)
+    }
+
+    #[test]
+    fn what_was_aborted_is_known_by_producer_and_place() {
+        let data = |base_offset, producer_id| sample(base_offset, &[b"x", b"y"], Codec::None).transactional(producer_id, false);
+        let mut log = vec![
+            data(10, 7),
+            sample(12, &[b"plain", b"plain"], Codec::None),
+            data(14, 8),
+            data(16, 7),
+            Batch::marker(18, 7, false),
+            // The same producer's next transaction is committed, and a third one aborted again.
+            data(19, 7),
+            Batch::marker(21, 8, true),
+            Batch::marker(22, 7, true),
+            data(23, 7),
+            Batch::marker(25, 7, false),
+        ];
+        let mut tail = log[3..].to_vec();
+        mark_aborted(&mut log, vec![(7, 23), (7, 10)]);
+        let aborted = |log: &[Batch]| log.iter().filter(|b| b.aborted).map(|b| b.base_offset).collect::<Vec<_>>();
+        assert_eq!(aborted(&log), [10, 16, 23]);
+        // A fetch from the middle of a transaction is told where that began.
+        mark_aborted(&mut tail, vec![(7, 10)]);
+        assert_eq!(aborted(&tail), [16]);
+        mark_aborted(&mut tail, vec![]);
+        assert!(aborted(&tail).is_empty());
+    }
+
+    #[test]
+    fn only_what_was_aborted_is_sent_as_transactional() {
+        let stamp = ProducerStamp { producer_id: 9, producer_epoch: 0, base_sequence: 0 };
+        let sent = |batch: &Batch| split([&batch.header_for(stamp)[..], &batch.payload()[..]].concat().into()).unwrap().remove(0);
+        let mut batch = sample(0, &[b"x"], Codec::Lz4).transactional(7, false);
+        assert!(!sent(&batch).is_transactional());
+        batch.aborted = true;
+        assert!(sent(&batch).is_transactional());
+        assert_eq!(sent(&batch).leaf(), batch.leaf());
     }
 
     #[test]

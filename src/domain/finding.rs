@@ -44,7 +44,7 @@ findings! {
     TopicHoldsRecords, "KF-PRE-TOPIC-HOLDS-RECORDS", Blocker, "a topic exists on the target and is not empty", "delete it there if its records are not wanted, or exclude it with topics.exclude";
     TopicDrift, "KF-PRE-TOPIC-DRIFT", Warning, "an empty topic exists on the target with other settings", "see topology.on_config_drift; the difference is listed";
     TopicDriftRefused, "KF-PRE-TOPIC-DRIFT-REFUSED", Blocker, "an empty topic on the target differs and topology.on_config_drift is refuse, or its partition count differs", "align or delete the topic on the target";
-    Transactional, "KF-PRE-TRANSACTIONAL", Information, "the topic holds transactional records", "nothing to do; each marker of a transaction is kept at its own offset, and what that costs is stated";
+    Transactional, "KF-PRE-TRANSACTIONAL", Information, "the topic holds transactional records", "nothing to do; committed and aborted data and the offsets of their markers are kept, and what the markers cost is stated";
     ControlRecords, "KF-PRE-CONTROL-RECORDS", Information, "the topic holds control records that mark no data", "nothing to do; sentinels of an earlier attempt look like this, and each is copied to its own offset";
     Compacted, "KF-PRE-COMPACTED", Blocker, "the topic is or was compacted", "this version does not copy compacted topics; exclude the topic with topics.exclude";
     LogAppendTime, "KF-PRE-LOG-APPEND-TIME", Information, "the topic keeps append times", "nothing to do; the copied records have the same times, as their own (CreateTime)";

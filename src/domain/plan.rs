@@ -115,7 +115,7 @@ pub struct MarkerEstimate {
     pub sampled_offsets: u64,
     /// With one empty transaction per marker, which every principal may write that may write to the topics.
     pub seconds_by_transactions: u64,
-    /// With WriteTxnMarkers, which needs ClusterAction on the target.
+    /// With WriteTxnMarkers, which needs ClusterAction or Alter on the target.
     pub seconds_by_write_txn_markers: u64,
     /// Whether WriteTxnMarkers is known to be allowed. None: it is not known before the copy, and the slower way is counted.
     pub write_txn_markers: Option<bool>,

@@ -1,5 +1,6 @@
 //! A copier under the journal: taken up, watched, checkpointed, ended.
 
+use super::aborters;
 use super::context::Context;
 use super::copier::limits::{PROBE_PAUSE, PROBE_PAUSE_OLD_RECORDS};
 use super::copier::probing::settled_log_ends;
@@ -11,8 +12,9 @@ use crate::domain::partition::TopicPartition;
 use crate::domain::plan::Plan;
 use crate::error::{Code, Error, Result};
 use crate::kafka::offsets::OffsetAt;
-use crate::kafka::sentinel::EmptyTransaction;
+use crate::kafka::markers::Markers;
 use crate::kafka::target::Target;
+use crate::kafka::transactions::TransactionalProducer;
 use crate::machine::fact::{Fact, PartitionCheckpoint, TakenPartition};
 use crate::telemetry::Observation;
 use crate::telemetry::progress::Progress;
@@ -63,8 +65,8 @@ impl Copying {
     /// **Errors**: KF-TARGET-NOT-EMPTY where records lie on a partition that was never taken up; what the clusters refuse.
     pub async fn begin(context: &mut Context) -> Result<Self> {
         let interrupt = context.interrupt.clone();
-        let (copies, markers, taken) = interrupt.or(take_up(context)).await?;
-        context.record(taken)?;
+        let Taken { copies, markers, left_open, transaction_timeout, fact } = interrupt.or(take_up(context)).await?;
+        context.record(fact)?;
         let setup = CopierSetup {
             source: context.clusters.source.clone(),
             target: context.clusters.target.clone(),
@@ -72,6 +74,8 @@ impl Copying {
             migration_id: context.migration()?.id().to_owned(),
             seed: context.config.seed,
             markers: Arc::new(markers),
+            left_open,
+            transaction_timeout,
         };
         let journaled = context.migration()?.checkpoints().map(|c| (c.partition.clone(), c.clone())).collect();
         let plan = &context.migration()?.plan;
@@ -175,6 +179,7 @@ impl Copying {
         for (partition, producer_id) in &seen.renewed[self.renewals_journaled..] {
             context.record(Fact::ProducerRenewed { partition: partition.clone(), producer_id: *producer_id })?;
             self.renewals_journaled += 1;
+            self.copier.journaled(self.renewals_journaled);
         }
         Ok(())
     }
@@ -204,13 +209,23 @@ impl Copying {
     }
 }
 
-async fn take_up(context: &Context) -> Result<(Vec<PartitionCopy>, EmptyTransaction, Fact)> {
+/// Every partition as it was taken up.
+struct Taken {
+    copies: Vec<PartitionCopy>,
+    markers: Markers,
+    left_open: BTreeMap<TopicPartition, TransactionalProducer>,
+    transaction_timeout: Duration,
+    fact: Fact,
+}
+
+async fn take_up(context: &Context) -> Result<Taken> {
     let migration = context.migration()?;
     let plan = migration.plan.clone();
     let names = planned_partitions(&plan);
     let clusters = &context.clusters;
     // Before the log ends are looked at: what a predecessor left open under this id is decided now, where it was due.
-    let markers = EmptyTransaction::begin(&clusters.target_cluster, &format!("kferry-{}-markers", plan.migration_id)).await?;
+    let markers = Markers::begin(&clusters.target_cluster, &format!("kferry-{}-markers", plan.migration_id)).await?;
+    let mut open = aborters::left_open(&clusters.target, &plan.migration_id, &names).await?;
     // Appends of a process that was killed may still be on their way, and the broker may have forgotten its producer id.
     let taken_before = migration.partitions.values().any(|p| p.take > 0);
     let pause = if taken_before { PROBE_PAUSE_OLD_RECORDS } else { PROBE_PAUSE };
@@ -227,7 +242,7 @@ async fn take_up(context: &Context) -> Result<(Vec<PartitionCopy>, EmptyTransact
     );
     let (target_starts, source_starts) = (target_starts?, source_starts?);
     let producer = clusters.target.init_producer_id().await?;
-    let (mut copies, mut taken) = (Vec::new(), Vec::new());
+    let (mut copies, mut taken, mut left_open) = (Vec::new(), Vec::new(), BTreeMap::new());
     for topic in &plan.topics {
         let batch_bytes_max = topic.overrides.get("max.message.bytes").and_then(|v| v.parse().ok()).unwrap_or(1 << 20);
         for planned in &topic.partitions {
@@ -240,6 +255,10 @@ async fn take_up(context: &Context) -> Result<(Vec<PartitionCopy>, EmptyTransact
                 return Err(Error::new(Code::TargetNotEmpty, seen));
             }
             taken.push(TakenPartition { partition: partition.clone(), take, next_offset: target_end });
+            let open_transaction = open.remove(&partition).map(|left| {
+                left_open.insert(partition.clone(), left.producer);
+                left.transaction
+            });
             copies.push(PartitionCopy::take_up(TakeUp {
                 take,
                 target_end,
@@ -250,11 +269,14 @@ async fn take_up(context: &Context) -> Result<(Vec<PartitionCopy>, EmptyTransact
                 sequence_memory_ms,
                 producer_id: producer.producer_id,
                 producer_epoch: producer.producer_epoch,
+                open_transaction,
                 partition,
             }));
         }
     }
-    Ok((copies, markers, Fact::PartitionsTaken { producer_id: producer.producer_id, partitions: taken }))
+    let transaction_timeout = aborters::transaction_timeout(&clusters.target).await;
+    let fact = Fact::PartitionsTaken { producer_id: producer.producer_id, partitions: taken };
+    Ok(Taken { copies, markers, left_open, transaction_timeout, fact })
 }
 
 /// Half of what the target's broker of the lowest id says, so that neither its clock nor ours matters.

@@ -17,6 +17,9 @@ pub const STOP_PATIENCE: Duration = Duration::from_secs(3);
 /// The same after the commit, when no later run copies: what is not in the store by then is listed as not covered.
 pub const LAST_SEGMENTS_PATIENCE: Duration = Duration::from_secs(300);
 
+/// Pause between two looks at a transaction of an earlier run that is being decided.
+pub const DECISION_POLL_INTERVAL: Duration = Duration::from_millis(200);
+
 /// How often a phase looks at the copier's progress at the latest.
 pub const STATUS_INTERVAL: Duration = Duration::from_millis(250);
 

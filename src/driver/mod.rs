@@ -1,5 +1,6 @@
 //! Runs the machine: performs effects, probes intents, journals facts.
 
+mod aborters;
 pub mod acls;
 pub mod context;
 pub mod copier;

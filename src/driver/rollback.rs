@@ -2,6 +2,7 @@
 
 pub(super) mod ours;
 
+use super::aborters;
 use super::context::{self, Context};
 use super::effects::{intend_once, open, read_back};
 use super::{acls, cutover, topics};
@@ -61,6 +62,8 @@ async fn roll_back(context: &mut Context) -> Result<Undone> {
         acls::create_acls(context, &bindings).await?;
         return Err(written);
     }
+    let touched = ours::touched(context.migration()?);
+    aborters::abort_left_open(&context.clusters.target, context.migration()?.id(), &touched).await?;
     delete_topics(context).await?;
     let emptied = empty_adopted(context).await?;
     restore_settings(context).await?;

@@ -1,5 +1,6 @@
 //! TOPOLOGY_COPY: topics and ACLs on the target, each change journaled before and after.
 
+use super::aborters;
 use super::acls;
 use super::context::Context;
 use super::rollback::ours;
@@ -128,6 +129,7 @@ pub async fn recreate_quarantined(context: &mut Context) -> Result<()> {
         );
         return Err(Error::new(Code::CopyQuarantined, seen));
     }
+    interrupt.or(aborters::abort_left_open(&context.clusters.target, &plan.migration_id, &names)).await?;
     for topic in plan.topics.iter().filter(|t| reasons.contains_key(&t.name)) {
         let reason = reasons[&topic.name].clone();
         eprintln!("note: topic {} is created anew and filled again ({reason})", topic.name);

@@ -51,6 +51,8 @@ pub enum Lane {
     Fetch,
     Verify,
     Produce,
+    /// Control records.
+    Markers,
     /// One of several for committing groups' offsets.
     Commit(u8),
 }

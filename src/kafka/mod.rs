@@ -13,6 +13,7 @@ pub mod group_offsets;
 pub mod groups;
 pub mod health;
 pub mod limits;
+pub mod markers;
 pub mod metadata;
 pub mod offsets;
 pub mod producers;

@@ -71,56 +71,55 @@ impl EmptyTransaction {
     /// Errors: `KF-KAFKA-REFUSED`, or the cluster's unavailability; the markers may then land yet, each once.
     pub async fn write(&self, ends: &BTreeMap<TopicPartition, i64>, commit: bool) -> Result<Written> {
         let partitions: Vec<TopicPartition> = ends.keys().cloned().collect();
-        let before = self.look(&partitions).await?;
+        let before = look(&self.reader, &partitions).await?;
         let elsewhere = compare(ends, &before, |end, seen| seen != (end, end));
         if !elsewhere.is_empty() {
             return Ok(Written::NotBegun(elsewhere));
         }
         self.producer.add_partitions(&partitions).await?;
         self.producer.end(commit).await?;
-        self.wait(ends).await
+        placed(&self.reader, &ends.iter().map(|(partition, end)| (partition.clone(), end + 1)).collect()).await
     }
+}
 
-    /// Waits until every partition ends one past the end given.
-    async fn wait(&self, ends: &BTreeMap<TopicPartition, i64>) -> Result<Written> {
-        let marked: BTreeMap<TopicPartition, i64> = ends.iter().map(|(partition, end)| (partition.clone(), end + 1)).collect();
-        let started = std::time::Instant::now();
-        let mut patience = self.reader.cluster.patience(format!("see the markers of {} partitions", ends.len()));
-        let mut pending: Vec<TopicPartition> = marked.keys().cloned().collect();
-        let mut overrun = Vec::new();
-        loop {
-            let seen = self.look(&pending).await?;
-            overrun.extend(compare(&marked, &seen, |end, (log_end, _)| log_end > end));
-            let open = compare(&marked, &seen, |end, (log_end, high_watermark)| log_end < end || (log_end == end && high_watermark < end));
-            if open.is_empty() {
-                return Ok(if overrun.is_empty() { Written::Placed } else { Written::Overrun(overrun) });
-            }
-            pending = open.iter().map(|m| m.partition.clone()).collect();
-            // All is well as long as it is quick; after that, look less often and give up in the end.
-            if started.elapsed() < MARKER_POLL_INTERVAL * 50 {
-                tokio::time::sleep(MARKER_POLL_INTERVAL).await;
-                continue;
-            }
-            let first = &open[0];
-            let seen = format!("{} ends at {} instead of {}", first.partition, first.log_end.min(first.high_watermark), first.expected_end);
-            patience.wait(Failure::NotYet(seen)).await?;
+/// Waits until the partitions end where they are to end, for every replica in sync.
+///
+/// Errors: the cluster's unavailability; the records that are waited for may land yet.
+pub(super) async fn placed(reader: &Reader, ends: &BTreeMap<TopicPartition, i64>) -> Result<Written> {
+    let started = std::time::Instant::now();
+    let mut patience = reader.cluster.patience(format!("see the control records of {} partitions", ends.len()));
+    let mut pending: Vec<TopicPartition> = ends.keys().cloned().collect();
+    let mut overrun = Vec::new();
+    loop {
+        let seen = look(reader, &pending).await?;
+        overrun.extend(compare(ends, &seen, |end, (log_end, _)| log_end > end));
+        let open = compare(ends, &seen, |end, (log_end, high_watermark)| log_end < end || (log_end == end && high_watermark < end));
+        if open.is_empty() {
+            return Ok(if overrun.is_empty() { Written::Placed } else { Written::Overrun(overrun) });
         }
+        pending = open.iter().map(|m| m.partition.clone()).collect();
+        // All is well as long as it is quick; after that, look less often and give up in the end.
+        if started.elapsed() < MARKER_POLL_INTERVAL * 50 {
+            tokio::time::sleep(MARKER_POLL_INTERVAL).await;
+            continue;
+        }
+        let first = &open[0];
+        let seen = format!("{} ends at {} instead of {}", first.partition, first.log_end.min(first.high_watermark), first.expected_end);
+        patience.wait(Failure::NotYet(seen)).await?;
     }
+}
 
-    /// Log end and high watermark of each partition.
-    async fn look(&self, partitions: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, (i64, i64)>> {
-        let (log_ends, high_watermarks) = futures::try_join!(
-            self.reader.offsets(partitions, OffsetAt::LogEnd),
-            self.reader.offsets(partitions, OffsetAt::HighWatermark),
-        )?;
-        Ok(log_ends
-            .into_iter()
-            .filter_map(|(partition, log_end)| {
-                let high_watermark = *high_watermarks.get(&partition)?;
-                Some((partition, (log_end, high_watermark)))
-            })
-            .collect())
-    }
+/// Log end and high watermark of each partition.
+async fn look(reader: &Reader, partitions: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, (i64, i64)>> {
+    let (log_ends, high_watermarks) =
+        futures::try_join!(reader.offsets(partitions, OffsetAt::LogEnd), reader.offsets(partitions, OffsetAt::HighWatermark))?;
+    Ok(log_ends
+        .into_iter()
+        .filter_map(|(partition, log_end)| {
+            let high_watermark = *high_watermarks.get(&partition)?;
+            Some((partition, (log_end, high_watermark)))
+        })
+        .collect())
 }
 
 /// The partitions that were seen and of whose expected end and seen (log end, high watermark) `holds` is true.

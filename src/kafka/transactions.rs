@@ -4,6 +4,8 @@ use super::cluster::{Cluster, Coordinator, Lane, negotiate};
 use super::connection::{CallError, Connection};
 use super::failure::Failure;
 use super::routing::{by_topic, text, topic_name};
+use super::sentinel::{Written, placed};
+use super::source::Reader;
 use super::target::Target;
 use crate::domain::partition::TopicPartition;
 use crate::error::Result;
@@ -41,6 +43,11 @@ impl Target {
     /// As `TransactionalProducer::begin`, on the target.
     pub async fn transactional_producer(&self, transactional_id: &str, timeout: Duration) -> Result<TransactionalProducer> {
         TransactionalProducer::begin(&self.cluster, transactional_id, timeout).await
+    }
+
+    /// As `TransactionalProducer::resume`, on the target.
+    pub fn resumed_producer(&self, transactional_id: &str, identity: ProducerIdentity) -> TransactionalProducer {
+        TransactionalProducer::resume(&self.cluster, transactional_id, identity)
     }
 }
 
@@ -85,6 +92,19 @@ impl TransactionalProducer {
                 }
             }
         }
+    }
+
+    /// Goes on under a transactional id that an earlier process has taken, within the transaction that it has left open.
+    pub fn resume(cluster: &Cluster, transactional_id: &str, identity: ProducerIdentity) -> Self {
+        Self { cluster: cluster.clone(), transactional_id: transactional_id.to_owned(), identity, coordinator: AtomicI32::new(-1) }
+    }
+
+    /// Aborts the open transaction and waits until its marker is the last record of this partition's log, which ends one past `end` then.
+    ///
+    /// Errors: as for [`TransactionalProducer::end`]; the marker may land yet.
+    pub async fn abort_at(&self, partition: &TopicPartition, end: i64) -> Result<Written> {
+        self.end(false).await?;
+        placed(&Reader::new(self.cluster.clone()), &[(partition.clone(), end + 1)].into()).await
     }
 
     pub fn identity(&self) -> ProducerIdentity {

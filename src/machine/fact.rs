@@ -67,6 +67,9 @@ pub struct CopyCounts {
     #[serde(default, skip_serializing_if = "is_zero")]
     pub append_time_batches: u64,
     pub control_records: u64,
+    /// Records of aborted transactions, which `read_committed` consumers see on neither side.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub aborted_records: u64,
     pub filler_records: u64,
     pub segments: u64,
     pub segment_bytes: u64,
@@ -86,8 +89,8 @@ impl CopyCounts {
     pub fn add(&mut self, other: &CopyCounts) {
         // Exhaustive, so that a new count is added too.
         let CopyCounts {
-            records, bytes, source_batches, target_batches, merged_batches, append_time_batches, control_records, filler_records, segments, segment_bytes,
-            expired_offsets, reprobes,
+            records, bytes, source_batches, target_batches, merged_batches, append_time_batches, control_records, aborted_records, filler_records, segments,
+            segment_bytes, expired_offsets, reprobes,
         } = other;
         self.records += records;
         self.bytes += bytes;
@@ -96,6 +99,7 @@ impl CopyCounts {
         self.merged_batches += merged_batches;
         self.append_time_batches += append_time_batches;
         self.control_records += control_records;
+        self.aborted_records += aborted_records;
         self.filler_records += filler_records;
         self.segments += segments;
         self.segment_bytes += segment_bytes;
@@ -183,7 +187,8 @@ pub enum Fact {
     /// The copy fell behind again before the cutover.
     DrainReadyLost { lag_records: i64 },
     PartitionsTaken { producer_id: i64, partitions: Vec<TakenPartition> },
-    /// The broker did not know what to make of the partition's sequence: its appends go under another producer id from here on.
+    /// Appends of the partition go under this producer id too from here on: the broker did not know what to make of its sequence, or
+    /// there is data of aborted transactions, which takes a transactional producer of its own.
     ProducerRenewed { #[serde(flatten)] partition: TopicPartition, producer_id: i64 },
     CopyCheckpointed { partitions: Vec<PartitionCheckpoint> },
     PartitionQuarantined { #[serde(flatten)] partition: TopicPartition, code: String, seen: String },

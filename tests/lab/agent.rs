@@ -30,6 +30,33 @@ pub struct Agent {
     dir: WorkDir,
 }
 
+/// How transactional producers interleave.
+#[derive(Clone, Debug)]
+pub struct Weave {
+    /// Each producer's own begins with it.
+    pub transactional_id: String,
+    pub producers: u32,
+    /// Bursts and decisions.
+    pub steps: u32,
+    pub abort_ratio: f64,
+    /// Records in one burst at most.
+    pub burst: u32,
+}
+
+impl Weave {
+    pub fn new(transactional_id: &str, steps: u32) -> Self {
+        Self { transactional_id: transactional_id.into(), producers: 3, steps, abort_ratio: 0.5, burst: 12 }
+    }
+}
+
+/// What was woven, in records.
+#[derive(Clone, Copy, Debug)]
+pub struct Woven {
+    pub committed: u64,
+    pub aborted: u64,
+    pub transactions: u64,
+}
+
 /// A topic to create.
 #[derive(Clone, Debug)]
 pub struct Topic {
@@ -702,6 +729,22 @@ impl Agent {
         args["topic"] = topic.into();
         args["timeout_ms"] = timeout_ms.into();
         self.call("transaction_begin", args);
+    }
+
+    /// Interleaves transactional producers and a plain one over these topics; all transactions are decided in the end.
+    #[track_caller]
+    pub fn weave(&self, bootstrap: &str, topics: &[&str], weave: &Weave, load: &Load) -> Woven {
+        let mut args = load.json();
+        args["bootstrap"] = bootstrap.into();
+        args["topics"] = json!(topics);
+        args["transactional_id"] = weave.transactional_id.as_str().into();
+        args["producers"] = weave.producers.into();
+        args["steps"] = weave.steps.into();
+        args["abort_ratio"] = weave.abort_ratio.into();
+        args["burst"] = weave.burst.into();
+        let answer = self.call("weave", args);
+        let count = |name: &str| number(&answer[name]) as u64;
+        Woven { committed: count("committed"), aborted: count("aborted"), transactions: count("transactions") }
     }
 
     #[track_caller]

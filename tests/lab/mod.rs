@@ -18,7 +18,7 @@ pub mod workdir;
 
 #[allow(unused_imports)]
 pub use {
-    agent::{Acl, Agent, Commit, Committed, Compared, Consume, Consumed, Content, Dumped, Headers, Judgement, Live, Load, Span, Topic, Totals},
+    agent::{Acl, Agent, Commit, Committed, Compared, Consume, Consumed, Content, Dumped, Headers, Judgement, Live, Load, Span, Topic, Totals, Weave, Woven},
     cache::{Tool, check_tools},
     cluster::{Cluster, Mode, Options},
     kferry::{Kferry, Outcome, Running},

@@ -23,6 +23,7 @@ mod status;
 mod survey;
 mod tampering;
 mod topology;
+mod transactions;
 mod transactions_seen;
 mod whole_migration;
 mod witness;

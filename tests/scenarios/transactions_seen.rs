@@ -164,6 +164,16 @@ fn one_that_is_open_for_too_long_is_named_and_nobody_is_frozen() {
     assert!(status["open_transactions"][0]["outlasts_freeze"] == true && waits.contains("`cutover` does not freeze") && waits.contains("`seen-t`"), "{status:#}");
     let outcome = expect_refused_before_the_freeze(&migration);
     assert!(outcome.took < Duration::from_secs(8), "{outcome}");
+
+    // A producer that begins with its id ends it, and is young: it is waited for, and the cutover goes through.
+    agent.begin_transaction(&source, "seen-t", "seen-orders", &Load::records(7).partition(0), 600_000);
+    let running = migration.spawn("cutover");
+    std::thread::sleep(Duration::from_secs(4));
+    assert_eq!((migration.state(), migration.fact("cutover_started")), (Some("drain_ready"), None));
+    agent.end_transaction("seen-t", true);
+    running.wait(Duration::from_secs(60)).ok();
+    migration.expect_state("awaiting_client_switch");
+    agent.judge(&source, &lab.target.bootstrap(), &["seen-orders"]).expect_equal();
 }
 
 #[test]
@@ -201,6 +211,8 @@ fn one_that_nobody_knows_is_named_with_the_command_that_ends_it() {
     assert_eq!(migration.status()["open_transactions"], json!([]));
     let outcome = migration.run("precheck");
     assert!(!outcome.stdout.contains("KF-PRE-OPEN-TRANSACTIONS"), "{outcome}");
+    migration.cutover();
+    agent.judge(&source, &lab.target.bootstrap(), &["hung-orders"]).expect_equal();
 }
 
 #[test]

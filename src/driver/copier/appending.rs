@@ -1,5 +1,6 @@
 //! Appends on the target: one batch per partition and request, many partitions per request, payloads never copied.
 
+use super::aborting::AbortedAppend;
 use super::engine::{Engine, Event};
 use super::limits::*;
 use crate::copy::AppendBody;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// Takes zstd (v7), gives error messages (v8), and does not ask that a producer's first sequence be 0 (as v12 does).
-const PRODUCE_VERSION: i16 = 8;
+pub(super) const PRODUCE_VERSION: i16 = 8;
 
 /// One connection to one broker for appends.
 #[derive(Default)]
@@ -51,7 +52,7 @@ pub(super) struct Produced {
 }
 
 /// The appends of one request, by topic and partition: index, base offset, header, payload.
-type Batches = BTreeMap<(Arc<str>, i32), (usize, i64, Bytes, Bytes)>;
+pub(super) type Batches = BTreeMap<(Arc<str>, i32), (usize, i64, Bytes, Bytes)>;
 
 impl Engine {
     pub(super) fn schedule_appends(&mut self) {
@@ -95,7 +96,8 @@ impl Engine {
     /// Takes the next append of each of the lane's partitions, up to a request's size.
     fn gather(&mut self, broker: i32, lane: usize, now: Instant) -> (Batches, usize) {
         let wall_ms = Self::wall_ms();
-        let (mut batches, mut bytes, mut markers) = (Batches::new(), 0, Vec::new());
+        let (mut batches, mut bytes) = (Batches::new(), 0);
+        let (mut controls, mut aborted, mut ended) = (Vec::new(), Vec::new(), Vec::new());
         for &index in self.target_routes.get(&broker).into_iter().flatten() {
             if index % LANES_PER_BROKER != lane || bytes >= PRODUCE_BYTES_MAX {
                 continue;
@@ -111,7 +113,11 @@ impl Engine {
             match entry.copy.next_append(wall_ms) {
                 None => {}
                 Some(append) => match append.body {
-                    AppendBody::Marker { commit } => markers.push((index, append.base_offset, commit)),
+                    AppendBody::Controls { count } => controls.push((index, append.base_offset, count)),
+                    AppendBody::EndAborted => ended.push((index, append.base_offset)),
+                    AppendBody::Aborted { header, payload, begins } => {
+                        aborted.push(AbortedAppend { index, base_offset: append.base_offset, header, payload, begins });
+                    }
                     AppendBody::Batch { header, payload } => {
                         bytes += header.len() + payload.len();
                         let name = entry.copy.partition();
@@ -120,9 +126,9 @@ impl Engine {
                 },
             }
         }
-        for (index, offset, commit) in markers {
-            self.marker_due(index, offset, commit);
-        }
+        controls.into_iter().for_each(|(index, offset, count)| self.controls_due(index, offset, count));
+        ended.into_iter().for_each(|(index, offset)| self.end_aborted(index, offset));
+        aborted.into_iter().for_each(|append| self.send_aborted(append));
         (batches, bytes)
     }
 
@@ -132,7 +138,7 @@ impl Engine {
         entry.under_way += 1;
         let sent: HashMap<(Arc<str>, i32), (usize, i64)> =
             batches.iter().map(|(name, (index, offset, ..))| (name.clone(), (*index, *offset))).collect();
-        let pending = connection.send_frames_within(PRODUCE_TIMEOUT, ApiKey::Produce as i16, PRODUCE_VERSION, produce_body(batches));
+        let pending = connection.send_frames_within(PRODUCE_TIMEOUT, ApiKey::Produce as i16, PRODUCE_VERSION, produce_body(batches, None));
         let events = self.events.clone();
         tokio::spawn(async move {
             let decoded = match pending.await {
@@ -185,8 +191,8 @@ impl Engine {
     }
 }
 
-/// Encodes a ProduceRequest v8 around the batches: acks −1, no transactional id.
-fn produce_body(batches: Batches) -> Vec<Bytes> {
+/// Encodes a ProduceRequest v8 around the batches: acks −1.
+pub(super) fn produce_body(batches: Batches, transactional_id: Option<&str>) -> Vec<Bytes> {
     let mut topics: Vec<(Arc<str>, Vec<(i32, Bytes, Bytes)>)> = Vec::new();
     for ((topic, partition), (_, _, header, payload)) in batches {
         match topics.last_mut() {
@@ -196,7 +202,13 @@ fn produce_body(batches: Batches) -> Vec<Bytes> {
     }
     let mut parts = Vec::new();
     let mut head = BytesMut::with_capacity(256);
-    head.put_i16(-1);
+    match transactional_id {
+        None => head.put_i16(-1),
+        Some(id) => {
+            head.put_i16(id.len() as i16);
+            head.extend_from_slice(id.as_bytes());
+        }
+    }
     head.put_i16(-1);
     head.put_i32(PRODUCE_BROKER_TIMEOUT.as_millis() as i32);
     head.put_i32(topics.len() as i32);
@@ -215,7 +227,7 @@ fn produce_body(batches: Batches) -> Vec<Bytes> {
     parts
 }
 
-fn outcomes(response: &ProduceResponse, sent: &HashMap<(Arc<str>, i32), (usize, i64)>) -> Vec<(usize, i64, AppendOutcome)> {
+pub(super) fn outcomes(response: &ProduceResponse, sent: &HashMap<(Arc<str>, i32), (usize, i64)>) -> Vec<(usize, i64, AppendOutcome)> {
     let mut left = sent.clone();
     let mut outcomes = Vec::with_capacity(sent.len());
     for topic in &response.responses {
@@ -236,11 +248,10 @@ fn outcome(error_code: i16, base_offset: i64, message: &str) -> AppendOutcome {
     use ResponseError as E;
     let Some(error) = E::try_from_code(error_code) else { return AppendOutcome::At(base_offset) };
     match error {
-        E::OutOfOrderSequenceNumber | E::DuplicateSequenceNumber | E::InvalidProducerEpoch | E::UnknownProducerId | E::ProducerFenced => {
-            AppendOutcome::SequenceRefused
-        }
+        E::OutOfOrderSequenceNumber | E::DuplicateSequenceNumber | E::InvalidProducerEpoch | E::UnknownProducerId | E::ProducerFenced
+        | E::InvalidTxnState | E::InvalidProducerIdMapping => AppendOutcome::SequenceRefused,
         E::CorruptMessage | E::MessageTooLarge | E::RecordListTooLarge | E::InvalidTimestamp | E::InvalidRecord | E::InvalidRequiredAcks
-        | E::TopicAuthorizationFailed | E::ClusterAuthorizationFailed | E::PolicyViolation | E::UnsupportedForMessageFormat
+        | E::TopicAuthorizationFailed | E::ClusterAuthorizationFailed | E::TransactionalIdAuthorizationFailed | E::PolicyViolation | E::UnsupportedForMessageFormat
         | E::UnsupportedCompressionType | E::InvalidTopicException | E::UnsupportedVersion | E::InvalidRequest => {
             AppendOutcome::Refused(format!("{}{message}", KafkaName(error)))
         }
@@ -264,7 +275,7 @@ mod tests {
             batches.insert((topic.into(), partition), (0, 0, Bytes::from_static(b"header "), payload(topic, partition)));
         }
         let mut body = BytesMut::new();
-        produce_body(batches).iter().for_each(|part| body.extend_from_slice(part));
+        produce_body(batches, Some("an id")).iter().for_each(|part| body.extend_from_slice(part));
 
         let data = |topic: &str, partitions: &[i32]| {
             let partitions = partitions.iter().map(|&p| {
@@ -274,6 +285,7 @@ mod tests {
             TopicProduceData::default().with_name(TopicName(StrBytes::from_string(topic.to_owned()))).with_partition_data(partitions.collect())
         };
         let request = ProduceRequest::default()
+            .with_transactional_id(Some(kafka_protocol::messages::TransactionalId(StrBytes::from_static_str("an id"))))
             .with_acks(-1)
             .with_timeout_ms(PRODUCE_BROKER_TIMEOUT.as_millis() as i32)
             .with_topic_data(vec![data("a", &[0, 3]), data("b", &[1])]);

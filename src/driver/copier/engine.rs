@@ -1,6 +1,6 @@
 //! The copier's one loop: it owns every partition's copy, hands out I/O as tasks, and takes their outcomes as events.
 
-use super::appending::{Lane, Produced};
+use super::appending::{AppendOutcome, Lane, Produced};
 use super::budget::Budget;
 use super::fetching::{Fetched, FetchSlot, FetchedPartition};
 use super::limits::*;
@@ -11,9 +11,11 @@ use crate::copy::PartitionCopy;
 use crate::domain::partition::TopicPartition;
 use crate::error::{Code, Error, Result};
 use crate::kafka::offsets::OffsetAt;
+use crate::kafka::markers::Run;
 use crate::kafka::sentinel::Written;
-use crate::kafka::transactions::ProducerIdentity;
-use std::collections::{BTreeMap, HashMap};
+use crate::kafka::transactions::{ProducerIdentity, TransactionalProducer};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -27,6 +29,8 @@ pub(super) enum Event {
     Marked { appends: Vec<(usize, i64)>, done: bool },
     Probed(Vec<(usize, i64)>),
     ProducerRenewed { index: usize, producer: Result<ProducerIdentity> },
+    AborterTaken { index: usize, producer: Result<TransactionalProducer> },
+    AbortedAppended { index: usize, base_offset: i64, outcome: AppendOutcome },
     Truncated(Vec<(usize, Option<i64>)>),
     ReadBack(ReadBack),
     SpansRead { out_of_range: Vec<(usize, Option<(i64, i64)>)> },
@@ -39,6 +43,9 @@ pub(super) struct Slotted {
     pub copy: PartitionCopy,
     pub source_retry_at: Instant,
     pub target_retry_at: Instant,
+    pub aborter_retry_at: Instant,
+    /// Appends data of aborted transactions; None where there was none yet.
+    pub aborter: Option<Arc<TransactionalProducer>>,
     /// The broker that the last append went to: another one gets none while that one's answers are out.
     pub sent_to: Option<i32>,
     /// Whether a read-back is under way.
@@ -75,13 +82,22 @@ pub(super) struct Engine {
     pub turn: u64,
     pub rate_tokens: f64,
     pub rate_at: Instant,
-    markers_due: Vec<(usize, i64, bool)>,
-    marking: bool,
+    controls_due: Vec<(usize, Run)>,
+    /// Requests for control records under way.
+    marking: usize,
     pub bytes_fetched: u64,
     pub bytes_produced: u64,
+    /// Producer ids that partitions are to go over to, in the order of their coming, and those that wait to be journaled.
     renewed: Vec<(TopicPartition, i64)>,
+    unjournaled: VecDeque<Renewed>,
     waits: BTreeMap<&'static str, (Instant, String)>,
     started: Instant,
+}
+
+/// A producer that waits until the journal knows it: what it appends has to be known as ours.
+enum Renewed {
+    Plain { index: usize, identity: ProducerIdentity },
+    Aborter { index: usize, producer: Arc<TransactionalProducer> },
 }
 
 /// When a cluster's metadata was last asked for, and whether it has to be again.
@@ -98,13 +114,26 @@ impl Refresh {
 }
 
 impl Engine {
-    pub fn new(setup: CopierSetup, partitions: Vec<PartitionCopy>, publish: watch::Sender<CopyStatus>) -> Self {
+    pub fn new(mut setup: CopierSetup, partitions: Vec<PartitionCopy>, publish: watch::Sender<CopyStatus>) -> Self {
         let now = Instant::now();
         let (events, inbox) = mpsc::unbounded_channel();
         let index_of = partitions.iter().enumerate().map(|(i, copy)| (copy.partition().clone(), i)).collect();
         let partitions = partitions
             .into_iter()
-            .map(|copy| Slotted { copy, source_retry_at: now, target_retry_at: now, sent_to: None, proving: false, seed_end: None, fetch_turn: 0 })
+            .map(|copy| {
+                let aborter = setup.left_open.remove(copy.partition()).map(Arc::new);
+                Slotted {
+                    copy,
+                    source_retry_at: now,
+                    target_retry_at: now,
+                    aborter_retry_at: now,
+                    aborter,
+                    sent_to: None,
+                    proving: false,
+                    seed_end: None,
+                    fetch_turn: 0,
+                }
+            })
             .collect();
         let budget = Budget::new(setup.seed.memory_max_bytes);
         let mut engine = Self {
@@ -130,11 +159,12 @@ impl Engine {
             turn: 0,
             rate_tokens: 0.0,
             rate_at: now,
-            markers_due: Vec::new(),
-            marking: false,
+            controls_due: Vec::new(),
+            marking: 0,
             bytes_fetched: 0,
             bytes_produced: 0,
             renewed: Vec::new(),
+            unjournaled: VecDeque::new(),
             waits: BTreeMap::new(),
             started: now,
         };
@@ -173,6 +203,7 @@ impl Engine {
                         }
                     }
                     Some(Command::FetchNoMore) => self.stopping = true,
+                    Some(Command::Journaled(count)) => self.take_renewed(count),
                     Some(Command::RaiseLogStarts(log_starts)) => {
                         for (partition, log_start) in log_starts {
                             if let Some(index) = self.index_of.get(&partition) {
@@ -209,7 +240,8 @@ impl Engine {
     fn settled(&self) -> bool {
         self.stores_under_way == 0
             && self.partitions.iter().all(|p| !p.copy.waits_for_store())
-            && self.lanes.values().all(|lane| lane.under_way == 0) && !self.marking
+            && self.lanes.values().all(|lane| lane.under_way == 0) && self.marking == 0
+            && self.partitions.iter().all(|p| !p.copy.ends_soon())
     }
 
     fn checkpoints(&self) -> Vec<crate::machine::fact::PartitionCheckpoint> {
@@ -271,8 +303,9 @@ impl Engine {
         self.schedule_stores();
         self.schedule_probes();
         self.schedule_producers();
+        self.schedule_aborters();
         self.schedule_appends();
-        self.schedule_markers();
+        self.schedule_controls();
         self.schedule_truncations();
         self.schedule_proofs();
         if !self.stopping {
@@ -298,7 +331,7 @@ impl Engine {
             }
             Event::Produced(produced) => self.on_produced(produced),
             Event::Marked { appends, done } => {
-                self.marking = false;
+                self.marking -= 1;
                 for (index, offset) in appends {
                     match done {
                         true => self.partitions[index].copy.appended(offset, offset),
@@ -310,8 +343,7 @@ impl Engine {
             Event::ProducerRenewed { index, producer } => match producer {
                 Ok(producer) => {
                     self.renewed.push((self.partitions[index].copy.partition().clone(), producer.producer_id));
-                    self.partitions[index].copy.producer_renewed(producer.producer_id, producer.producer_epoch);
-                    self.partitions[index].target_retry_at = Instant::now();
+                    self.unjournaled.push_back(Renewed::Plain { index, identity: producer });
                     self.waits("producer id", None);
                 }
                 Err(error) => {
@@ -319,6 +351,18 @@ impl Engine {
                     self.waits("producer id", Some(error.to_string()));
                 }
             },
+            Event::AborterTaken { index, producer } => match producer {
+                Ok(producer) => {
+                    self.renewed.push((self.partitions[index].copy.partition().clone(), producer.identity().producer_id));
+                    self.unjournaled.push_back(Renewed::Aborter { index, producer: Arc::new(producer) });
+                    self.waits("transactional id", None);
+                }
+                Err(error) => {
+                    self.partitions[index].aborter_retry_at = Instant::now() + PARTITION_BACKOFF;
+                    self.waits("transactional id", Some(error.to_string()));
+                }
+            },
+            Event::AbortedAppended { index, base_offset, outcome } => self.on_aborted_appended(index, base_offset, outcome),
             Event::Truncated(starts) => {
                 for (index, start) in starts {
                     self.partitions[index].copy.truncated(start);
@@ -443,27 +487,44 @@ impl Engine {
         }
     }
 
-    pub fn marker_due(&mut self, index: usize, offset: i64, commit: bool) {
-        self.markers_due.push((index, offset, commit));
+    /// The journal knows the first `count` of the producers that partitions were to go over to.
+    fn take_renewed(&mut self, count: usize) {
+        while self.renewed.len() - self.unjournaled.len() < count {
+            let now = Instant::now();
+            match self.unjournaled.pop_front() {
+                None => return,
+                Some(Renewed::Plain { index, identity }) => {
+                    self.partitions[index].copy.producer_renewed(identity.producer_id, identity.producer_epoch);
+                    self.partitions[index].target_retry_at = now;
+                }
+                Some(Renewed::Aborter { index, producer }) => {
+                    let identity = producer.identity();
+                    self.partitions[index].copy.aborter_taken(identity.producer_id, identity.producer_epoch);
+                    self.partitions[index].aborter = Some(producer);
+                    self.partitions[index].aborter_retry_at = now;
+                }
+            }
+        }
     }
 
-    /// All markers that are due go into one empty transaction.
-    fn schedule_markers(&mut self) {
-        if self.marking || self.markers_due.is_empty() {
+    pub fn controls_due(&mut self, index: usize, end: i64, count: i64) {
+        self.controls_due.push((index, Run { end, count }));
+    }
+
+    /// All control records that are due travel together; a transactional id carries one transaction at a time.
+    fn schedule_controls(&mut self) {
+        if self.controls_due.is_empty() || (self.marking > 0 && !self.setup.markers.is_direct()) {
             return;
         }
-        let commit = self.markers_due[0].2;
-        let (now, later): (Vec<_>, Vec<_>) = self.markers_due.drain(..).partition(|m| m.2 == commit);
-        self.markers_due = later;
-        self.marking = true;
-        let expected: BTreeMap<TopicPartition, i64> =
-            now.iter().map(|(index, offset, _)| (self.partitions[*index].copy.partition().clone(), *offset)).collect();
-        let appends: Vec<(usize, i64)> = now.iter().map(|(index, offset, _)| (*index, *offset)).collect();
+        let due = std::mem::take(&mut self.controls_due);
+        self.marking += 1;
+        let runs: BTreeMap<TopicPartition, Run> = due.iter().map(|(index, run)| (self.partitions[*index].copy.partition().clone(), *run)).collect();
+        let appends: Vec<(usize, i64)> = due.iter().map(|(index, run)| (*index, run.end)).collect();
         let (markers, events) = (self.setup.markers.clone(), self.events.clone());
         tokio::spawn(async move {
-            let written = markers.write(&expected, commit).await;
+            let written = markers.write(&runs).await;
             if !matches!(written, Ok(Written::Placed)) {
-                tracing::warn!(?written, "markers on the target are in doubt; their partitions' log ends decide");
+                tracing::warn!(?written, "control records on the target are in doubt; their partitions' log ends decide");
             }
             let _ = events.send(Event::Marked { appends, done: matches!(written, Ok(Written::Placed)) });
         });

@@ -254,7 +254,9 @@ fn read_partition(data: PartitionData, offset: i64, shared: bool, reserved: &Hol
         (_, false) => held(records, reserved.beside(bytes)),
     };
     match batch::split(records) {
-        Ok(batches) => {
+        Ok(mut batches) => {
+            let aborted = data.aborted_transactions.unwrap_or_default();
+            batch::mark_aborted(&mut batches, aborted.iter().map(|t| (t.producer_id.0, t.first_offset)).collect());
             let batches = batches.into_iter().map(|batch| { let leaf = batch.leaf(); (batch, leaf) }).collect();
             FetchedPartition::Data { batches, log_start: data.log_start_offset, last_stable: data.last_stable_offset, bytes }
         }

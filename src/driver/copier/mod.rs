@@ -1,5 +1,6 @@
 //! The copier: drives every partition's copy with I/O. Fetch → segment → store → produce → read again.
 
+mod aborting;
 mod appending;
 pub mod budget;
 mod engine;
@@ -12,9 +13,10 @@ mod storing;
 use crate::config::model::SeedConfig;
 use crate::copy::{PartitionCopy, Stop};
 use crate::domain::partition::TopicPartition;
-use crate::kafka::sentinel::EmptyTransaction;
+use crate::kafka::markers::Markers;
 use crate::kafka::source::Source;
 use crate::kafka::target::Target;
+use crate::kafka::transactions::TransactionalProducer;
 use crate::machine::fact::PartitionCheckpoint;
 use crate::store::ObjectStore;
 use std::collections::BTreeMap;
@@ -31,7 +33,11 @@ pub struct CopierSetup {
     pub migration_id: String,
     pub seed: SeedConfig,
     /// Writes the target's markers; begun before the log ends were looked at, since what a predecessor left open ends then.
-    pub markers: Arc<EmptyTransaction>,
+    pub markers: Arc<Markers>,
+    /// The transactional producers whose transactions earlier runs have left open.
+    pub left_open: BTreeMap<TopicPartition, TransactionalProducer>,
+    /// How long a transaction may stay open on the target.
+    pub transaction_timeout: Duration,
 }
 
 /// How far one partition has come.
@@ -63,7 +69,7 @@ pub struct CopyStatus {
     pub partitions: Vec<PartitionProgress>,
     pub bytes_fetched: u64,
     pub bytes_produced: u64,
-    /// Producer ids that partitions have gone over to since the copier began.
+    /// Producer ids that partitions go over to as soon as they are journaled (`Copier::journaled`), since the copier began.
     pub renewed: Vec<(TopicPartition, i64)>,
     /// Why nothing moves, if so.
     pub waiting_because: Option<String>,
@@ -81,6 +87,7 @@ pub(super) enum Command {
     Tail,
     SeedEnds(BTreeMap<TopicPartition, i64>),
     FetchNoMore,
+    Journaled(usize),
     RaiseLogStarts(BTreeMap<TopicPartition, i64>),
     Checkpoint(oneshot::Sender<Vec<PartitionCheckpoint>>),
     Stop(Duration, oneshot::Sender<Vec<PartitionCheckpoint>>),
@@ -114,6 +121,11 @@ impl Copier {
     /// Fetches nothing from now on: what is written to the source later is not the copy's.
     pub fn fetch_no_more(&self) {
         let _ = self.commands.send(Command::FetchNoMore);
+    }
+
+    /// The journal knows the first `count` of [`CopyStatus::renewed`].
+    pub fn journaled(&self, count: usize) {
+        let _ = self.commands.send(Command::Journaled(count));
     }
 
     /// Raises the target's log starts, once everything below has been acknowledged.

@@ -1,17 +1,22 @@
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Map;
+import java.util.SplittableRandom;
 import java.util.concurrent.ConcurrentHashMap;
 import org.apache.kafka.clients.producer.KafkaProducer;
 
 /** Transactional producers whose transactions end, or are left hanging. */
 final class Transactions {
+  private static final String[] CODECS = {"none", "lz4", "zstd", "gzip", "snappy"};
   private static final Map<String, KafkaProducer<byte[], byte[]>> OPEN = new ConcurrentHashMap<>();
 
   static void register(Map<String, Agent.Command> commands) {
     commands.put("transaction_begin", Transactions::begin);
     commands.put("transaction_end", Transactions::end);
+    commands.put("weave", Transactions::weave);
   }
 
   /** Begins a transaction, puts records in and flushes them; {@code transaction_end} decides how it goes on. */
@@ -34,6 +39,73 @@ final class Transactions {
     }
     producer.flush();
     return Agent.JSON.createObjectNode();
+  }
+
+  /**
+   * Several transactional producers and a plain one, interleaved over all partitions of the topics, at random: bursts of records, commits and
+   * aborts. Every transaction is decided in the end.
+   */
+  private static ObjectNode weave(JsonNode args) throws Exception {
+    SplittableRandom random = new SplittableRandom(args.path("seed").asLong(1));
+    List<String> topics = Topics.texts(args.get("topics"));
+    int producers = args.get("producers").asInt();
+    double aborts = args.path("abort_ratio").asDouble(0.5);
+    int burst = args.path("burst").asInt(12);
+    List<KafkaProducer<byte[], byte[]>> all = new ArrayList<>();
+    for (int p = 0; p < producers; p++) {
+      String id = args.get("transactional_id").asText() + "-" + p;
+      all.add(Records.producer(args, "transactional.id", id, "enable.idempotence", "true", "compression.type",
+          CODECS[p % CODECS.length]));
+      all.get(p).initTransactions();
+    }
+    all.add(Records.producer(args));
+    Records records = new Records(args);
+    long[] open = new long[producers];
+    long seq = 0;
+    long committed = 0;
+    long aborted = 0;
+    long transactions = 0;
+    try {
+      for (int step = args.get("steps").asInt(); step >= 0; step--) {
+        int who = random.nextInt(all.size());
+        KafkaProducer<byte[], byte[]> producer = all.get(who);
+        for (int p = 0; p < producers; p++) {
+          boolean last = step == 0;
+          if (open[p] != 0 && (last || (p == who && random.nextInt(3) == 0))) {
+            if (random.nextDouble() < aborts) {
+              all.get(p).abortTransaction();
+              aborted += open[p];
+            } else {
+              all.get(p).commitTransaction();
+              committed += open[p];
+            }
+            transactions++;
+            open[p] = 0;
+            who = -1;
+          }
+        }
+        if (who < 0 || step == 0) {
+          continue;
+        }
+        int count = 1 + random.nextInt(burst);
+        if (who < producers && open[who] == 0) {
+          producer.beginTransaction();
+        }
+        for (int i = 0; i < count; i++) {
+          String topic = topics.get(random.nextInt(topics.size()));
+          producer.send(records.next(topic, random.nextInt(producer.partitionsFor(topic).size()), seq++));
+        }
+        producer.flush();
+        if (who < producers) {
+          open[who] += count;
+        } else {
+          committed += count;
+        }
+      }
+    } finally {
+      all.forEach(p -> p.close(Duration.ofSeconds(10)));
+    }
+    return Agent.JSON.createObjectNode().put("committed", committed).put("aborted", aborted).put("transactions", transactions);
   }
 
   private static ObjectNode end(JsonNode args) {
