@@ -103,6 +103,7 @@ codes! {
     FreezeNeedsTerminal, "KF-FREEZE-NEEDS-TERMINAL", State, AfterFix, "run `cutover` on a terminal, or configure cutover.freeze: webhook";
     FreezeRefused, "KF-FREEZE-REFUSED", Failed, AfterFix, "the freeze was not confirmed; the machine is back in TAIL and producers go on at the source";
     FreezeNotProven, "KF-FREEZE-NOT-PROVEN", Failed, AfterFix, "stop the producers that are named, then run `cutover` again; the machine is back in TAIL";
+    TransactionOpen, "KF-TRANSACTION-OPEN", Failed, AfterFix, "end the transaction as the message says, or raise cutover.max_producer_freeze above its age, then run `cutover` again; no producer was frozen";
     FreezeDeadline, "KF-FREEZE-DEADLINE", Failed, AfterFix, "the freeze was lifted at its deadline and the machine is back in TAIL; raise cutover.max_producer_freeze or remove the cause, then run `cutover` again";
     WebhookUnreachable, "KF-WEBHOOK", Failed, AfterFix, "check cutover.producer_freeze_webhook and its receiver";
     DrainTimeout, "KF-DRAIN-TIMEOUT", Failed, AfterFix, "the source is written faster than it can be copied; see seed.rate_limit and the target's load, then run the command again";

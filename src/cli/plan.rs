@@ -2,8 +2,9 @@ use super::findings::{Colour, colour, counts, findings};
 use super::print;
 use crate::config;
 use crate::domain::finding::{Finding, Severity};
+use crate::domain::limits::ROWS_SHOWN_MAX;
 use crate::domain::plan::Plan;
-use crate::domain::planning::{blockers, bytes, count, describe_cluster, duration, grouped};
+use crate::domain::planning::{blockers, bytes, count, describe_cluster, duration, grouped, markers_in_words};
 use crate::domain::runbook::{Paths, quoted};
 use crate::driver::context::{Interrupt, block_on};
 use crate::driver::plan::{self, PlanFile};
@@ -106,6 +107,13 @@ fn summary(plan: &Plan, written: &[PathBuf], format: Format, paths: Paths, colou
     if !plan.left_out.is_empty() {
         line("left out", format!("{} of the source, with their reasons in the plan", count(plan.left_out.len(), "topic or group").replace("topic or groups", "topics and groups")));
     }
+    if e.markers.markers_estimated > 0 {
+        line("markers", markers_in_words(&e.markers));
+        for t in plan.topics.iter().filter(|t| t.markers_estimated > 0).take(ROWS_SHOWN_MAX) {
+            let sampled = grouped(i64::try_from(t.sampled_offsets).unwrap_or(i64::MAX));
+            line("", format!("{}: about {} markers, estimated from a sample of {sampled} offsets", t.name, grouped(t.markers_estimated)));
+        }
+    }
     line("seed", format!("about {} ({})", duration(e.seed_seconds), e.basis));
     line("findings", counts(&plan.findings));
     let urgent: Vec<Finding> = plan.findings.iter().filter(|f| f.severity != Severity::Information).cloned().collect();
@@ -130,6 +138,7 @@ fn summary(plan: &Plan, written: &[PathBuf], format: Format, paths: Paths, colou
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::plan::MarkerEstimate;
     use crate::domain::planning::fixture;
 
     #[test]
@@ -137,6 +146,28 @@ mod tests {
         let paths = Paths { config: "migration.yaml", journal_dir: JOURNAL_DIR };
         let written = ["out/plan.json".into(), "out/runbook.md".into()];
         insta::assert_snapshot!("plan_summary", summary(&fixture::plan(), &written, Format::All, paths, Colour::Plain));
+    }
+
+    #[test]
+    fn the_summary_states_the_markers_by_topic_and_in_total() {
+        let mut plan = fixture::plan();
+        (plan.topics[0].markers_estimated, plan.topics[0].sampled_offsets) = (1_234, 600);
+        plan.estimate.markers = MarkerEstimate {
+            markers_estimated: 1_234,
+            sampled_offsets: 1_000,
+            seconds_by_transactions: 25,
+            seconds_by_write_txn_markers: 1,
+            write_txn_markers: None,
+        };
+        let text = summary(&plan, &[], Format::All, Paths { config: "c", journal_dir: JOURNAL_DIR }, Colour::Plain);
+        let lines: Vec<&str> = text.lines().skip_while(|l| !l.contains("markers")).take(2).collect();
+        assert_eq!(
+            lines,
+            [
+                "  markers  about 1,234 markers, estimated from a sample of 1,000 offsets: 25 s by empty transactions, 1 s by WriteTxnMarkers",
+                "           orders: about 1,234 markers, estimated from a sample of 600 offsets"
+            ]
+        );
     }
 
     #[test]

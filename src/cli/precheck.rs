@@ -74,7 +74,7 @@ fn json(found: &Precheck) -> Value {
         "target": plan.and_then(|p| p.target.as_ref()).map(describe),
         "selected": plan.map(|p| json!({
             "topics": p.topics.len(), "partitions": p.estimate.partitions, "groups": p.groups.len(),
-            "records_max": p.estimate.records_max, "size_bytes": p.estimate.size_bytes,
+            "records_max": p.estimate.records_max, "markers_estimated": p.estimate.markers.markers_estimated, "size_bytes": p.estimate.size_bytes,
         })),
         "findings": findings,
     })

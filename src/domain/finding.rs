@@ -44,9 +44,9 @@ findings! {
     TopicHoldsRecords, "KF-PRE-TOPIC-HOLDS-RECORDS", Blocker, "a topic exists on the target and is not empty", "delete it there if its records are not wanted, or exclude it with topics.exclude";
     TopicDrift, "KF-PRE-TOPIC-DRIFT", Warning, "an empty topic exists on the target with other settings", "see topology.on_config_drift; the difference is listed";
     TopicDriftRefused, "KF-PRE-TOPIC-DRIFT-REFUSED", Blocker, "an empty topic on the target differs and topology.on_config_drift is refuse, or its partition count differs", "align or delete the topic on the target";
-    Transactional, "KF-PRE-TRANSACTIONAL", Information, "the topic holds transactional records", "nothing to do; committed and aborted data and the offsets of their markers are kept";
+    Transactional, "KF-PRE-TRANSACTIONAL", Information, "the topic holds transactional records", "nothing to do; committed and aborted data and the offsets of their markers are kept, and what the markers cost is stated";
     ControlRecords, "KF-PRE-CONTROL-RECORDS", Information, "the topic holds control records that mark no data", "nothing to do; sentinels of an earlier attempt look like this, and each is copied to its own offset";
-    Compacted, "KF-PRE-COMPACTED", Blocker, "the topic is or was compacted", "this version copies plain topics only; exclude the topic with topics.exclude";
+    Compacted, "KF-PRE-COMPACTED", Blocker, "the topic is or was compacted", "this version does not copy compacted topics; exclude the topic with topics.exclude";
     LogAppendTime, "KF-PRE-LOG-APPEND-TIME", Information, "the topic keeps append times", "nothing to do; the copied records have the same times, as their own (CreateTime)";
     OldFormat, "KF-PRE-OLD-FORMAT", Blocker, "the topic holds message sets of format v0 or v1", "this version copies format v2 only; exclude the topic with topics.exclude";
     TieredStorage, "KF-PRE-TIERED-STORAGE", Warning, "the topic uses tiered storage", "its remote history is read through the brokers and copied to local storage on the target; check the target's disk room";
@@ -56,7 +56,7 @@ findings! {
     MessageSize, "KF-PRE-MESSAGE-SIZE", Information, "a topic's message size is above the target broker's default", "nothing to do; the topic's own max.message.bytes is carried over";
     RequestSize, "KF-PRE-REQUEST-SIZE", Warning, "a topic allows larger batches than the target takes in one request", "raise socket.request.max.bytes on the target's brokers";
     FutureTimestamps, "KF-PRE-FUTURE-TIMESTAMPS", Warning, "records dated in the future", "nothing to do; kferry raises message.timestamp.after.max.ms on the topic while it copies";
-    OpenTransactions, "KF-PRE-OPEN-TRANSACTIONS", Warning, "a transaction is open on a selected topic", "end it before the cutover; only decided data is copied";
+    OpenTransactions, "KF-PRE-OPEN-TRANSACTIONS", Warning, "a transaction is open on a selected topic", "nothing to do if it ends by itself; only decided data is copied, and a cutover waits for it";
     ShortRetention, "KF-PRE-SHORT-RETENTION", Warning, "retention may delete records before they are copied", "raise the topic's retention on the source until the cutover";
     PrefixCost, "KF-PRE-PREFIX-COST", Information, "offsets before the log start have to be filled on the target", "nothing to do; the cost is stated";
     PrefixTooDear, "KF-PRE-PREFIX-TOO-DEAR", Blocker, "filling the offsets before the log start would take too long", "exclude the topic with topics.exclude; translated offsets are not in this version";

@@ -10,6 +10,19 @@ pub const PREFIX_FILLERS_PER_SECOND: u64 = 20_000_000;
 /// Bytes of log that one filler leaves until DeleteRecords has removed it, in thousandths (82 kB per 100,000 with zstd).
 pub const PREFIX_FILLER_MILLIBYTES: i64 = 820;
 
+/// Markers per second and partition that empty transactions write, one after another: the lower end of what was measured.
+pub const MARKERS_PER_SECOND_BY_TRANSACTIONS: u64 = 50;
+
+/// The same over all partitions together, since one transaction carries the due markers of many.
+pub const MARKERS_PER_SECOND_BY_TRANSACTIONS_MAX: u64 = 1_300;
+
+/// Markers per second that WriteTxnMarkers writes, over all partitions: the lower end of what was measured.
+pub const MARKERS_PER_SECOND_BY_REQUESTS: u64 = 10_000;
+
+/// Milliseconds past its own timeout before a transaction counts as one that its coordinator does not end. Coordinators look
+/// for those every 10 s (`transaction.abort.timed.out.transaction.cleanup.interval.ms`), and clocks differ.
+pub const OVERDUE_GRACE_MS: i64 = 30_000;
+
 /// Bytes per second that an estimate assumes where no rate limit is lower. Deliberately modest: brokers on the same two
 /// cores gave five times as much without an object store, and networks, replication and the store differ.
 pub const ASSUMED_BYTES_PER_SECOND: u64 = 100_000_000;

@@ -17,3 +17,4 @@ pub mod runbook;
 pub mod segment;
 pub mod selection;
 pub mod topology;
+pub mod transaction;

@@ -33,6 +33,9 @@ pub struct PartitionPlan {
     pub log_end: i64,
     /// Offsets below the log start, taken on the target by fillers that DeleteRecords then removes.
     pub prefix_fillers: i64,
+    /// Control records in the log, estimated from samples: the markers of transactions, each of which takes an offset.
+    #[serde(default)]
+    pub markers_estimated: i64,
     pub size_bytes: Option<i64>,
 }
 
@@ -44,6 +47,12 @@ pub struct TopicPlan {
     pub action: TopicAction,
     pub mode: OffsetMode,
     pub mode_reason: String,
+    /// Of all partitions.
+    #[serde(default)]
+    pub markers_estimated: i64,
+    /// Offsets that were looked at for it.
+    #[serde(default)]
+    pub sampled_offsets: u64,
     pub replication_factor: i16,
     pub source_replication_factor: i16,
     pub partitions: Vec<PartitionPlan>,
@@ -91,9 +100,25 @@ pub struct Estimate {
     pub records_max: i64,
     pub size_bytes: i64,
     pub prefix_fillers: i64,
+    #[serde(default)]
+    pub markers: MarkerEstimate,
     /// At the rate that is stated in `basis`.
     pub seed_seconds: u64,
     pub basis: String,
+}
+
+/// What the markers of transactions are estimated to cost.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MarkerEstimate {
+    pub markers_estimated: i64,
+    /// Offsets that were looked at for it.
+    pub sampled_offsets: u64,
+    /// With one empty transaction per marker, which every principal may write that may write to the topics.
+    pub seconds_by_transactions: u64,
+    /// With WriteTxnMarkers, which needs ClusterAction or Alter on the target.
+    pub seconds_by_write_txn_markers: u64,
+    /// Whether WriteTxnMarkers is known to be allowed. None: it is not known before the copy, and the slower way is counted.
+    pub write_txn_markers: Option<bool>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

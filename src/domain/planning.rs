@@ -6,20 +6,23 @@ mod clusters;
 mod content;
 mod groups;
 mod identity;
+mod markers;
 mod reconcile;
 mod report;
 mod topics;
 
 pub use clusters::{config_findings, describe_cluster, source_unreachable, BROKER_CONFIG_KEYS, NOT_EXAMINED};
 pub use identity::derive_migration_id;
+pub(crate) use markers::words as markers_in_words;
 pub use reconcile::{reconcile, Drift};
-pub(crate) use report::{bytes, count, duration, grouped};
+pub(crate) use report::{bytes, count, duration, grouped, names};
 
 use super::config_diff::TargetSettings;
 use super::finding::{Finding, Severity};
 use super::limits;
 use super::plan::{Estimate, Plan, TopicPlan, PLAN_VERSION};
 use super::topology::ClusterSnapshot;
+use super::transaction::OpenTransaction;
 use crate::config::model::Config;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -36,6 +39,10 @@ pub struct PartitionProbe {
     pub transactional: bool,
     /// A control batch was seen.
     pub control: bool,
+    /// Offsets of the batches that were looked at, each counted once.
+    pub offsets: u64,
+    /// Those of control records among them.
+    pub control_offsets: u64,
     /// A batch with the LogAppendTime bit was seen.
     pub log_append_time: bool,
     /// Offsets were missing inside a batch or between two batches.
@@ -44,8 +51,6 @@ pub struct PartitionProbe {
     pub timestamp_max_ms: Option<i64>,
     /// Largest batch that was seen, header included.
     pub batch_bytes_max: i64,
-    /// The last stable offset lies below the high watermark.
-    pub open_transaction: bool,
     /// Why the partition could not be sampled.
     pub error: Option<String>,
 }
@@ -115,6 +120,8 @@ pub struct PlanInput<'a> {
     /// from the target's topics, as far as these tell.
     pub target_defaults: Option<BTreeMap<String, String>>,
     pub probes: &'a [TopicProbe],
+    /// The transactions that are open on the selected partitions, or why they could not be read.
+    pub open_transactions: Result<Vec<OpenTransaction>, String>,
     /// None where it was not tried.
     pub backup_store: Option<StoreProbe>,
     /// None where it was not tried.
@@ -141,7 +148,7 @@ pub fn build(input: PlanInput) -> Plan {
     let mut findings = config_findings(input.config);
     findings.extend(clusters::findings(&context));
     let (topics, mut left_out) = topics::plan(&context, &mut findings);
-    let estimate = estimate(input.config, &topics);
+    let estimate = estimate(&input, &topics);
     findings.extend(content::findings(&context, &topics, &estimate));
     let acls = acls::plan(&context, &mut findings);
     let (groups, groups_left_out) = groups::plan(&context, &topics, &mut findings);
@@ -171,7 +178,7 @@ pub fn blockers(plan: &Plan) -> Vec<&Finding> {
     plan.findings.iter().filter(|f| f.severity == Severity::Blocker).collect()
 }
 
-fn estimate(config: &Config, topics: &[TopicPlan]) -> Estimate {
+fn estimate(input: &PlanInput, topics: &[TopicPlan]) -> Estimate {
     let partitions: Vec<_> = topics.iter().flat_map(|t| &t.partitions).collect();
     let records_max = partitions.iter().map(|p| (p.log_end - p.log_start).max(0)).sum();
     let size_bytes: i64 = partitions.iter().filter_map(|p| p.size_bytes).sum();
@@ -179,12 +186,13 @@ fn estimate(config: &Config, topics: &[TopicPlan]) -> Estimate {
     let prefix_fillers: i64 = partitions.iter().map(|p| p.prefix_fillers).sum();
 
     let assumed = limits::ASSUMED_BYTES_PER_SECOND;
-    let (rate, rate_reason) = match config.seed.rate_limit {
+    let (rate, rate_reason) = match input.config.seed.rate_limit {
         Some(limit) if limit < assumed => (limit.max(1), "seed.rate_limit"),
         _ => (assumed, "assumed, not measured on these clusters"),
     };
     let bytes_ms = u64::try_from(size_bytes).unwrap_or(0).saturating_mul(1000) / rate;
     let fillers_ms = u64::try_from(prefix_fillers).unwrap_or(0).saturating_mul(1000) / limits::PREFIX_FILLERS_PER_SECOND;
+    let markers = markers::estimate(input.target.as_ref(), topics);
     let setup_ms = partitions.len() as u64 * limits::PARTITION_SETUP_MS;
     let mut basis = format!(
         "{} at {}/s ({rate_reason}); {} prefix fillers at {} a second; {} ms for each of {} partitions",
@@ -195,6 +203,9 @@ fn estimate(config: &Config, topics: &[TopicPlan]) -> Estimate {
         limits::PARTITION_SETUP_MS,
         partitions.len(),
     );
+    if markers.markers_estimated > 0 {
+        basis.push_str(&format!("; {}", markers::basis(&markers)));
+    }
     if unsized_partitions > 0 {
         basis.push_str(&format!("; {unsized_partitions} partitions whose size is not known are counted as empty"));
     }
@@ -203,7 +214,8 @@ fn estimate(config: &Config, topics: &[TopicPlan]) -> Estimate {
         records_max,
         size_bytes,
         prefix_fillers,
-        seed_seconds: (bytes_ms + fillers_ms + setup_ms).div_ceil(1000),
+        seed_seconds: (bytes_ms + fillers_ms + setup_ms).div_ceil(1000) + markers::seconds(&markers),
+        markers,
         basis,
     }
 }

@@ -5,7 +5,7 @@ mod tables;
 
 use super::finding::Severity;
 use super::plan::Plan;
-use super::planning::{bytes, describe_cluster, duration, grouped, NOT_EXAMINED};
+use super::planning::{bytes, describe_cluster, duration, grouped, markers_in_words, NOT_EXAMINED};
 use crate::config::model::Config;
 use std::fmt::Write as _;
 
@@ -55,6 +55,7 @@ fn summary(plan: &Plan, config: &Config) -> String {
         ("target", target),
         ("topics", format!("{}, with {} partitions, at most {} records, {}", plan.topics.len(), e.partitions, grouped(e.records_max), bytes(e.size_bytes))),
         ("offsets", format!("identical: every record at its own offset; {} prefix fillers", grouped(e.prefix_fillers))),
+        ("transactions", markers_in_words(&e.markers)),
         ("groups", format!("{}, of them {} left alone", plan.groups.len(), plan.groups.iter().filter(|g| !g.left_alone.is_empty()).count())),
         ("seed", format!("about {}", duration(e.seed_seconds))),
         ("freeze of producers", format!("at most {} in each attempt", duration(config.cutover.max_producer_freeze_ms.div_ceil(1000)))),

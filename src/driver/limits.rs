@@ -33,6 +33,10 @@ pub const HEALTH_TOLD_EVERY: Duration = Duration::from_secs(10);
 /// Pause between two looks at the source's log ends while the freeze is being proven.
 pub const FREEZE_LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
+/// Pause between two looks at the transactions that have to end before a freeze begins, and how often they are told.
+pub const TRANSACTIONS_LOOK_INTERVAL: Duration = Duration::from_millis(500);
+pub const TRANSACTIONS_TOLD_EVERY: Duration = Duration::from_secs(10);
+
 /// The part of the freeze that is kept back for the commit and the notice of it: a tenth, within these bounds.
 pub const COMMIT_RESERVE_MIN: Duration = Duration::from_millis(500);
 pub const COMMIT_RESERVE_MAX: Duration = Duration::from_secs(5);

@@ -13,6 +13,7 @@ pub mod finalize;
 pub mod health;
 pub mod late_writes;
 pub mod limits;
+pub mod open_transactions;
 pub mod plan;
 pub mod release;
 pub mod rollback;

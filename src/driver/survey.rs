@@ -6,7 +6,9 @@ mod places;
 mod sampling;
 
 use crate::config::Config;
+use super::open_transactions;
 use crate::domain::finding::{Finding, FindingCode};
+use crate::domain::partition::TopicPartition;
 use crate::domain::plan::Plan;
 use crate::domain::planning::{self, HealthProbe, PlanInput};
 use crate::domain::selection::{group_left_out, topic_left_out};
@@ -37,8 +39,14 @@ pub async fn survey(config: &Config, migration_id: Option<String>) -> Result<Pla
             Err(error) => Err(error),
         }
     };
-    let (probes, source_health, target) =
-        futures::join!(sampling::sample(&source.reader, &selected), health::probe(&source.reader), read_target);
+    let partitions: Vec<TopicPartition> = selected.iter().flat_map(|t| t.partitions.iter().filter(|p| p.leader.is_some()).map(|p| TopicPartition::new(t.name.as_str(), p.partition))).collect();
+    let hasty = source.reader.with_patience(limits::PATIENCE);
+    let (probes, source_health, open_transactions, target) = futures::join!(
+        sampling::sample(&source.reader, &selected),
+        health::probe(&source.reader),
+        open_transactions::look(&hasty, &partitions),
+        read_target
+    );
     let (target, target_health, target_defaults, target_error) = match target {
         Ok(target) => (Some(target.snapshot), Some(target.health), target.defaults, None),
         Err(error) => (None, None, None, Some(error.to_string())),
@@ -54,6 +62,7 @@ pub async fn survey(config: &Config, migration_id: Option<String>) -> Result<Pla
         target_error,
         target_defaults,
         probes: &probes,
+        open_transactions: open_transactions.map_err(|error| error.seen().to_owned()),
         backup_store: Some(places.backup),
         evidence_store: Some(places.evidence),
         signing_key: places.signing_key,

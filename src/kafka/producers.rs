@@ -30,7 +30,7 @@ pub struct ActiveProducer {
 
 /// A transaction that is not yet decided, or decided and not yet marked everywhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OpenTransaction {
+pub struct ListedTransaction {
     pub transactional_id: String,
     pub producer_id: i64,
     pub producer_epoch: i16,
@@ -59,7 +59,7 @@ impl Reader {
     /// Only those are listed whose transactional id may be described.
     ///
     /// Errors: the cluster's unavailability.
-    pub async fn open_transactions(&self) -> Result<Option<Vec<OpenTransaction>>> {
+    pub async fn open_transactions(&self) -> Result<Option<Vec<ListedTransaction>>> {
         if !self.offers::<ListTransactionsRequest>().await? {
             return Ok(None);
         }
@@ -77,7 +77,7 @@ impl Reader {
         }
     }
 
-    async fn open_transactions_of(&self, broker_id: i32) -> std::result::Result<Vec<OpenTransaction>, Failure> {
+    async fn open_transactions_of(&self, broker_id: i32) -> std::result::Result<Vec<ListedTransaction>, Failure> {
         let connection = self.cluster.try_connection(broker_id, Lane::Admin).await?;
         let version = negotiate::<ListTransactionsRequest>(&connection, 0, 0)?;
         let states = ["Ongoing", "PrepareCommit", "PrepareAbort"].map(text).to_vec();
@@ -103,7 +103,7 @@ impl Reader {
                 partitions.extend(topic.partitions.iter().map(|p| TopicPartition::new(name.clone(), *p)));
             }
             partitions.sort();
-            open.push(OpenTransaction {
+            open.push(ListedTransaction {
                 transactional_id: id_text(&t.transactional_id),
                 producer_id: t.producer_id.0,
                 producer_epoch: t.producer_epoch,

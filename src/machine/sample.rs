@@ -70,7 +70,7 @@ pub fn cluster(cluster_id: &str, metadata_mode: MetadataMode) -> ClusterSnapshot
 
 /// A plan of one topic with two partitions, `10..20` each.
 pub fn plan() -> Plan {
-    let partition = |partition| PartitionPlan { partition, log_start: 10, log_end: 20, prefix_fillers: 10, size_bytes: Some(1000) };
+    let partition = |partition| PartitionPlan { partition, log_start: 10, log_end: 20, prefix_fillers: 10, markers_estimated: 0, size_bytes: Some(1000) };
     Plan {
         version: PLAN_VERSION,
         migration_id: "m-0123456789".into(),
@@ -84,6 +84,8 @@ pub fn plan() -> Plan {
             action: TopicAction::Create,
             mode: OffsetMode::Identical,
             mode_reason: "plain topic".into(),
+            markers_estimated: 0,
+            sampled_offsets: 0,
             replication_factor: 1,
             source_replication_factor: 1,
             partitions: vec![partition(0), partition(1)],
@@ -102,7 +104,7 @@ pub fn plan() -> Plan {
             GroupPlan { group_id: "shop".into(), group_type: "classic".into(), state: "Empty".into(), members: 0, partitions: 1, left_alone: String::new(), not_carried: Vec::new() },
             GroupPlan { group_id: "share".into(), group_type: "share".into(), state: "Empty".into(), members: 0, partitions: 0, left_alone: "a share group".into(), not_carried: Vec::new() },
         ],
-        estimate: Estimate { partitions: 2, records_max: 20, size_bytes: 2000, prefix_fillers: 20, seed_seconds: 1, basis: "100 MB/s".into() },
+        estimate: Estimate { partitions: 2, records_max: 20, size_bytes: 2000, prefix_fillers: 20, markers: Default::default(), seed_seconds: 1, basis: "100 MB/s".into() },
         left_out: Vec::new(),
         findings: vec![Finding::new(FindingCode::MetadataModes, "", "source zookeeper, target kraft")],
         source_changes: vec!["sentinels: one control record per partition, at the cutover".into()],

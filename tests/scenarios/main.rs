@@ -24,5 +24,6 @@ mod survey;
 mod tampering;
 mod topology;
 mod transactions;
+mod transactions_seen;
 mod whole_migration;
 mod witness;

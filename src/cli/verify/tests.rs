@@ -10,8 +10,8 @@ fn the_summary_says_what_was_verified() {
     let bundle = verified(&args(None, Output::Text)).unwrap();
     insta::assert_snapshot!(summary(&bundle, Some(Path::new("journal.jsonl"))), @r"
     verified     signature of key fe812c12f3ab4ce6ac5db69ac352f906cb1b11ef43fb33e252ef7ff552263889
-                 28 journal entries, chained without a gap, ending in 9f9abd0e3b76ddd777e75477ccbe09fa4d3451a0540101b04ae20a0968183670
-                 plan aa5ce3f6a8b7d9daf34e30ac0396a768a5775e42d0bb9ab3ff5bd6bf4fa32c0d, and every part is what the journal gives
+                 28 journal entries, chained without a gap, ending in 4441854db82cb59b5f6209ae4154fbca0b0272a1046c1921601942fee05873ac
+                 plan fc06ed413c8e4433d02e4ce208d61898bc178c67a14b709267a5c92bf8d7e765, and every part is what the journal gives
                  journal.jsonl begins with the bundle's journal
     migration    m-0123456789
     source       source-cluster (ZooKeeper, version 3.9, brokers: 1)

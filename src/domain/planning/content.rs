@@ -1,5 +1,6 @@
 //! What stands out about the content of the planned topics: what is not plain, too large, too short-lived or dear.
 
+use super::markers;
 use super::report::{bytes, count, duration, grouped, names};
 use super::{Context, PartitionProbe};
 use crate::config::model::OffsetsMode;
@@ -7,6 +8,7 @@ use crate::domain::finding::{Finding, FindingCode};
 use crate::domain::limits;
 use crate::domain::plan::{Estimate, TopicPlan};
 use crate::domain::topology::TopicSnapshot;
+use crate::domain::transaction::OpenTransaction;
 
 /// What stands out about the planned topics' content.
 pub(super) fn findings(context: &Context, topics: &[TopicPlan], estimate: &Estimate) -> Vec<Finding> {
@@ -19,7 +21,8 @@ pub(super) fn findings(context: &Context, topics: &[TopicPlan], estimate: &Estim
     for plan in topics {
         let Some(topic) = context.input.source.topic(&plan.name) else { continue };
         unreadable(topic, &mut found);
-        not_plain(context, topic, &mut found);
+        not_plain(context, plan, topic, &mut found);
+        open_transactions(context, &plan.name, &mut found);
         sizes_and_times(context, plan, topic, estimate, &mut found);
         let probes = context.probes.get(plan.name.as_str()).map_or(&[][..], |p| &p.partitions);
         let filled = plan.partitions.iter().filter(|p| p.log_end > p.log_start).count();
@@ -39,6 +42,9 @@ pub(super) fn findings(context: &Context, topics: &[TopicPlan], estimate: &Estim
     }
     if !unreadable_samples.is_empty() {
         found.push(Finding::new(FindingCode::NotProbed, "", format!("samples that could not be read: {}", names(&unreadable_samples))));
+    }
+    if let Err(error) = &context.input.open_transactions {
+        found.push(Finding::new(FindingCode::NotProbed, "", format!("open transactions: {error}")));
     }
     if !not_sampled.is_empty() {
         let seen = format!("no batch could be sampled of {} with records: {}", count(not_sampled.len(), "topic"), names(&not_sampled));
@@ -62,7 +68,7 @@ fn unreadable(topic: &TopicSnapshot, found: &mut Vec<Finding>) {
 }
 
 /// What makes a topic other than plain, from its settings and from the sampled batches.
-fn not_plain(context: &Context, topic: &TopicSnapshot, found: &mut Vec<Finding>) {
+fn not_plain(context: &Context, plan: &TopicPlan, topic: &TopicSnapshot, found: &mut Vec<Finding>) {
     let probe = context.probes.get(topic.name.as_str());
     let partitions = |wanted: &dyn Fn(&PartitionProbe) -> bool| -> Vec<String> {
         probe.into_iter().flat_map(|p| &p.partitions).filter(|p| wanted(p)).map(|p| p.partition.to_string()).collect()
@@ -75,7 +81,8 @@ fn not_plain(context: &Context, topic: &TopicSnapshot, found: &mut Vec<Finding>)
     let in_partitions = |list: Vec<String>, what: &str| (!list.is_empty()).then(|| format!("{what} in partitions {}", names(&list)));
 
     let transactional = in_partitions(partitions(&|p| p.transactional), "transactional records");
-    add(FindingCode::Transactional, transactional.into_iter().collect());
+    let cost = (plan.markers_estimated > 0).then(|| markers::words_of(plan));
+    add(FindingCode::Transactional, transactional.map(|seen| [Some(seen), cost].into_iter().flatten().collect()).unwrap_or_default());
 
     // A marker without data, such as the sentinel of an earlier attempt, is copied by itself.
     let control = in_partitions(partitions(&|p| p.control && !p.transactional), "control records without transactional data near them");
@@ -92,11 +99,26 @@ fn not_plain(context: &Context, topic: &TopicSnapshot, found: &mut Vec<Finding>)
     let old = in_partitions(partitions(&|p| p.magic_min.is_some_and(|m| m < 2)), "message sets below v2");
     add(FindingCode::OldFormat, old.into_iter().collect());
 
-    let open = in_partitions(partitions(&|p| p.open_transaction), "the last stable offset lies below the high watermark");
-    add(FindingCode::OpenTransactions, open.into_iter().collect());
-
     let tiered = topic.config("remote.storage.enable").filter(|v| *v == "true");
     add(FindingCode::TieredStorage, tiered.map(|_| "remote.storage.enable=true; the sizes in this plan are those of local storage only".to_owned()).into_iter().collect());
+}
+
+/// The transactions that are open on a topic, each with whom it belongs to; what would end those that hang.
+fn open_transactions(context: &Context, topic: &str, found: &mut Vec<Finding>) {
+    let Ok(all) = &context.input.open_transactions else { return };
+    let open: Vec<OpenTransaction> = all.iter().filter_map(|t| t.on_topic(topic)).collect();
+    if open.is_empty() {
+        return;
+    }
+    let now_ms = context.input.now.as_millisecond();
+    let seen: Vec<String> = open.iter().map(|t| t.describe(now_ms)).collect();
+    let mut finding = Finding::new(FindingCode::OpenTransactions, topic, names(&seen));
+    let servers = context.input.config.source.bootstrap_servers.join(",");
+    let remedies: Vec<String> = open.iter().filter(|t| t.hangs(now_ms)).map(|t| t.remedy(now_ms, &servers)).collect();
+    if !remedies.is_empty() {
+        finding.remedy = names(&remedies);
+    }
+    found.push(finding);
 }
 
 fn sizes_and_times(context: &Context, plan: &TopicPlan, topic: &TopicSnapshot, estimate: &Estimate, found: &mut Vec<Finding>) {

@@ -193,6 +193,7 @@ fn plain(topic: &TopicSnapshot) -> TopicProbe {
             magic_min: Some(2),
             timestamp_max_ms: Some(1_750_000_000_000),
             batch_bytes_max: 16_384,
+            offsets: 200,
             ..PartitionProbe::default()
         })
         .collect();
@@ -217,6 +218,7 @@ pub(crate) fn input<'a>(config: &'a Config, probes: &'a [TopicProbe]) -> PlanInp
         target_error: None,
         target_defaults: Some(defaults((4, 1))),
         probes,
+        open_transactions: Ok(Vec::new()),
         backup_store: store("s3://migration/segments/"),
         evidence_store: store("s3://migration/evidence/"),
         signing_key: SigningKey::Usable,

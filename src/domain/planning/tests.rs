@@ -5,6 +5,7 @@ use crate::domain::acl::{DriftPolicy, Operation};
 use crate::domain::finding::FindingCode;
 use crate::domain::plan::TopicAction;
 use crate::domain::topology::{ConfigSource, GroupSnapshot, MetadataMode, TopicSnapshot};
+use crate::domain::transaction::sample;
 
 /// The fixture's plan after `change`.
 fn planned(change: impl FnOnce(&mut Config, &mut PlanInput, &mut Vec<TopicProbe>)) -> Plan {
@@ -25,6 +26,7 @@ fn planned(change: impl FnOnce(&mut Config, &mut PlanInput, &mut Vec<TopicProbe>
         target_health: changed.target_health,
         target_error: changed.target_error,
         target_defaults: changed.target_defaults,
+        open_transactions: changed.open_transactions,
         backup_store: changed.backup_store,
         evidence_store: changed.evidence_store,
         signing_key: changed.signing_key,
@@ -87,7 +89,7 @@ fn every_code_is_provoked_by_its_cause_and_by_nothing_in_a_healthy_pair() {
         (C::OldFormat, |_, _, p| p[1].partitions[0].magic_min = Some(1)),
         (C::TieredStorage, |_, i, _| *source_topic(i, "orders") = topic("orders", (3, 9), 3, &[(0, 1)], &[("remote.storage.enable", "true")])),
         (C::FutureTimestamps, |_, i, p| p[1].partitions[0].timestamp_max_ms = Some(i.now.as_millisecond() + 3_600_001)),
-        (C::OpenTransactions, |_, _, p| p[1].partitions[0].open_transaction = true),
+        (C::OpenTransactions, |_, i, _| i.open_transactions = Ok(vec![sample::listed("orders", &i.now)])),
         (C::ShortRetention, |_, i, _| *source_topic(i, "orders") = topic("orders", (3, 9), 3, &[(0, 1)], &[("retention.ms", "60000")])),
         (C::PrefixTooDear, |_, i, _| source_topic(i, "orders").partitions[0] = topic("x", (3, 9), 3, &[(10_000_000_001, 10_000_000_002)], &[]).partitions.remove(0)),
         (C::MappedUnsupported, |c, _, _| c.offsets = OffsetsMode::Mapped),
@@ -163,8 +165,55 @@ fn compaction_is_seen_in_the_settings_and_control_records_in_the_samples() {
     assert_eq!((note.severity, note.seen.as_str()), (Severity::Information, "control records without transactional data near them in partitions 1"));
     // With data beside it, it is a transaction's.
     let plan = planned(|_, _, p| (p[0].partitions[1].control, p[0].partitions[1].transactional) = (true, true));
-    assert!(blockers(&plan).is_empty() && codes(&plan).contains(&FindingCode::Transactional));
+    assert_eq!(blockers(&plan), Vec::<&Finding>::new());
+    let note = plan.findings.iter().find(|f| f.code == FindingCode::Transactional).unwrap();
+    assert_eq!((note.severity, note.seen.as_str()), (Severity::Information, "transactional records in partitions 1"));
     assert!(!codes(&plan).contains(&FindingCode::ControlRecords));
+}
+
+#[test]
+fn markers_are_estimated_and_their_time_is_stated_both_ways() {
+    // A tenth of the 2,000,000 offsets in orders-1: 200,000 markers.
+    let mark = |p: &mut Vec<TopicProbe>| {
+        let orders = p.iter_mut().find(|p| p.topic == "orders").unwrap();
+        let of = &mut orders.partitions[1];
+        (of.control, of.transactional, of.control_offsets) = (true, true, 20);
+    };
+    let plan = planned(|_, _, p| mark(p));
+    let orders = &plan.topics[0];
+    assert_eq!((orders.markers_estimated, orders.sampled_offsets, orders.partitions[1].markers_estimated), (200_000, 600, 200_000));
+    assert!(orders.mode_reason.contains("about 200,000 control records"), "{}", orders.mode_reason);
+    let finding = plan.findings.iter().find(|f| f.code == FindingCode::Transactional).unwrap();
+    let cost = "about 200,000 markers, estimated from a sample of 600 offsets: 1 h 6 min by empty transactions, 20 s by WriteTxnMarkers";
+    assert_eq!(finding.seen, format!("transactional records in partitions 1; {cost}"));
+    let markers = &plan.estimate.markers;
+    assert_eq!((markers.markers_estimated, markers.seconds_by_transactions, markers.seconds_by_write_txn_markers), (200_000, 4_000, 20));
+    assert_eq!((markers.write_txn_markers, plan.estimate.seed_seconds), (None, 4_004), "the slower way is counted: {}", plan.estimate.basis);
+    // A target without an authorizer lets everybody use the faster one.
+    let plan = planned(|_, i, p| {
+        mark(p);
+        i.target.as_mut().unwrap().acls = None;
+    });
+    assert_eq!((plan.estimate.markers.write_txn_markers, plan.estimate.seed_seconds), (Some(true), 24), "{}", plan.estimate.basis);
+}
+
+#[test]
+fn open_transactions_are_named_by_topic_and_the_remedy_of_those_that_hang_is_told() {
+    let open = |plan: &Plan| {
+        let found: Vec<Finding> = plan.findings.iter().filter(|f| f.code == FindingCode::OpenTransactions).cloned().collect();
+        assert_eq!(found.len(), 1, "{found:?}");
+        (found[0].subject.clone(), found[0].seen.clone(), found[0].remedy.clone())
+    };
+    let young = planned(|_, i, _| i.open_transactions = Ok(vec![sample::listed("orders", &i.now)]));
+    let (subject, seen, remedy) = open(&young);
+    assert_eq!((subject.as_str(), remedy.as_str()), ("orders", FindingCode::OpenTransactions.remedy()));
+    assert!(seen.contains("`billing-7`") && seen.contains("producer id 41"), "{seen}");
+    let hanging = planned(|_, i, _| i.open_transactions = Ok(vec![sample::listed("orders", &i.now), sample::unlisted("orders")]));
+    let (_, seen, remedy) = open(&hanging);
+    assert!(seen.contains("`billing-7`") && seen.contains("producer id 42") && seen.contains("hanging"), "{seen}");
+    assert!(remedy.contains("kafka-transactions.sh --bootstrap-server source-1:9092 abort --topic orders --partition 1 --start-offset 17"), "{remedy}");
+    let unread = planned(|_, i, _| i.open_transactions = Err("no answer".into()));
+    assert!(unread.findings.iter().any(|f| f.code == FindingCode::NotProbed && f.seen == "open transactions: no answer"));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What will be done to each selected topic.
 
 use super::adoption::adopt;
+use super::markers;
 use super::report::{count, grouped, names};
 use super::Context;
 use crate::domain::config_diff::{carry, overrides, Carried};
@@ -50,7 +51,7 @@ fn plan_topic(context: &Context, topic: &TopicSnapshot, findings: &mut Vec<Findi
         Some(target_topic) => adopt(context, topic, target_topic, &mut configs, findings),
         None => BTreeMap::new(),
     };
-    let partitions: Vec<PartitionPlan> = topic
+    let mut partitions: Vec<PartitionPlan> = topic
         .partitions
         .iter()
         .map(|p| {
@@ -60,22 +61,22 @@ fn plan_topic(context: &Context, topic: &TopicSnapshot, findings: &mut Vec<Findi
                 log_start,
                 log_end: p.log_end.unwrap_or(log_start).max(log_start),
                 prefix_fillers: log_start,
+                markers_estimated: 0,
                 size_bytes: p.size_bytes,
             }
         })
         .collect();
     let fillers: i64 = partitions.iter().map(|p| p.prefix_fillers).sum();
-    let mode_reason = if fillers == 0 {
-        "every partition begins at offset 0, so that identical offsets cost nothing".to_owned()
-    } else {
-        format!("identical offsets cost {} fillers below the log starts, which DeleteRecords removes again", grouped(fillers))
-    };
+    let sampled_offsets = markers::estimate_partitions(probe.copied(), &mut partitions);
+    let markers_estimated = partitions.iter().map(|p| p.markers_estimated).sum();
     TopicPlan {
         name: topic.name.clone(),
         source_topic_id: topic.topic_id.clone(),
         action: if existing.is_some() { TopicAction::Adopt } else { TopicAction::Create },
         mode: OffsetMode::Identical,
-        mode_reason,
+        mode_reason: mode_reason(fillers, markers_estimated),
+        markers_estimated,
+        sampled_offsets,
         replication_factor,
         source_replication_factor: topic.replication_factor(),
         partitions,
@@ -85,6 +86,21 @@ fn plan_topic(context: &Context, topic: &TopicSnapshot, findings: &mut Vec<Findi
         overrides,
         drift,
     }
+}
+
+/// What identical offsets cost beside the records themselves.
+fn mode_reason(fillers: i64, markers: i64) -> String {
+    let mut costs = Vec::new();
+    if fillers > 0 {
+        costs.push(format!("{} fillers below the log starts, which DeleteRecords removes again", grouped(fillers)));
+    }
+    if markers > 0 {
+        costs.push(format!("about {} control records where transactions were marked", grouped(markers)));
+    }
+    if costs.is_empty() {
+        return "every partition begins at offset 0, so that identical offsets cost nothing".to_owned();
+    }
+    format!("identical offsets cost {}", costs.join(" and "))
 }
 
 /// An existing topic keeps what it has; otherwise the configured factor or the source's, capped by the target's brokers.

@@ -108,6 +108,7 @@ fn cutover(plan: &Plan, config: &Config, paths: Paths) -> Step {
         command: command("cutover", paths),
         happens: vec![
             "The copy catches up with the source, before anything is frozen.".to_owned(),
+            format!("Transactions that are open on the source are waited for; one that has been open for longer than {deadline}, or that hangs, is named and ends the command."),
             "Consumers may go on reading at the source. What one commits there after the group offsets were read is not carried over, \
              and it reads those records again at the target; whom that would hurt should stop first."
                 .to_owned(),

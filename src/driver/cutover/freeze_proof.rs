@@ -1,9 +1,11 @@
 //! Proves that producers stand still: log ends, open transactions, and who still writes.
 
 use crate::domain::partition::TopicPartition;
+use crate::domain::transaction::OpenTransaction;
 use crate::driver::context::Context;
 use crate::driver::copying::planned_partitions;
 use crate::driver::limits::{FREEZE_LOOK_INTERVAL, PARTITIONS_NAMED_MAX};
+use crate::driver::open_transactions;
 use crate::error::{Code, Error, Result};
 use crate::kafka::offsets::OffsetAt;
 use crate::kafka::producers::ActiveProducer;
@@ -63,10 +65,11 @@ pub async fn prove(context: &Context, before: &Producers, deadline: Instant) -> 
         tokio::time::sleep(FREEZE_LOOK_INTERVAL).await;
     }
     let after = producers(context).await;
-    Err(Error::new(Code::FreezeNotProven, describe(&moving, &open, before, &after)))
+    let transactions = open_transactions::look(&context.clusters.source, &open).await.unwrap_or_default();
+    Err(Error::new(Code::FreezeNotProven, describe(&moving, &open, &transactions, before, &after)))
 }
 
-fn describe(moving: &[TopicPartition], open: &[TopicPartition], before: &Producers, after: &Producers) -> String {
+fn describe(moving: &[TopicPartition], open: &[TopicPartition], transactions: &[OpenTransaction], before: &Producers, after: &Producers) -> String {
     let list = |partitions: &[TopicPartition]| {
         partitions.iter().take(PARTITIONS_NAMED_MAX).map(ToString::to_string).collect::<Vec<_>>().join(", ")
     };
@@ -80,9 +83,9 @@ fn describe(moving: &[TopicPartition], open: &[TopicPartition], before: &Produce
         });
     }
     if !open.is_empty() {
-        let producers = open.iter().flat_map(|p| after.get(p).into_iter().flatten().filter(|a| a.transaction_start.is_some()));
-        let ids: Vec<String> = producers.take(PARTITIONS_NAMED_MAX).map(|a| format!("producer id {}", a.producer_id)).collect();
-        parts.push(format!("a transaction is open on {} ({})", list(open), ids.join(", ")));
+        let now_ms = jiff::Timestamp::now().as_millisecond();
+        parts.push(format!("a transaction is open on {}", list(open)));
+        parts.extend(transactions.iter().take(PARTITIONS_NAMED_MAX).map(|t| t.describe(now_ms)));
     }
     if parts.is_empty() {
         parts.push("the log ends did not stand still long enough before the deadline".to_owned());

@@ -5,9 +5,10 @@
 
 mod freeze_proof;
 pub mod groups;
+mod transactions;
 
 use super::context::{self, Context};
-use super::copying::Copying;
+use super::copying::{Copying, planned_partitions};
 use super::execute::{check_source, until_drain_ready, within};
 use super::limits::{COMMIT_RESERVE_MAX, COMMIT_RESERVE_MIN, LAST_SEGMENTS_PATIENCE, STOP_PATIENCE};
 use super::{health, release};
@@ -24,6 +25,7 @@ use crate::machine::fact::{CutoverReport, Effect, Fact, FrozenPartition, GroupOu
 use crate::machine::state::State;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Runs the command.
@@ -123,9 +125,17 @@ async fn attempt(context: &mut Context, copying: &mut Copying, freeze: &Freeze) 
     let tolerance = context.config.cutover.drain_max_partition_lag;
     if context.migration()?.state == State::Tail {
         until_drain_ready(context, copying).await?;
-    } else {
-        copying.run_until(context, |status| within(status, tolerance)).await?;
     }
+    // The copy goes on while transactions are waited for.
+    let (names, ended) = (planned_partitions(&context.migration()?.plan), AtomicBool::new(false));
+    let (source, config) = (context.clusters.source.clone(), context.config.clone());
+    let transactions = async {
+        transactions::ended(&source, &names, &config).await?;
+        ended.store(true, Ordering::Relaxed);
+        Ok(())
+    };
+    let caught_up = copying.run_until(context, |status| ended.load(Ordering::Relaxed) && within(status, tolerance));
+    futures::try_join!(transactions, caught_up)?;
     let number = context.migration()?.cutover_attempt + 1;
     // Warms the transactional id: the first use of one takes about a second.
     let sentinel_id = format!("kferry-{}-sentinel-{number}", context.migration()?.id());

@@ -3,6 +3,8 @@
 use crate::config::Config;
 use crate::driver::copying::planned_partitions;
 use crate::domain::partition::TopicPartition;
+use crate::domain::transaction::OpenTransaction;
+use crate::driver::open_transactions;
 use crate::error::{Error, Result};
 use crate::kafka::cluster::{Cluster, Side};
 use crate::kafka::offsets::OffsetAt;
@@ -28,6 +30,8 @@ pub struct SideLook {
     pub ends: BTreeMap<TopicPartition, i64>,
     /// Partitions of the plan without a leader, or with too few replicas in sync, in words.
     pub troubles: Vec<String>,
+    /// The transactions that are open on the plan's partitions, on the source before the cutover; None where they could not be read.
+    pub open_transactions: Option<Vec<OpenTransaction>>,
     /// Groups of the plan that have members, and how many; None where they could not be read.
     pub members: Option<BTreeMap<String, usize>>,
 }
@@ -104,9 +108,13 @@ async fn read(reader: &Reader, migration: &Migration, with_ends: bool) -> Result
         let troubles = troubles.into_iter().flat_map(|(what, list)| list.into_iter().map(move |p| format!("{p} is {what}")));
         let at = if migration.state.committed() { OffsetAt::HighWatermark } else { OffsetAt::LastStable };
         let partitions = if with_ends { planned_partitions(&migration.plan) } else { Vec::new() };
-        let ((ends, _), members) = futures::join!(hasty.list_offsets_each(&partitions, at), members(&hasty, migration));
+        let open = async {
+            let copied = with_ends && !migration.state.committed();
+            if copied { open_transactions::look(&hasty, &partitions).await.ok() } else { None }
+        };
+        let ((ends, _), members, open_transactions) = futures::join!(hasty.list_offsets_each(&partitions, at), members(&hasty, migration), open);
         let ends = ends.into_iter().map(|(partition, listed)| (partition, listed.offset)).collect();
-        Ok(SideLook { error: None, ends, troubles: troubles.collect(), members: members.ok() })
+        Ok(SideLook { error: None, ends, troubles: troubles.collect(), open_transactions, members: members.ok() })
     };
     let late = |_| Error::new(crate::error::Code::Interrupted, format!("it answers, but not within {} s", LOOK_TIMEOUT.as_secs()));
     tokio::time::timeout(LOOK_TIMEOUT, read).await.map_err(late)?

@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::config::model::StoreConfig;
 use crate::domain::partition::TopicPartition;
 use crate::domain::runbook::{Paths, command};
+use crate::domain::transaction::OpenTransaction;
 use crate::driver::copying::planned_partitions;
 use crate::journal::Writer;
 use crate::machine::fold::{Migration, Stage};
@@ -47,6 +48,8 @@ pub struct Status {
     pub progress: Progress,
     /// The furthest behind first.
     pub partitions: Vec<PartitionStatus>,
+    /// Transactions that hold back what can be copied of the source; None where they could not be read, and after the cutover.
+    pub open_transactions: Option<Vec<TransactionStatus>>,
     /// The latest first.
     pub failures: Vec<FailureStatus>,
     /// The cutover attempt that is under way.
@@ -103,6 +106,19 @@ impl PartitionStatus {
     pub fn name(&self) -> String {
         self.partition.to_string()
     }
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct TransactionStatus {
+    #[serde(flatten)]
+    pub transaction: OpenTransaction,
+    /// Whether nothing will end it by itself.
+    pub hanging: bool,
+    /// Whether a cutover would refuse to freeze producers while it is open.
+    pub outlasts_freeze: bool,
+    /// The same in words.
+    pub seen: String,
+    pub remedy: String,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -173,6 +189,7 @@ impl Status {
             waiting_because: waiting::reasons(&facts, &partitions),
             next_command: next_command(&facts),
             progress: progress(&facts, &partitions),
+            open_transactions: open_transactions(&facts),
             failures: failures(migration),
             cutover: cutover(migration),
             committed: committed(migration),
@@ -248,6 +265,20 @@ fn progress(facts: &Facts, partitions: &[PartitionStatus]) -> Progress {
         bytes_per_s: rate.map(|r| r.bytes_per_s),
         eta_ms,
     }
+}
+
+fn open_transactions(facts: &Facts) -> Option<Vec<TransactionStatus>> {
+    let open = facts.look.source.as_ref()?.open_transactions.as_ref()?;
+    let now_ms = facts.now.as_millisecond();
+    let servers = facts.config.source.bootstrap_servers.join(",");
+    let status = |t: &OpenTransaction| TransactionStatus {
+        hanging: t.hangs(now_ms),
+        outlasts_freeze: t.outlasts(now_ms, facts.config.cutover.max_producer_freeze_ms),
+        seen: t.describe(now_ms),
+        remedy: t.remedy(now_ms, &servers),
+        transaction: t.clone(),
+    };
+    Some(open.iter().map(status).collect())
 }
 
 fn failures(migration: &Migration) -> Vec<FailureStatus> {

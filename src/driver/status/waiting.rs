@@ -2,6 +2,7 @@
 
 use super::report::{Facts, PartitionStatus};
 use super::throughput::millis;
+use crate::domain::transaction::OpenTransaction;
 use crate::driver::limits::PARTITIONS_NAMED_MAX;
 use crate::journal::Writer;
 use crate::machine::state::State;
@@ -15,6 +16,7 @@ pub(super) fn reasons(facts: &Facts, partitions: &[PartitionStatus]) -> Vec<Stri
     let mut reasons = Vec::new();
     quarantines(facts, &mut reasons);
     troubles(facts, &mut reasons);
+    transactions(facts, &mut reasons);
     process(facts, partitions, &mut reasons);
     state(facts, partitions, &mut reasons);
     reasons
@@ -36,6 +38,20 @@ fn troubles(facts: &Facts, reasons: &mut Vec<String>) {
         if !side.troubles.is_empty() {
             reasons.push(format!("on the {name}, {}", some(&side.troubles)));
         }
+    }
+}
+
+/// Transactions that a freeze would be in vain with; those that end by themselves in time keep nobody waiting.
+fn transactions(facts: &Facts, reasons: &mut Vec<String>) {
+    let (now_ms, freeze_ms) = (facts.now.as_millisecond(), facts.config.cutover.max_producer_freeze_ms);
+    let open = facts.look.source.iter().filter_map(|s| s.open_transactions.as_ref()).flatten();
+    let servers = facts.config.source.bootstrap_servers.join(",");
+    let list: Vec<&OpenTransaction> = open.filter(|t| t.outlasts(now_ms, freeze_ms)).collect();
+    for t in list.iter().take(PARTITIONS_NAMED_MAX) {
+        reasons.push(format!("`cutover` does not freeze producers while this is open: {}; {}", t.describe(now_ms), t.remedy(now_ms, &servers)));
+    }
+    if list.len() > PARTITIONS_NAMED_MAX {
+        reasons.push(format!("{} more transactions are open for as long", list.len() - PARTITIONS_NAMED_MAX));
     }
 }
 

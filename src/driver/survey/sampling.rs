@@ -32,18 +32,10 @@ pub(super) async fn sample(source: &Reader, topics: &[&TopicSnapshot]) -> Vec<To
     let hasty = source.with_patience(PATIENCE);
     let mut logs = logs(topics);
     let partitions: Vec<TopicPartition> = logs.iter().map(|log| log.partition.clone()).collect();
-    let spans = async {
-        // The high watermark first: a last stable offset below it that is read later tells of a transaction that is open.
-        let (high_watermarks, _) = hasty.list_offsets_each(&partitions, OffsetAt::HighWatermark).await;
-        let (last_stable, _) = hasty.list_offsets_each(&partitions, OffsetAt::LastStable).await;
-        (high_watermarks, last_stable)
-    };
     let latest = hasty.list_offsets_each(&partitions, OffsetAt::MaxTimestamp);
-    let ((high_watermarks, last_stable), (latest, _), ()) = futures::join!(spans, latest, read_samples(&hasty, &mut logs));
+    let ((latest, _), ()) = futures::join!(latest, read_samples(&hasty, &mut logs));
 
     for log in &mut logs {
-        let (end, stable) = (high_watermarks.get(&log.partition), last_stable.get(&log.partition));
-        log.probe.open_transaction = matches!((end, stable), (Some(end), Some(stable)) if stable.offset < end.offset);
         let timestamp = latest.get(&log.partition).map(|l| l.timestamp).filter(|t| *t >= 0);
         log.probe.timestamp_max_ms = log.probe.timestamp_max_ms.max(timestamp);
     }
@@ -144,11 +136,19 @@ impl Log {
             self.too_large.push(offset);
             return;
         }
+        // The last record is a marker wherever transactions are used, and says nothing of the log before it.
+        let counts = offset != self.end - 1 || offset == self.start;
         let probe = &mut self.probe;
         match batch::split(records) {
             Ok(batches) => {
                 let mut expected = offset;
                 for batch in &batches {
+                    // Two places may lie so close together that one fetch reaches into the other's.
+                    if counts && self.seen.iter().all(|range| !range.contains(&batch.base_offset)) {
+                        let offsets = (batch.next_offset() - batch.base_offset).unsigned_abs();
+                        probe.offsets += offsets;
+                        probe.control_offsets += if batch.is_control() { offsets } else { 0 };
+                    }
                     probe.hole |= batch.base_offset > expected;
                     expected = batch.next_offset();
                     if batch.is_control() {
@@ -156,8 +156,8 @@ impl Log {
                     }
                     look_at(probe, batch);
                 }
-                if expected > offset {
-                    self.seen.push(offset..expected);
+                if let Some(first) = batches.first().map(|b| b.base_offset.min(offset)).filter(|first| expected > *first) {
+                    self.seen.push(first..expected);
                 }
             }
             Err(BatchError::Magic { magic, .. }) => {
@@ -283,6 +283,27 @@ mod tests {
         let mut first = log(7, 8);
         first.absorb(7, batch(7, 1, 1, CONTROL | TRANSACTIONAL).into());
         assert_eq!(first.before_control(1), None);
+    }
+
+    #[test]
+    fn offsets_are_counted_once_and_markers_among_them() {
+        let mut log = log(0, 100);
+        log.absorb(15, [batch(10, 10, 10, TRANSACTIONAL), batch(20, 1, 1, CONTROL | TRANSACTIONAL)].concat().into());
+        assert_eq!((log.probe.offsets, log.probe.control_offsets), (11, 1));
+        // The next place's fetch begins before what was seen and reaches into it.
+        log.absorb(5, [batch(5, 5, 5, 0), batch(10, 10, 10, TRANSACTIONAL), batch(20, 1, 1, CONTROL | TRANSACTIONAL), batch(21, 4, 4, 0)].concat().into());
+        assert_eq!((log.probe.offsets, log.probe.control_offsets), (20, 1));
+    }
+
+    #[test]
+    fn the_last_marker_by_itself_says_nothing_of_the_log() {
+        let marker = |log: &mut Log, at| log.absorb(at, batch(at, 1, 1, CONTROL | TRANSACTIONAL).into());
+        let mut long = log(0, 100);
+        marker(&mut long, 99);
+        assert_eq!((long.probe.control, long.probe.offsets, long.probe.control_offsets), (true, 0, 0));
+        let mut lone = log(7, 8);
+        marker(&mut lone, 7);
+        assert_eq!((lone.probe.offsets, lone.probe.control_offsets), (1, 1));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 use super::*;
 use crate::domain::planning::fixture;
+use crate::domain::transaction::sample as transaction;
 use crate::error::Code;
 use crate::machine::fact::{Effect, Fact};
 use crate::machine::sample;
@@ -116,6 +117,24 @@ fn the_next_command_is_the_one_that_goes_on() {
     }
     let rolled_back = until("topology_copied").into_iter().chain([Fact::RolledBack { topics_deleted: 1, bindings_deleted: 0 }]).collect();
     assert_eq!(status(rolled_back, Look::default(), Writer::Nobody, 0).next_command, None);
+}
+
+#[test]
+fn transactions_that_outlast_a_freeze_are_reasons_and_young_ones_are_only_listed() {
+    let now = sample::entries(until("drain_ready_reached")).last().unwrap().at;
+    let mut seen = look([20, 20]);
+    seen.source.as_mut().unwrap().open_transactions = Some(vec![transaction::unlisted("orders"), transaction::listed("orders", &now)]);
+    // The configured freeze is a minute; the second one is ten seconds old at first.
+    let at = |after_s| status(until("drain_ready_reached"), seen.clone(), Writer::Nobody, after_s);
+    let reasons = |after_s| at(after_s).waiting_because.iter().filter(|r| r.starts_with("`cutover` does not freeze")).cloned().collect::<Vec<_>>();
+    let first = reasons(0);
+    assert_eq!(first.len(), 1, "{first:?}");
+    assert!(first[0].contains("producer id 42") && first[0].contains("abort --topic orders --partition 1 --start-offset 17"), "{first:?}");
+    assert_eq!(reasons(51).len(), 2);
+    let open = at(0).open_transactions.unwrap();
+    assert_eq!(open.iter().map(|t| (t.hanging, t.outlasts_freeze)).collect::<Vec<_>>(), [(true, true), (false, false)]);
+    let json = serde_json::to_value(&open[0]).unwrap();
+    assert_eq!((&json["known_as"], &json["producer_id"], &json["places"][0]["topic"]), (&"unlisted".into(), &42.into(), &"orders".into()));
 }
 
 #[test]
