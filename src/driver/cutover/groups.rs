@@ -3,8 +3,9 @@
 use crate::domain::offset::{OffsetMap, SourceOffset};
 use crate::domain::partition::TopicPartition;
 use crate::domain::selection::group_left_out;
-use crate::domain::topology::CommittedOffset;
+use crate::domain::topology::{CommittedOffset, GroupSnapshot};
 use crate::driver::context::Context;
+use crate::driver::limits::GROUP_OFFSETS_PATIENCE;
 use crate::error::{Code, Error, Result};
 use crate::kafka::group_offsets::GroupCommit;
 use crate::machine::fact::{Effect, Fact, FrozenPartition, GroupOutcome};
@@ -12,13 +13,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Commits every selected group's offsets on the target and says of each what became of it.
 ///
-/// Only drained partitions are committed. A group with members on the target is left alone and named.
-/// **Errors**: KF-GROUP-REFUSED; what the clusters refuse.
+/// Only drained partitions are committed. A group with members on the target is left alone and named; its members on the
+/// source do not matter: what counts is what it has committed by now.
+/// **Errors**: KF-GROUP-REFUSED, also where a transaction keeps a group's offsets open; what the clusters refuse.
 pub async fn carry_over(context: &mut Context, attempt: u32, drained: &[FrozenPartition]) -> Result<Vec<GroupOutcome>> {
     let interrupt = context.interrupt.clone();
     let mut listed = interrupt.or(context.clusters.source.list_groups()).await?;
     listed.retain(|g| group_left_out(&context.config.groups, &g.group_id).is_none());
-    let groups = interrupt.or(context.clusters.source.describe_groups(&listed)).await?;
+    let mut groups = interrupt.or(context.clusters.source.describe_groups(&listed)).await?;
+    let mut decided = interrupt.or(decided_offsets(context, &groups)).await?;
+    for group in &mut groups {
+        if let Some(offsets) = decided.remove(&group.group_id) {
+            group.offsets = offsets;
+        }
+    }
     let maps: BTreeMap<TopicPartition, OffsetMap> = drained
         .iter()
         .map(|p| (p.partition.clone(), OffsetMap::identity(SourceOffset(p.log_start), SourceOffset(p.frozen_end + 1))))
@@ -29,10 +37,9 @@ pub async fn carry_over(context: &mut Context, attempt: u32, drained: &[FrozenPa
     let (mut outcomes, mut wanted) = (Vec::new(), BTreeMap::new());
     for group in &groups {
         let offsets = translate(&group.offsets, &maps);
-        let uncommittable = !matches!(group.group_type.as_str(), "classic" | "consumer");
-        let left_alone = match planned.get(group.group_id.as_str()) {
-            _ if uncommittable => format!("a group of type {} cannot be committed for", group.group_type),
-            Some(reason) if !reason.is_empty() && offsets.is_empty() => (*reason).to_owned(),
+        let left_alone = match (group.uncommittable(), planned.get(group.group_id.as_str())) {
+            (Some(reason), _) => reason,
+            (None, Some(reason)) if !reason.is_empty() && offsets.is_empty() => (*reason).to_owned(),
             _ if offsets.is_empty() => "it has no offsets on the topics of this migration".to_owned(),
             _ => String::new(),
         };
@@ -59,6 +66,18 @@ pub async fn carry_over(context: &mut Context, attempt: u32, drained: &[FrozenPa
     context.record(Fact::GroupOffsetsCommitted { attempt, groups: outcomes.len() - left_alone, left_alone })?;
     outcomes.sort_by(|a, b| a.group_id.cmp(&b.group_id));
     Ok(outcomes)
+}
+
+/// What the groups have committed, read again: with nothing that a transaction is about to commit left out.
+///
+/// **Errors**: KF-GROUP-REFUSED naming the group whose offsets stay open or cannot be read.
+async fn decided_offsets(context: &Context, groups: &[GroupSnapshot]) -> Result<BTreeMap<String, Vec<CommittedOffset>>> {
+    let ids: Vec<String> = groups.iter().filter(|g| g.uncommittable().is_none()).map(|g| g.group_id.clone()).collect();
+    let (offsets, failed) = context.clusters.source.with_patience(GROUP_OFFSETS_PATIENCE).group_offsets_each(&ids, true).await;
+    match failed.into_iter().next() {
+        None => Ok(offsets),
+        Some((group_id, error)) => Err(Error::new(Code::GroupRefused, format!("group {group_id}: {}", error.seen()))),
+    }
 }
 
 fn translate(offsets: &[CommittedOffset], maps: &BTreeMap<TopicPartition, OffsetMap>) -> Vec<CommittedOffset> {
@@ -96,5 +115,7 @@ pub async fn with_members_on_source(context: &Context) -> Vec<String> {
     let Ok(mut listed) = source.list_groups().await else { return Vec::new() };
     listed.retain(|g| group_left_out(&context.config.groups, &g.group_id).is_none());
     let groups = source.describe_groups(&listed).await.unwrap_or_default();
-    groups.into_iter().filter(|g| g.members > 0).map(|g| g.group_id).collect()
+    // Groups that are not described are known by their state alone.
+    let active = |g: &GroupSnapshot| g.members > 0 || (g.uncommittable().is_some() && !matches!(g.state.as_str(), "" | "Empty" | "Dead"));
+    groups.into_iter().filter(active).map(|g| g.group_id).collect()
 }
