@@ -18,6 +18,15 @@ fn beyond_end(source: &ClusterSnapshot, selected: &BTreeSet<&str>, group: &Group
     beyond.collect()
 }
 
+/// Why a group of the same name on the target keeps the offsets from being carried over; None where it does not.
+fn in_the_way(there: &GroupSnapshot) -> Option<String> {
+    match (there.uncommittable(), there.members) {
+        (Some(_), _) => Some(format!("it is a group of type {} on the target", there.group_type)),
+        (None, 0) => None,
+        (None, members) => Some(format!("it has {} on the target", count(members, "member"))),
+    }
+}
+
 /// Plans every selected group, in the order of their ids, and names those that are left out.
 pub(super) fn plan(context: &Context, topics: &[TopicPlan], findings: &mut Vec<Finding>) -> (Vec<GroupPlan>, Vec<LeftOut>) {
     let selected: BTreeSet<&str> = topics.iter().map(|t| t.name.as_str()).collect();
@@ -49,12 +58,11 @@ pub(super) fn plan(context: &Context, topics: &[TopicPlan], findings: &mut Vec<F
         if group.static_members > 0 {
             with_static.push(format!("{} ({})", group.group_id, group.static_members));
         }
-        let on_target = context.input.target.as_ref().and_then(|t| t.groups.iter().find(|g| g.group_id == group.group_id)).filter(|g| g.members > 0);
+        let on_target = context.input.target.as_ref().and_then(|t| t.groups.iter().find(|g| g.group_id == group.group_id));
         let left_alone = if let Some(reason) = group.uncommittable() {
             findings.push(Finding::new(FindingCode::UncommittableGroups, &group.group_id, reason.clone()));
             reason
-        } else if let Some(there) = on_target {
-            let reason = format!("it has {} on the target", count(there.members, "member"));
+        } else if let Some(reason) = on_target.and_then(in_the_way) {
             findings.push(Finding::new(FindingCode::GroupOnTarget, &group.group_id, reason.clone()));
             reason
         } else {

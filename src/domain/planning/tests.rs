@@ -267,6 +267,13 @@ fn groups_are_carried_left_alone_or_named() {
 }
 
 #[test]
+fn a_group_of_another_kind_on_the_target_is_named() {
+    let plan = planned(|_, i, _| i.target.as_mut().unwrap().groups.push(GroupSnapshot { group_type: "share".into(), ..group("audit", 0, &[]) }));
+    assert_eq!(plan.groups[0].left_alone, "it is a group of type share on the target");
+    assert!(plan.findings.iter().any(|f| f.code == FindingCode::GroupOnTarget && f.subject == "audit"));
+}
+
+#[test]
 fn a_group_beyond_the_end_is_named_with_both_numbers() {
     let plan = planned(|_, i, _| i.source.groups.push(group("lost", 0, &[("orders", 0, 1_000_000), ("orders", 1, 2_000_001), ("scratch.tmp", 0, 99)])));
     let seen: Vec<(&str, &str)> = plan.findings.iter().filter(|f| f.code == FindingCode::GroupBeyondEnd).map(|f| (f.subject.as_str(), f.seen.as_str())).collect();

@@ -9,7 +9,7 @@ use crate::driver::limits::GROUP_OFFSETS_PATIENCE;
 use crate::error::{Code, Error, Result};
 use crate::kafka::group_offsets::GroupCommit;
 use crate::machine::fact::{Effect, Fact, FrozenPartition, GroupOutcome};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Commits every selected group's offsets on the target and says of each what became of it.
 ///
@@ -55,14 +55,18 @@ pub async fn carry_over(context: &mut Context, attempt: u32, drained: &[FrozenPa
         let left_alone = match commits.get(group_id) {
             Some(GroupCommit::Committed) => String::new(),
             Some(GroupCommit::HasMembers { seen }) => format!("it has members on the target: {seen}"),
+            Some(GroupCommit::OtherKind { seen }) => format!("it is a group of another kind on the target: {seen}"),
             Some(GroupCommit::Refused { seen }) => return Err(Error::new(Code::GroupRefused, format!("group {group_id}: {seen}"))),
             None => return Err(Error::new(Code::GroupRefused, format!("group {group_id}: no answer"))),
         };
         outcomes.push(GroupOutcome { group_id: group_id.clone(), offsets: offsets.clone(), left_alone });
     }
-    read_back(context, &outcomes).await?;
+    let removed = read_back(context, &outcomes, &maps).await?;
     let left_alone = outcomes.iter().filter(|o| !o.left_alone.is_empty()).count();
-    context.complete(id, "committed and read back")?;
+    context.complete(id, match removed {
+        0 => "committed and read back".to_owned(),
+        n => format!("committed and read back; {n} offsets that the source does not have were removed"),
+    })?;
     context.record(Fact::GroupOffsetsCommitted { attempt, groups: outcomes.len() - left_alone, left_alone })?;
     outcomes.sort_by(|a, b| a.group_id.cmp(&b.group_id));
     Ok(outcomes)
@@ -90,23 +94,36 @@ fn translate(offsets: &[CommittedOffset], maps: &BTreeMap<TopicPartition, Offset
         .collect()
 }
 
-async fn read_back(context: &Context, outcomes: &[GroupOutcome]) -> Result<()> {
+/// Looks at what the target has now, and removes what the source does not have: an earlier attempt, or somebody who tried the
+/// target out, has left it, and the group would go on there instead of by its `auto.offset.reset`. Answers how many there were.
+///
+/// **Errors**: KF-GROUP-REFUSED where an offset does not read as it was committed; what the target refuses.
+async fn read_back(context: &Context, outcomes: &[GroupOutcome], drained: &BTreeMap<TopicPartition, OffsetMap>) -> Result<usize> {
+    let target = &context.clusters.target;
     let ids: Vec<String> = outcomes.iter().filter(|o| o.left_alone.is_empty()).map(|o| o.group_id.clone()).collect();
     if ids.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
-    let seen = context.clusters.target.group_offsets(&ids, false).await?;
+    let seen = target.group_offsets(&ids, false).await?;
+    let mut foreign = BTreeMap::new();
     for outcome in outcomes.iter().filter(|o| o.left_alone.is_empty()) {
-        let found: BTreeSet<(&str, i32, i64)> =
-            seen.get(&outcome.group_id).into_iter().flatten().map(|o| (o.topic.as_str(), o.partition, o.next_offset)).collect();
+        let mut found: BTreeMap<TopicPartition, i64> =
+            seen.get(&outcome.group_id).into_iter().flatten().map(|o| (TopicPartition::new(o.topic.as_str(), o.partition), o.next_offset)).collect();
         for offset in &outcome.offsets {
-            if !found.contains(&(offset.topic.as_str(), offset.partition, offset.next_offset)) {
+            if found.remove(&TopicPartition::new(offset.topic.as_str(), offset.partition)) != Some(offset.next_offset) {
                 let seen = format!("group {}: {}-{} was committed at {} but does not read so", outcome.group_id, offset.topic, offset.partition, offset.next_offset);
                 return Err(Error::new(Code::GroupRefused, seen));
             }
         }
+        let left: Vec<TopicPartition> = found.into_keys().filter(|partition| drained.contains_key(partition)).collect();
+        if !left.is_empty() {
+            foreign.insert(outcome.group_id.clone(), left);
+        }
     }
-    Ok(())
+    if !foreign.is_empty() {
+        target.delete_group_offsets(&foreign).await?;
+    }
+    Ok(foreign.values().map(Vec::len).sum())
 }
 
 /// Groups that still have members on the source, by name; best effort.
