@@ -859,6 +859,17 @@ impl Agent {
         self.call("share_consume", json!({"bootstrap": bootstrap, "group": group, "topics": [topic], "records": records}));
     }
 
+    /// Keeps a member in a share group that exists, until [`Self::release_share`].
+    #[track_caller]
+    pub fn hold_share(&self, bootstrap: &str, group: &str, topic: &str) {
+        self.call("share_hold_start", json!({"bootstrap": bootstrap, "group": group, "topics": [topic]}));
+    }
+
+    #[track_caller]
+    pub fn release_share(&self, group: &str) {
+        self.call("share_hold_stop", json!({"group": group}));
+    }
+
     /// Runs a Kafka Streams application that copies one topic to another, until it has committed the end.
     #[track_caller]
     pub fn streams_run(&self, bootstrap: &str, application_id: &str, protocol: &str, from: &str, to: &str) {

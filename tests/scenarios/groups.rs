@@ -366,7 +366,9 @@ fn groups_of_the_consumer_protocol_go_on_and_other_kinds_are_named() {
     migration.execute();
     agent.hold_group_with(&target, "kinds-held", &[IN], &[("group.protocol", "consumer")]);
     agent.share_consume(&target, "kinds-taken", IN, 1);
+    agent.hold_share(&source, "kinds-share", IN);
     migration.cutover();
+    agent.release_share("kinds-share");
     let alone = left_alone(&migration);
     let reason = |group: &str| alone[group].as_str();
     assert!(reason("kinds-share").contains("share groups keep their place per record"), "{alone:?}");
@@ -376,7 +378,7 @@ fn groups_of_the_consumer_protocol_go_on_and_other_kinds_are_named() {
     assert_eq!(alone.values().filter(|reason| reason.is_empty()).count(), 5, "{alone:?}");
     assert!(agent.group_offsets(&target, "kinds-held").is_empty() && !agent.list_groups(&target).iter().any(|g| g == "kinds-share" || g == "kinds-app"));
     let report = migration.expect_fact("cutover_committed")["report"].take();
-    assert_eq!(report["groups_with_members_on_source"], serde_json::json!(["kinds-static"]));
+    assert_eq!(report["groups_with_members_on_source"], serde_json::json!(["kinds-share", "kinds-static"]));
     expect_same_numbers(&source, &target, &["kinds-middle", "kinds-end", "kinds-classic", "kinds-moved", "kinds-static"]);
     migration.expect_acknowledged_on(&target);
     agent.release_group(&target, "kinds-held");

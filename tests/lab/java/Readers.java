@@ -9,6 +9,8 @@ import java.util.Map;
 import java.util.Properties;
 import java.util.Set;
 import java.util.TreeMap;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.apache.kafka.clients.admin.AlterConfigOp;
 import org.apache.kafka.clients.admin.ConfigEntry;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
@@ -24,10 +26,14 @@ import org.apache.kafka.streams.StreamsBuilder;
 
 /** Readers of other kinds: with offsets of their own, share groups, Kafka Streams. */
 final class Readers {
+  private static final Map<String, AtomicBoolean> HELD = new ConcurrentHashMap<>();
+
   static void register(Map<String, Agent.Command> commands) {
     commands.put("read_from", Readers::readFrom);
     commands.put("values", Readers::values);
     commands.put("share_consume", Readers::share);
+    commands.put("share_hold_start", Readers::hold);
+    commands.put("share_hold_stop", Readers::release);
     commands.put("streams_run", Readers::streams);
   }
 
@@ -109,16 +115,10 @@ final class Readers {
     String group = args.get("group").asText();
     Topics.admin(args).incrementalAlterConfigs(Map.of(new ConfigResource(ConfigResource.Type.GROUP, group),
         List.of(new AlterConfigOp(new ConfigEntry("share.auto.offset.reset", "earliest"), AlterConfigOp.OpType.SET)))).all().get();
-    Properties props = new Properties();
-    props.put("bootstrap.servers", args.get("bootstrap").asText());
-    props.put("group.id", group);
-    props.put("key.deserializer", ByteArrayDeserializer.class.getName());
-    props.put("value.deserializer", ByteArrayDeserializer.class.getName());
     long wanted = args.get("records").asLong();
     long count = 0;
     long deadline = System.nanoTime() + 60_000_000_000L;
-    try (KafkaShareConsumer<byte[], byte[]> consumer = new KafkaShareConsumer<>(props)) {
-      consumer.subscribe(Topics.texts(args.get("topics")));
+    try (KafkaShareConsumer<byte[], byte[]> consumer = sharer(args)) {
       while (count < wanted) {
         if (System.nanoTime() > deadline) {
           throw new IllegalStateException("the share group was given " + count + " records in 60 s");
@@ -128,6 +128,46 @@ final class Readers {
       consumer.commitSync();
     }
     return Agent.JSON.createObjectNode().put("count", count);
+  }
+
+  private static KafkaShareConsumer<byte[], byte[]> sharer(JsonNode args) {
+    Properties props = new Properties();
+    props.put("bootstrap.servers", args.get("bootstrap").asText());
+    props.put("group.id", args.get("group").asText());
+    props.put("key.deserializer", ByteArrayDeserializer.class.getName());
+    props.put("value.deserializer", ByteArrayDeserializer.class.getName());
+    KafkaShareConsumer<byte[], byte[]> consumer = new KafkaShareConsumer<>(props);
+    consumer.subscribe(Topics.texts(args.get("topics")));
+    return consumer;
+  }
+
+  /** Keeps a member in a share group, until {@code share_hold_stop}. */
+  private static ObjectNode hold(JsonNode args) throws Exception {
+    String group = args.get("group").asText();
+    AtomicBoolean held = new AtomicBoolean(true);
+    Thread thread = new Thread(() -> {
+      try (KafkaShareConsumer<byte[], byte[]> consumer = sharer(args)) {
+        while (held.get()) {
+          consumer.poll(Duration.ofMillis(100));
+        }
+      }
+    });
+    thread.setDaemon(true);
+    thread.start();
+    HELD.put(group, held);
+    long deadline = System.nanoTime() + 30_000_000_000L;
+    while (Topics.admin(args).describeShareGroups(List.of(group)).all().get().get(group).members().isEmpty()) {
+      if (System.nanoTime() > deadline) {
+        throw new IllegalStateException(group + " has no member after 30 s");
+      }
+      Thread.sleep(100);
+    }
+    return Agent.JSON.createObjectNode();
+  }
+
+  private static ObjectNode release(JsonNode args) {
+    HELD.remove(args.get("group").asText()).set(false);
+    return Agent.JSON.createObjectNode();
   }
 
   /** Runs an application that copies one topic to another until it has committed the end, as it stands at the start. */
