@@ -108,7 +108,7 @@ codes! {
     WebhookUnreachable, "KF-WEBHOOK", Failed, AfterFix, "check cutover.producer_freeze_webhook and its receiver";
     DrainTimeout, "KF-DRAIN-TIMEOUT", Failed, AfterFix, "the source is written faster than it can be copied; see seed.rate_limit and the target's load, then run the command again";
     LateWrites, "KF-LATE-WRITES", Check, AfterFix, "move the producers that still write to the source, save the records named, then say how many may stay there: cutover-ack --accept-late-writes OFFSETS";
-    GroupRefused, "KF-GROUP-REFUSED", Failed, AfterFix, "the target refused the group's offsets; the message names the group and the broker's error";
+    GroupRefused, "KF-GROUP-REFUSED", Failed, AfterFix, "a group's offsets could not be read on the source or committed on the target; the message names the group and the broker's error";
     RollbackUnsafe, "KF-ROLLBACK-UNSAFE", State, AfterFix, "the target holds records that may exist nowhere else; go forward, or save them and delete them yourself, then run `rollback` again";
 
     ValidationFailed, "KF-VALIDATION-FAILED", Check, AfterFix, "read the failed checks above, mend the cause and run `validate` again";

@@ -69,11 +69,12 @@ findings! {
     AclDriftRefused, "KF-PRE-ACL-DRIFT-REFUSED", Blocker, "the target has ACLs that the source has not and acl.on_drift is refuse", "remove them on the target, or set acl.on_drift to merge or replace";
     OthersMayWrite, "KF-PRE-OTHERS-MAY-WRITE", Warning, "others may write to the target before the cutover", "restrict access to the target until the cutover; a foreign record stops its partition";
     AllowEveryoneDiffers, "KF-PRE-ALLOW-EVERYONE", Warning, "allow.everyone.if.no.acl.found differs between the clusters", "align the setting, or add the ACLs that the source did without";
-    ActiveGroups, "KF-PRE-ACTIVE-GROUPS", Information, "groups with members on the source", "nothing to do now; stop them at the switch, their offsets are carried over at the cutover";
+    ActiveGroups, "KF-PRE-ACTIVE-GROUPS", Information, "groups with members on the source", "nothing to do now; stop them no later than at the freeze, so that what they commit last is carried over too";
     StaticMembers, "KF-PRE-STATIC-MEMBERS", Information, "groups with static members", "start each instance on the target only after it has stopped on the source";
-    GroupOnTarget, "KF-PRE-GROUP-ON-TARGET", Warning, "a group of the source has members on the target", "stop it there before the cutover; a group with members is left alone";
+    GroupOnTarget, "KF-PRE-GROUP-ON-TARGET", Warning, "a group of the source has members on the target, or is of another kind there", "stop it there before the cutover; a group with members, or of another kind, is left alone";
     UncommittableGroups, "KF-PRE-GROUP-TYPE", Warning, "a group of a type whose offsets cannot be committed", "move it by hand; it is listed in the evidence as not covered";
     GroupPartly, "KF-PRE-GROUP-PARTLY", Information, "a group has offsets on topics that are not selected", "select the topics too if the group is to move as a whole; the partitions are listed in plan.json";
+    GroupBeyondEnd, "KF-PRE-GROUP-BEYOND-END", Warning, "a group's committed offset lies beyond the log's end", "set the group's offset on the source if it is not meant; it is carried over as it is";
     StoreUnreachable, "KF-PRE-STORE-UNREACHABLE", Blocker, "the segment store cannot be written", "check backup.s3_bucket or backup.directory, the Region and the credentials";
     EvidenceStoreUnreachable, "KF-PRE-EVIDENCE-STORE", Blocker, "the evidence store cannot be written", "check evidence.s3_bucket or evidence.directory, the Region and the credentials";
     ObjectLockMissing, "KF-PRE-OBJECT-LOCK", Blocker, "the evidence is to be locked and its bucket has no Object Lock", "use a bucket that was created with Object Lock, or set evidence.object_lock to false";

@@ -99,6 +99,21 @@ pub struct GroupSnapshot {
     pub offsets: Vec<CommittedOffset>,
 }
 
+impl GroupSnapshot {
+    /// Why offsets are not committed for a group of this type from outside; None where they are.
+    pub fn uncommittable(&self) -> Option<String> {
+        match self.group_type.to_ascii_lowercase().as_str() {
+            // Brokers from before KIP-848 name no type: theirs are classic.
+            "" | "classic" | "consumer" => None,
+            // KIP-932.
+            "share" => Some("share groups keep their place per record, not as committed offsets".to_owned()),
+            // KIP-1071. Measured on 4.1.1: the application ends with GROUP_ID_NOT_FOUND, "is not a streams group".
+            "streams" => Some("a commit would make a classic group of this name, which an application of the streams protocol may not join on brokers of 4.1".to_owned()),
+            other => Some(format!("groups of type `{other}` are not known to this version")),
+        }
+    }
+}
+
 /// One cluster at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterSnapshot {

@@ -60,6 +60,7 @@ requests! { write:
     IncrementalAlterConfigs, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse;
     InitProducerId, InitProducerIdRequest, InitProducerIdResponse;
     OffsetCommit, OffsetCommitRequest, OffsetCommitResponse;
+    OffsetDelete, OffsetDeleteRequest, OffsetDeleteResponse;
     Produce, ProduceRequest, ProduceResponse;
     WriteTxnMarkers, WriteTxnMarkersRequest, WriteTxnMarkersResponse;
 }

@@ -413,6 +413,17 @@ impl Consume {
         self
     }
 
+    /// Further consumer settings; they win.
+    pub fn prop(mut self, name: &str, value: impl ToString) -> Self {
+        self.props.push((name.into(), value.to_string()));
+        self
+    }
+
+    /// As a member of the consumer protocol (KIP-848).
+    pub fn next_protocol(self) -> Self {
+        self.prop("group.protocol", "consumer")
+    }
+
     pub fn without_commit(mut self) -> Self {
         self.commit = false;
         self
@@ -765,6 +776,27 @@ impl Agent {
         self.call("transaction_end", json!({"transactional_id": transactional_id, "outcome": "abandon"}));
     }
 
+    /// Puts a group's offsets into a transaction that is open: they stand once it is committed.
+    #[track_caller]
+    pub fn transaction_offsets(&self, transactional_id: &str, group: &str, commits: &[Commit]) {
+        let args = json!({"transactional_id": transactional_id, "group": group, "offsets": rows_of(commits)});
+        self.call("transaction_offsets", args);
+    }
+
+    /// Appends a control record that belongs to no data, and that no consumer sees.
+    #[track_caller]
+    pub fn write_marker(&self, bootstrap: &str, topic: &str, partition: i32) {
+        let producer_id = 1_000_000_000 + self.next.load(Ordering::SeqCst);
+        self.call("write_marker", json!({"bootstrap": bootstrap, "topic": topic, "partition": partition, "producer_id": producer_id}));
+    }
+
+    /// Each group's type, in Kafka's words: `Classic`, `Consumer`, `Share`, `Streams`.
+    #[track_caller]
+    pub fn group_types(&self, bootstrap: &str) -> BTreeMap<String, String> {
+        let answer = self.call("list_groups", json!({"bootstrap": bootstrap}));
+        rows(&answer["groups"]).map(|row| (text(&row["group"]), text(&row["type"]))).collect()
+    }
+
     /// The groups' names, sorted.
     #[track_caller]
     pub fn list_groups(&self, bootstrap: &str) -> Vec<String> {
@@ -795,11 +827,7 @@ impl Agent {
 
     #[track_caller]
     pub fn commit_group_offsets(&self, bootstrap: &str, group: &str, commits: &[Commit]) {
-        let commits: Vec<Value> = commits
-            .iter()
-            .map(|c| json!({"topic": c.topic, "partition": c.partition, "committed": c.offset, "metadata": c.metadata}))
-            .collect();
-        self.call("commit_group_offsets", json!({"bootstrap": bootstrap, "group": group, "offsets": commits}));
+        self.call("commit_group_offsets", json!({"bootstrap": bootstrap, "group": group, "offsets": rows_of(commits)}));
     }
 
     #[track_caller]
@@ -810,25 +838,66 @@ impl Agent {
     /// Joins as a member of the group, reads, commits, leaves.
     #[track_caller]
     pub fn consume(&self, bootstrap: &str, consume: &Consume) -> BTreeMap<(String, i32), Consumed> {
-        let answer = self.call("consume", consume.json(bootstrap));
-        rows(&answer["partitions"])
-            .map(|row| {
-                let consumed = Consumed {
-                    first: number(&row["first"]),
-                    next_offset: number(&row["next"]),
-                    count: number(&row["count"]) as u64,
-                    digest: text(&row["digest"]),
-                    xor: text(&row["xor"]),
-                };
-                (partition_of(row), consumed)
-            })
-            .collect()
+        consumed(&self.call("consume", consume.json(bootstrap)))
     }
 
-    /// Keeps a member in the group that reads and commits nothing, until [`Self::release_group`].
+    /// Reads as somebody in no group who keeps the next offsets outside of Kafka; answers how far it came.
+    #[track_caller]
+    pub fn read_from(&self, bootstrap: &str, next: &BTreeMap<(String, i32), i64>, partition_records_max: Option<u64>) -> BTreeMap<(String, i32), Consumed> {
+        let from: Vec<Value> = next.iter().map(|((topic, partition), next)| json!({"topic": topic, "partition": partition, "next": next})).collect();
+        let mut args = json!({"bootstrap": bootstrap, "from": from});
+        if let Some(max) = partition_records_max {
+            args["partition_records_max"] = max.into();
+        }
+        consumed(&self.call("read_from", args))
+    }
+
+    /// How many records a topic holds, and how many different values.
+    #[track_caller]
+    pub fn values(&self, bootstrap: &str, topic: &str) -> (u64, u64) {
+        let answer = self.call("values", json!({"bootstrap": bootstrap, "topic": topic}));
+        (number(&answer["count"]) as u64, number(&answer["different"]) as u64)
+    }
+
+    /// Takes records as a member of a share group, and leaves.
+    #[track_caller]
+    pub fn share_consume(&self, bootstrap: &str, group: &str, topic: &str, records: u64) {
+        self.call("share_consume", json!({"bootstrap": bootstrap, "group": group, "topics": [topic], "records": records}));
+    }
+
+    /// Keeps a member in a share group that exists, until [`Self::release_share`].
+    #[track_caller]
+    pub fn hold_share(&self, bootstrap: &str, group: &str, topic: &str) {
+        self.call("share_hold_start", json!({"bootstrap": bootstrap, "group": group, "topics": [topic]}));
+    }
+
+    #[track_caller]
+    pub fn release_share(&self, group: &str) {
+        self.call("share_hold_stop", json!({"group": group}));
+    }
+
+    /// Runs a Kafka Streams application that copies one topic to another, until it has committed the end.
+    #[track_caller]
+    pub fn streams_run(&self, bootstrap: &str, application_id: &str, protocol: &str, from: &str, to: &str) {
+        self.call("streams_run", json!({"bootstrap": bootstrap, "application_id": application_id, "protocol": protocol, "from": from, "to": to}));
+    }
+
+    /// Keeps a member in the group that reads nothing and commits what it is told to, until [`Self::release_group`].
     #[track_caller]
     pub fn hold_group<S: AsRef<str>>(&self, bootstrap: &str, group: &str, topics: &[S]) {
-        self.call("group_hold_start", json!({"bootstrap": bootstrap, "group": group, "topics": names(topics)}));
+        self.hold_group_with(bootstrap, group, topics, &[]);
+    }
+
+    /// The same with settings of its own, such as `group.instance.id`.
+    #[track_caller]
+    pub fn hold_group_with<S: AsRef<str>>(&self, bootstrap: &str, group: &str, topics: &[S], props: &[(&str, &str)]) {
+        self.call("group_hold_start", json!({"bootstrap": bootstrap, "group": group, "topics": names(topics), "props": pairs(props)}));
+    }
+
+    /// Commits as the member that is held.
+    #[track_caller]
+    pub fn commit_as_member(&self, bootstrap: &str, group: &str, commits: &[Commit]) {
+        self.call("group_hold_commit", json!({"bootstrap": bootstrap, "group": group, "offsets": rows_of(commits)}));
     }
 
     #[track_caller]
@@ -888,6 +957,26 @@ impl Agent {
         let detail = self.call("judge", args);
         Judgement { equal: detail["equal"] == true, differences: strings(&detail["differences"]), detail }
     }
+}
+
+fn rows_of(commits: &[Commit]) -> Value {
+    let row = |c: &Commit| json!({"topic": c.topic, "partition": c.partition, "committed": c.offset, "metadata": c.metadata});
+    commits.iter().map(row).collect::<Vec<_>>().into()
+}
+
+fn consumed(answer: &Value) -> BTreeMap<(String, i32), Consumed> {
+    rows(&answer["partitions"])
+        .map(|row| {
+            let consumed = Consumed {
+                first: number(&row["first"]),
+                next_offset: number(&row["next"]),
+                count: number(&row["count"]) as u64,
+                digest: text(&row["digest"]),
+                xor: text(&row["xor"]),
+            };
+            (partition_of(row), consumed)
+        })
+        .collect()
 }
 
 fn isolation(read_committed: bool) -> &'static str {

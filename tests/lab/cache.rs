@@ -90,9 +90,9 @@ pub fn mirror_3_9() -> String {
     jars("mirror-3.9.1")
 }
 
-/// The lab's Java clients, compiled, with the 4.1.1 clients that they use: a class path.
+/// The lab's Java clients, compiled, with the 4.1.1 clients and Kafka Streams that they use: a class path.
 pub fn agent() -> String {
-    let clients = kafka_4_1();
+    let clients = format!("{}:{}", jars("streams-4.1.1"), kafka_4_1());
     let mut sources: Vec<PathBuf> = std::fs::read_dir(Path::new(HERE).join("java"))
         .unwrap_or_else(|e| panic!("the lab's Java sources: {e}"))
         .filter_map(|entry| Some(entry.ok()?.path()))

@@ -28,6 +28,8 @@ pub enum Mode {
 pub struct Options {
     /// Properties of every broker; they win over the lab's own.
     pub broker_props: Vec<(String, String)>,
+    /// Features of a KRaft cluster beyond its version's own, as `name=level`.
+    pub features: Vec<String>,
     /// Stores ACLs, while every PLAINTEXT client is a super user.
     pub authorizer: bool,
     /// Gives each broker a second listener that is advertised as a proxy's address.
@@ -40,6 +42,17 @@ impl Options {
     pub fn prop(mut self, name: &str, value: impl ToString) -> Self {
         self.broker_props.push((name.into(), value.to_string()));
         self
+    }
+
+    /// Share groups and the Streams protocol (KIP-932, KIP-1071), which 4.1 does not switch on by itself.
+    pub fn every_kind_of_group(mut self) -> Self {
+        self.features = ["share.version=1", "streams.version=1"].map(String::from).into();
+        self.prop("group.coordinator.rebalance.protocols", "classic,consumer,share,streams")
+            .prop("unstable.api.versions.enable", true)
+            .prop("unstable.feature.versions.enable", true)
+            .prop("share.coordinator.state.topic.replication.factor", 1)
+            .prop("share.coordinator.state.topic.min.isr", 1)
+            .prop("share.coordinator.state.topic.num.partitions", 3)
     }
 
     pub fn authorizer(mut self) -> Self {
@@ -315,7 +328,8 @@ impl Cluster {
     fn format(&self) {
         let first = &self.nodes[0];
         let cluster_id = random_uuid();
-        let args = ["format", "-t", &cluster_id, "-c", &first.props.display().to_string()].map(String::from);
+        let mut args = ["format", "-t", &cluster_id, "-c", &first.props.display().to_string()].map(String::from).to_vec();
+        args.extend(self.options.features.iter().flat_map(|feature| ["--feature".to_owned(), feature.clone()]));
         let output = self.tool("kafka.tools.StorageTool", &args);
         assert!(output.status.success(), "format KRaft storage:\n{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         for node in &self.nodes[1..] {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::journal;
-use crate::lab::{Agent, Cluster, FaultProxy, Judgement, Kferry, Options, Outcome, Running, S3, WorkDir};
+use crate::lab::{Agent, Cluster, FaultProxy, Judgement, Kferry, Mode, Options, Outcome, Running, S3, WorkDir};
 use crate::webhook::Webhook;
 
 /// The bucket that every scenario may use; prefixes keep them apart.
@@ -29,8 +29,12 @@ pub struct Lab {
 
 impl Lab {
     pub fn start(brokers: usize, source: Options, target: Options) -> Self {
+        Self::start_from(Mode::ZooKeeper, brokers, source, target)
+    }
+
+    fn start_from(mode: Mode, brokers: usize, source: Options, target: Options) -> Self {
         let (source, target, s3) = std::thread::scope(|scope| {
-            let source = scope.spawn(|| Cluster::zookeeper(brokers, source));
+            let source = scope.spawn(move || Cluster::start(mode, brokers, source));
             let target = scope.spawn(|| Cluster::kraft(brokers, target));
             scope.spawn(Agent::shared);
             let s3 = S3::launch();
@@ -44,6 +48,12 @@ impl Lab {
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Lab> = OnceLock::new();
         SHARED.get_or_init(|| Self::start(1, Options::default(), Options::default().proxied()))
+    }
+
+    /// One KRaft broker on each side, with every kind of group that ZooKeeper cannot have; shared as the other pair is.
+    pub fn kraft() -> &'static Self {
+        static KRAFT: OnceLock<Lab> = OnceLock::new();
+        KRAFT.get_or_init(|| Self::start_from(Mode::KRaft, 1, Options::default().every_kind_of_group(), Options::default().every_kind_of_group()))
     }
 
     /// A migration from this source to this target through S3, topics and groups by the id as their prefix.

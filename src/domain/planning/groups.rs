@@ -5,17 +5,25 @@ use super::Context;
 use crate::domain::finding::{Finding, FindingCode};
 use crate::domain::plan::{GroupPlan, LeftOut, TopicPlan};
 use crate::domain::selection::group_left_out;
-use crate::domain::topology::GroupSnapshot;
+use crate::domain::topology::{ClusterSnapshot, CommittedOffset, GroupSnapshot};
 use std::collections::BTreeSet;
 
-/// Why a group of this type cannot be given offsets from outside; None where it can.
-fn uncommittable(group: &GroupSnapshot) -> Option<String> {
-    match group.group_type.to_ascii_lowercase().as_str() {
-        // Brokers from before KIP-848 name no type: theirs are classic.
-        "" | "classic" | "consumer" => None,
-        "share" => Some("share groups keep their place per record, not as committed offsets".to_owned()),
-        "streams" => Some("committing for a group of the streams protocol (KIP-1071) has not been shown to work".to_owned()),
-        other => Some(format!("groups of type `{other}` are not known to this version")),
+/// Partitions of selected topics where the group stands beyond the log's end, with both numbers.
+fn beyond_end(source: &ClusterSnapshot, selected: &BTreeSet<&str>, group: &GroupSnapshot) -> Vec<String> {
+    let end = |o: &CommittedOffset| source.topic(&o.topic)?.partitions.iter().find(|p| p.partition == o.partition)?.log_end;
+    let beyond = group.offsets.iter().filter(|o| selected.contains(o.topic.as_str())).filter_map(|o| {
+        let end = end(o).filter(|end| o.next_offset > *end)?;
+        Some(format!("{}-{} at {} of {end}", o.topic, o.partition, o.next_offset))
+    });
+    beyond.collect()
+}
+
+/// Why a group of the same name on the target keeps the offsets from being carried over; None where it does not.
+fn in_the_way(there: &GroupSnapshot) -> Option<String> {
+    match (there.uncommittable(), there.members) {
+        (Some(_), _) => Some(format!("it is a group of type {} on the target", there.group_type)),
+        (None, 0) => None,
+        (None, members) => Some(format!("it has {} on the target", count(members, "member"))),
     }
 }
 
@@ -40,18 +48,21 @@ pub(super) fn plan(context: &Context, topics: &[TopicPlan], findings: &mut Vec<F
         if !not_carried.is_empty() {
             partly.push(format!("{} ({} of {})", group.group_id, not_carried.len(), group.offsets.len()));
         }
+        let beyond = beyond_end(&context.input.source, &selected, group);
+        if !beyond.is_empty() {
+            findings.push(Finding::new(FindingCode::GroupBeyondEnd, &group.group_id, format!("its next offset lies beyond the log's end: {}", names(&beyond))));
+        }
         if group.members > 0 {
             active.push(format!("{} ({})", group.group_id, count(group.members, "member")));
         }
         if group.static_members > 0 {
             with_static.push(format!("{} ({})", group.group_id, group.static_members));
         }
-        let on_target = context.input.target.as_ref().and_then(|t| t.groups.iter().find(|g| g.group_id == group.group_id)).filter(|g| g.members > 0);
-        let left_alone = if let Some(reason) = uncommittable(group) {
+        let on_target = context.input.target.as_ref().and_then(|t| t.groups.iter().find(|g| g.group_id == group.group_id));
+        let left_alone = if let Some(reason) = group.uncommittable() {
             findings.push(Finding::new(FindingCode::UncommittableGroups, &group.group_id, reason.clone()));
             reason
-        } else if let Some(there) = on_target {
-            let reason = format!("it has {} on the target", count(there.members, "member"));
+        } else if let Some(reason) = on_target.and_then(in_the_way) {
             findings.push(Finding::new(FindingCode::GroupOnTarget, &group.group_id, reason.clone()));
             reason
         } else {

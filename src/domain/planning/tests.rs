@@ -111,6 +111,7 @@ fn every_code_is_provoked_by_its_cause_and_by_nothing_in_a_healthy_pair() {
             i.target.as_mut().unwrap().broker_configs.insert(key.into(), "false".into());
         }),
         (C::StaticMembers, |_, i, _| i.source.groups[0].static_members = 1),
+        (C::GroupBeyondEnd, |_, i, _| i.source.groups[0].offsets[0].next_offset = 1_000_001),
         (C::GroupOnTarget, |_, i, _| i.target.as_mut().unwrap().groups.push(group("billing", 1, &[]))),
         (C::StoreUnreachable, |_, i, _| i.backup_store.as_mut().unwrap().error = Some("access denied".into())),
         (C::EvidenceStoreUnreachable, |_, i, _| i.evidence_store.as_mut().unwrap().error = Some("access denied".into())),
@@ -312,6 +313,27 @@ fn groups_are_carried_left_alone_or_named() {
     );
     assert_eq!(plan.groups[1].not_carried, ["scratch.tmp-0"]);
     assert_eq!(plan.left_out.last().map(|l| l.name.as_str()), Some("console-consumer-1"));
+}
+
+#[test]
+fn a_group_of_another_kind_on_the_target_is_named() {
+    let plan = planned(|_, i, _| i.target.as_mut().unwrap().groups.push(GroupSnapshot { group_type: "share".into(), ..group("audit", 0, &[]) }));
+    assert_eq!(plan.groups[0].left_alone, "it is a group of type share on the target");
+    assert!(plan.findings.iter().any(|f| f.code == FindingCode::GroupOnTarget && f.subject == "audit"));
+}
+
+#[test]
+fn a_group_beyond_the_end_is_named_with_both_numbers() {
+    let plan = planned(|_, i, _| i.source.groups.push(group("lost", 0, &[("orders", 0, 1_000_000), ("orders", 1, 2_000_001), ("scratch.tmp", 0, 99)])));
+    let seen: Vec<(&str, &str)> = plan.findings.iter().filter(|f| f.code == FindingCode::GroupBeyondEnd).map(|f| (f.subject.as_str(), f.seen.as_str())).collect();
+    assert_eq!(seen, [("lost", "its next offset lies beyond the log's end: orders-1 at 2000001 of 2000000")]);
+}
+
+#[test]
+fn groups_of_the_streams_protocol_are_left_alone_by_name() {
+    let plan = planned(|_, i, _| i.source.groups.push(GroupSnapshot { group_type: "Streams".into(), ..group("app", 0, &[("orders", 0, 1)]) }));
+    assert!(plan.groups.iter().any(|g| g.group_id == "app" && g.left_alone.contains("streams protocol")), "{:?}", plan.groups);
+    assert!(plan.findings.iter().any(|f| f.code == FindingCode::UncommittableGroups && f.subject == "app"));
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::kafka::witness::{self, Witness};
 use crate::machine::fact::{CutoverReport, PartitionCheckpoint};
 use crate::machine::fold::Migration;
 use crate::validation::counts_and_offsets::{self, Counted, PartitionCounts};
-use crate::validation::group_reconciliation::{self, SourceGroups};
+use crate::validation::group_reconciliation::{self, Committed, GroupFacts, SourceGroups};
 use crate::validation::report::{CheckResult, Outcome};
 use crate::validation::sentinel_presence::{self, Looked, SentinelFacts};
 use crate::validation::spot_check::{self, DigestFacts};
@@ -146,14 +146,21 @@ fn unread(places: &BTreeMap<TopicPartition, i64>, error: &Error) -> BTreeMap<Top
 
 async fn groups(context: &Context, report: &CutoverReport) -> CheckResult {
     let carried: Vec<String> = report.groups.iter().filter(|g| g.left_alone.is_empty()).map(|g| g.group_id.clone()).collect();
+    let ends = report.partitions.iter().map(|p| (p.partition.clone(), p.frozen_end + 1)).collect();
     let read = async {
-        let now = context.clusters.target.group_offsets(&carried, false).await?;
-        let all = context.clusters.source.list_groups().await?;
-        let selected = all.iter().filter(|g| group_left_out(&context.config.groups, &g.group_id).is_none()).count();
-        Ok((now, SourceGroups { all: all.len(), selected }))
+        let mut listed = context.clusters.source.list_groups().await?;
+        let all = listed.len();
+        listed.retain(|g| group_left_out(&context.config.groups, &g.group_id).is_none());
+        let source = SourceGroups { all, selected: listed.len() };
+        let described = context.clusters.source.describe_groups(&listed).await?;
+        let committable = described.into_iter().filter(|g| g.uncommittable().is_none());
+        let source_now: Committed = committable.map(|g| (g.group_id, g.offsets)).collect();
+        let on_target: BTreeSet<String> = carried.iter().chain(source_now.keys()).cloned().collect();
+        let target_now = context.clusters.target.group_offsets(&on_target.into_iter().collect::<Vec<_>>(), false).await?;
+        Ok(GroupFacts { source, source_now, target_now, ends })
     };
     match read.await {
-        Ok((now, source)) => group_reconciliation::check(&report.groups, &now, source),
+        Ok(facts) => group_reconciliation::check(&report.groups, &facts),
         Err(error) => not_run(group_reconciliation::NAME, &error),
     }
 }

@@ -37,6 +37,7 @@ public final class Agent {
     Live.register(COMMANDS);
     Transactions.register(COMMANDS);
     Judge.register(COMMANDS);
+    Readers.register(COMMANDS);
     COMMANDS.put("ping", args -> JSON.createObjectNode());
 
     ExecutorService threads = Executors.newCachedThreadPool();

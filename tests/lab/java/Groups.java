@@ -9,8 +9,11 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Properties;
+import java.util.Queue;
 import java.util.TreeMap;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import org.apache.kafka.clients.admin.ConsumerGroupDescription;
@@ -29,7 +32,9 @@ final class Groups {
 
   private static final Map<String, Held> HELD = new ConcurrentHashMap<>();
 
-  private record Held(Thread thread, KafkaConsumer<byte[], byte[]> consumer) {}
+  private record Held(Thread thread, KafkaConsumer<byte[], byte[]> consumer, Queue<Commit> commits) {}
+
+  private record Commit(Map<TopicPartition, OffsetAndMetadata> offsets, CompletableFuture<Void> done) {}
 
   static void register(Map<String, Agent.Command> commands) {
     commands.put("list_groups", Groups::listGroups);
@@ -39,6 +44,7 @@ final class Groups {
     commands.put("delete_groups", Groups::deleteGroups);
     commands.put("consume", Groups::consume);
     commands.put("group_hold_start", Groups::hold);
+    commands.put("group_hold_commit", Groups::commitAsMember);
     commands.put("group_hold_stop", Groups::release);
   }
 
@@ -77,6 +83,12 @@ final class Groups {
   }
 
   private static ObjectNode commitGroupOffsets(JsonNode args) throws Exception {
+    Topics.admin(args).alterConsumerGroupOffsets(args.get("group").asText(), offsets(args)).all().get();
+    return Agent.JSON.createObjectNode();
+  }
+
+  /** The offsets of a command that commits some. */
+  static Map<TopicPartition, OffsetAndMetadata> offsets(JsonNode args) {
     Map<TopicPartition, OffsetAndMetadata> offsets = new HashMap<>();
     for (JsonNode row : args.get("offsets")) {
       int epoch = row.path("leader_epoch").asInt(-1);
@@ -84,8 +96,7 @@ final class Groups {
           new OffsetAndMetadata(row.get("committed").asLong(), epoch < 0 ? Optional.empty() : Optional.of(epoch),
               row.path("metadata").asText("")));
     }
-    Topics.admin(args).alterConsumerGroupOffsets(args.get("group").asText(), offsets).all().get();
-    return Agent.JSON.createObjectNode();
+    return offsets;
   }
 
   private static ObjectNode deleteGroups(JsonNode args) throws Exception {
@@ -104,8 +115,11 @@ final class Groups {
     props.put("max.partition.fetch.bytes", "2097152");
     props.put("fetch.max.wait.ms", "100");
     props.put("max.poll.records", "500");
-    props.put("heartbeat.interval.ms", "1000");
-    props.put("session.timeout.ms", "10000");
+    if (!args.path("props").path("group.protocol").asText().equals("consumer")) {
+      // With KIP-848 both are the broker's to say.
+      props.put("heartbeat.interval.ms", "1000");
+      props.put("session.timeout.ms", "10000");
+    }
     props.put("metadata.max.age.ms", "5000");
     props.put("reconnect.backoff.max.ms", "500");
     props.put("key.deserializer", ByteArrayDeserializer.class.getName());
@@ -203,15 +217,24 @@ final class Groups {
     }
   }
 
-  /** Keeps a member in the group, reading nothing and committing nothing, until {@code group_hold_stop}. */
+  /** Keeps a member in the group, reading nothing and committing what it is told to, until {@code group_hold_stop}. */
   private static ObjectNode hold(JsonNode args) throws Exception {
     KafkaConsumer<byte[], byte[]> consumer = member(args);
     CountDownLatch assigned = new CountDownLatch(1);
+    Queue<Commit> commits = new ConcurrentLinkedQueue<>();
     Thread thread = new Thread(() -> {
       try (consumer) {
         consumer.subscribe(Topics.texts(args.get("topics")), new PauseAll(consumer, assigned));
         while (true) {
-          consumer.poll(Duration.ofMillis(200));
+          consumer.poll(Duration.ofMillis(100));
+          for (Commit commit = commits.poll(); commit != null; commit = commits.poll()) {
+            try {
+              consumer.commitSync(commit.offsets());
+              commit.done().complete(null);
+            } catch (RuntimeException refused) {
+              commit.done().completeExceptionally(refused);
+            }
+          }
         }
       } catch (org.apache.kafka.common.errors.WakeupException released) {
         // group_hold_stop
@@ -222,7 +245,23 @@ final class Groups {
       consumer.wakeup();
       throw new IllegalStateException("the member got no partitions in 60 s");
     }
-    HELD.put(args.get("bootstrap").asText() + "/" + args.get("group").asText(), new Held(thread, consumer));
+    HELD.put(held(args), new Held(thread, consumer, commits));
+    return Agent.JSON.createObjectNode();
+  }
+
+  private static String held(JsonNode args) {
+    return args.get("bootstrap").asText() + "/" + args.get("group").asText();
+  }
+
+  /** Commits as the member that is held. */
+  private static ObjectNode commitAsMember(JsonNode args) throws Exception {
+    Held held = HELD.get(held(args));
+    if (held == null) {
+      throw new IllegalArgumentException("no member of " + args.get("group") + " is held");
+    }
+    Commit commit = new Commit(offsets(args), new CompletableFuture<>());
+    held.commits().add(commit);
+    commit.done().get(30, TimeUnit.SECONDS);
     return Agent.JSON.createObjectNode();
   }
 
@@ -239,7 +278,7 @@ final class Groups {
   }
 
   private static ObjectNode release(JsonNode args) throws Exception {
-    Held held = HELD.remove(args.get("bootstrap").asText() + "/" + args.get("group").asText());
+    Held held = HELD.remove(held(args));
     if (held == null) {
       throw new IllegalArgumentException("no member of " + args.get("group") + " is held");
     }

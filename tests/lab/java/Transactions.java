@@ -6,10 +6,13 @@ import java.util.List;
 import java.util.Map;
 import java.util.SplittableRandom;
 import java.util.concurrent.ConcurrentHashMap;
+import org.apache.kafka.clients.admin.AbortTransactionSpec;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.TransactionListing;
 import org.apache.kafka.clients.admin.TransactionState;
+import org.apache.kafka.clients.consumer.ConsumerGroupMetadata;
 import org.apache.kafka.clients.producer.KafkaProducer;
+import org.apache.kafka.common.TopicPartition;
 
 /** Transactional producers whose transactions end, or are left hanging. */
 final class Transactions {
@@ -18,6 +21,7 @@ final class Transactions {
 
   static void register(Map<String, Agent.Command> commands) {
     commands.put("transaction_begin", Transactions::begin);
+    commands.put("transaction_offsets", Transactions::offsets);
     commands.put("transaction_end", Transactions::end);
     commands.put("weave", Transactions::weave);
     commands.put("open_transactions", args -> {
@@ -30,6 +34,25 @@ final class Transactions {
       }
       return answer;
     });
+    commands.put("write_marker", Transactions::marker);
+  }
+
+  /** Puts a group's offsets into an open transaction: they stand once it is committed. */
+  private static ObjectNode offsets(JsonNode args) {
+    KafkaProducer<byte[], byte[]> producer = OPEN.get(args.get("transactional_id").asText());
+    if (producer == null) {
+      throw new IllegalArgumentException("no transaction of this id is open: " + args.get("transactional_id"));
+    }
+    producer.sendOffsetsToTransaction(Groups.offsets(args), new ConsumerGroupMetadata(args.get("group").asText()));
+    return Agent.JSON.createObjectNode();
+  }
+
+  /** Appends an abort marker of a producer that wrote nothing: one control record, which no consumer sees. */
+  private static ObjectNode marker(JsonNode args) throws Exception {
+    TopicPartition partition = new TopicPartition(args.get("topic").asText(), args.get("partition").asInt());
+    long producerId = args.get("producer_id").asLong();
+    Topics.admin(args).abortTransaction(new AbortTransactionSpec(partition, producerId, (short) 0, 0)).all().get();
+    return Agent.JSON.createObjectNode();
   }
 
   /** Begins a transaction, puts records in and flushes them; {@code transaction_end} decides how it goes on. */
