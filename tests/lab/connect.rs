@@ -81,7 +81,9 @@ plugin.discovery=service_load
     /// SIGTERM: the tasks commit and end, the worker leaves its group.
     pub fn stop(&mut self) {
         self.expect_running();
-        self.process.take().expect("it is running").stop(STOP);
+        let mut process = self.process.take().expect("it is running");
+        process.signal(libc::SIGTERM);
+        assert!(process.wait(STOP).is_some(), "{} does not end\n{}", self.id, process.log_tail());
     }
 
     /// Panics with the end of its log if it was not started or has ended by itself.

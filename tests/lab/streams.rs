@@ -73,7 +73,15 @@ heartbeat.interval.ms=1000
     /// SIGTERM: it commits and closes. Its members stay in the group until their session has expired.
     pub fn stop(&mut self) {
         self.expect_running();
-        self.process.take().expect("it is running").stop(STOP);
+        let mut process = self.process.take().expect("it is running");
+        process.signal(libc::SIGTERM);
+        assert!(process.wait(STOP).is_some(), "{} does not end\n{}", self.id, process.log_tail());
+    }
+
+    /// SIGKILL: what its open transactions hold is aborted when it starts again, where it kept its local state.
+    pub fn kill(&mut self) {
+        self.expect_running();
+        self.process.take().expect("it is running").kill();
     }
 
     /// Deletes the local state: what it knows at its next start comes from the changelog.
