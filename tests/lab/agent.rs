@@ -473,6 +473,27 @@ pub struct Dumped {
     pub xor: String,
 }
 
+/// One record of a small topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    pub partition: i32,
+    pub offset: i64,
+    pub key: Option<Vec<u8>>,
+    pub value: Option<Vec<u8>>,
+    /// Over offset, timestamp and its type, key, value and headers.
+    pub digest: String,
+}
+
+impl Record {
+    pub fn key_text(&self) -> String {
+        String::from_utf8_lossy(self.key.as_deref().unwrap_or_default()).into_owned()
+    }
+
+    pub fn value_text(&self) -> String {
+        String::from_utf8_lossy(self.value.as_deref().unwrap_or_default()).into_owned()
+    }
+}
+
 /// One topic on both sides: count of records, and a digest of them and of every partition's ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Compared {
@@ -521,8 +542,8 @@ impl Judgement {
 pub fn xor<'a>(digests: impl IntoIterator<Item = &'a str>) -> String {
     let mut all = [0u8; 32];
     for digest in digests {
-        for (i, byte) in all.iter_mut().enumerate() {
-            *byte ^= u8::from_str_radix(&digest[2 * i..2 * i + 2], 16).expect("a digest is 64 hexadecimal digits");
+        for (byte, other) in all.iter_mut().zip(unhex(digest)) {
+            *byte ^= other;
         }
     }
     all.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -716,6 +737,13 @@ impl Agent {
         args["bootstrap"] = bootstrap.into();
         args["topic"] = topic.into();
         number(&self.call("produce", args)["value_bytes"]) as u64
+    }
+
+    /// Sends these records in their order, each to its key's partition; one without a value deletes its key.
+    #[track_caller]
+    pub fn put<K: AsRef<str>, V: AsRef<str>>(&self, bootstrap: &str, topic: &str, records: &[(K, Option<V>)]) {
+        let records: Vec<Value> = records.iter().map(|(key, value)| json!([key.as_ref(), value.as_ref().map(V::as_ref)])).collect();
+        self.call("put", json!({"bootstrap": bootstrap, "topic": topic, "records": records}));
     }
 
     /// Starts a producer over all partitions of these topics; `load.records` does not matter to it.
@@ -926,6 +954,21 @@ impl Agent {
             .collect()
     }
 
+    /// Every record of a small topic, partition by partition.
+    #[track_caller]
+    pub fn read(&self, bootstrap: &str, topic: &str, read_committed: bool) -> Vec<Record> {
+        let answer = self.call("read", json!({"bootstrap": bootstrap, "topic": topic, "isolation": isolation(read_committed)}));
+        rows(&answer["records"])
+            .map(|row| Record {
+                partition: number(&row["partition"]) as i32,
+                offset: number(&row["offset"]),
+                key: row["key"].as_str().map(unhex),
+                value: row["value"].as_str().map(unhex),
+                digest: text(&row["digest"]),
+            })
+            .collect()
+    }
+
     /// Compares every record and both ends of every partition, at both isolation levels; all topics that are not internal where none is named.
     #[track_caller]
     pub fn judge<S: AsRef<str>>(&self, source: &str, target: &str, topics: &[S]) -> Judgement {
@@ -1009,4 +1052,8 @@ fn number(value: &Value) -> i64 {
 
 fn partition_of(row: &Value) -> (String, i32) {
     (text(&row["topic"]), number(&row["partition"]) as i32)
+}
+
+fn unhex(digits: &str) -> Vec<u8> {
+    (0..digits.len()).step_by(2).map(|i| u8::from_str_radix(&digits[i..i + 2], 16).expect("hexadecimal digits, two to a byte")).collect()
 }

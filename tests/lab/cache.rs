@@ -90,10 +90,24 @@ pub fn mirror_3_9() -> String {
     jars("mirror-3.9.1")
 }
 
+/// Kafka Streams and Connect 3.9.1 with the file connectors: a class path.
+pub fn apps_3_9() -> String {
+    jars("apps-3.9.1")
+}
+
 /// The lab's Java clients, compiled, with the 4.1.1 clients and Kafka Streams that they use: a class path.
 pub fn agent() -> String {
-    let clients = format!("{}:{}", jars("streams-4.1.1"), kafka_4_1());
-    let mut sources: Vec<PathBuf> = std::fs::read_dir(Path::new(HERE).join("java"))
+    compiled("agent", "java", &format!("{}:{}", jars("streams-4.1.1"), kafka_4_1()))
+}
+
+/// The lab's Kafka Streams application, compiled, with all that it uses: a class path.
+pub fn counter() -> String {
+    compiled("apps", "java/apps", &apps_3_9())
+}
+
+/// Compiles the sources of a folder: a class path of the classes and of what they use.
+fn compiled(name: &str, folder: &str, libraries: &str) -> String {
+    let mut sources: Vec<PathBuf> = std::fs::read_dir(Path::new(HERE).join(folder))
         .unwrap_or_else(|e| panic!("the lab's Java sources: {e}"))
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| path.extension().is_some_and(|ext| ext == "java"))
@@ -105,12 +119,12 @@ pub fn agent() -> String {
         digest.update(std::fs::read(source).unwrap_or_else(|e| panic!("{}: {e}", source.display())));
     }
     let key: String = digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    let classes = publish(&format!("agent-{key}"), &[Tool::Java, Tool::Javac], |staging| {
+    let classes = publish(&format!("{name}-{key}"), &[Tool::Java, Tool::Javac], |staging| {
         let mut command = Command::new("javac");
-        command.args(["--release", "17", "-nowarn", "-Xlint:none", "-cp", &clients, "-d"]).arg(staging).args(&sources);
+        command.args(["--release", "17", "-nowarn", "-Xlint:none", "-cp", libraries, "-d"]).arg(staging).args(&sources);
         command
     });
-    format!("{}:{clients}", classes.display())
+    format!("{}:{libraries}", classes.display())
 }
 
 /// The versitygw binary.

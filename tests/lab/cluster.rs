@@ -137,6 +137,8 @@ impl Cluster {
                     props.set("broker.id", id);
                     props.set("zookeeper.connect", format!("127.0.0.1:{zookeeper_port}"));
                     props.set("zookeeper.session.timeout.ms", SESSION_MS);
+                    // Whom ZooKeeper drops while it is still starting hears nothing for a session's length, and has to be let try again.
+                    props.set("zookeeper.connection.timeout.ms", 5 * SESSION_MS);
                     if options.authorizer {
                         props.set("authorizer.class.name", "kafka.security.authorizer.AclAuthorizer");
                     }

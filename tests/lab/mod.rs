@@ -7,23 +7,29 @@
 pub mod agent;
 pub mod cache;
 pub mod cluster;
+pub mod compacted;
+pub mod connect;
 pub mod kferry;
 pub mod mirror;
 pub mod process;
 pub mod proxy;
 pub mod s3;
 mod sigv4;
+pub mod streams;
 mod wire;
 pub mod workdir;
 
 #[allow(unused_imports)]
 pub use {
-    agent::{Acl, Agent, Commit, Committed, Compared, Consume, Consumed, Content, Dumped, Headers, Judgement, Live, Load, Span, Topic, Totals, Weave, Woven},
+    agent::{Acl, Agent, Commit, Committed, Compared, Consume, Consumed, Content, Dumped, Headers, Judgement, Live, Load, Record, Span, Topic, Totals, Weave, Woven},
     cache::{Tool, check_tools},
     cluster::{Cluster, Mode, Options},
+    compacted::differences_by_key,
+    connect::ConnectWorker,
     kferry::{Kferry, Outcome, Running},
     mirror::MirrorMaker,
     proxy::{Fault, FaultProxy, KafkaProxy},
     s3::S3,
+    streams::StreamsApp,
     workdir::WorkDir,
 };

@@ -8,6 +8,7 @@ mod journal;
 mod migration;
 mod webhook;
 
+mod apps;
 mod crash;
 mod endgame;
 mod faults;

@@ -31,6 +31,7 @@ final class Judge {
   static void register(Map<String, Agent.Command> commands) {
     commands.put("dump", Judge::dump);
     commands.put("judge", Judge::judge);
+    commands.put("read", Judge::read);
   }
 
   /** Where a partition's log starts and ends for one isolation level. */
@@ -183,6 +184,35 @@ final class Judge {
       list.add(row);
     }
     return answer;
+  }
+
+  /** Every record of a small topic: keys and values in hexadecimal, and a digest over all that the record has. */
+  private static ObjectNode read(JsonNode args) throws Exception {
+    String bootstrap = args.get("bootstrap").asText();
+    Admin admin = Topics.admin(bootstrap);
+    List<TopicPartition> partitions = Topics.partitions(admin, List.of(args.get("topic").asText()));
+    IsolationLevel isolation = level(args.path("isolation").asText("read_uncommitted"));
+    Map<TopicPartition, Span> spans = spans(admin, partitions, isolation);
+    ObjectNode answer = Agent.JSON.createObjectNode();
+    ArrayNode rows = answer.putArray("records");
+    try (Side side = new Side(bootstrap, isolation, true)) {
+      for (TopicPartition partition : partitions) {
+        side.open(partition, spans.get(partition));
+        for (var record = side.peek(); record != null; record = side.peek()) {
+          ObjectNode row = rows.addObject().put("partition", partition.partition()).put("offset", record.offset())
+              .put("key", hex(record.key())).put("value", hex(record.value()));
+          Canon whole = new Canon();
+          whole.add(record);
+          whole.finish(row);
+          side.take();
+        }
+      }
+    }
+    return answer;
+  }
+
+  private static String hex(byte[] bytes) {
+    return bytes == null ? null : java.util.HexFormat.of().formatHex(bytes);
   }
 
   private static ObjectNode judge(JsonNode args) throws Exception {

@@ -1,13 +1,20 @@
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Map;
+import java.util.concurrent.Future;
 import java.util.concurrent.atomic.AtomicReference;
 import org.apache.kafka.clients.producer.KafkaProducer;
+import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.clients.producer.RecordMetadata;
 
-/** Fills a topic once. */
+/** Fills a topic once, with made-up records or with given ones. */
 final class Load {
   static void register(Map<String, Agent.Command> commands) {
     commands.put("produce", Load::produce);
+    commands.put("put", Load::put);
   }
 
   private static ObjectNode produce(JsonNode args) throws Exception {
@@ -38,5 +45,22 @@ final class Load {
       throw refused.get();
     }
     return Agent.JSON.createObjectNode().put("records", records).put("value_bytes", bytes);
+  }
+
+  /** Sends these records, one after the other, each to its key's partition; a value that is not there deletes. */
+  private static ObjectNode put(JsonNode args) throws Exception {
+    String topic = args.get("topic").asText();
+    List<Future<RecordMetadata>> sent = new ArrayList<>();
+    try (KafkaProducer<byte[], byte[]> producer = Records.producer(args)) {
+      for (JsonNode record : args.get("records")) {
+        byte[] key = record.get(0).asText().getBytes(StandardCharsets.UTF_8);
+        byte[] value = record.get(1).isNull() ? null : record.get(1).asText().getBytes(StandardCharsets.UTF_8);
+        sent.add(producer.send(new ProducerRecord<>(topic, key, value)));
+      }
+    }
+    for (Future<RecordMetadata> answer : sent) {
+      answer.get();
+    }
+    return Agent.JSON.createObjectNode();
   }
 }
