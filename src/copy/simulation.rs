@@ -258,7 +258,11 @@ struct World {
 }
 
 fn take_up(broker: &Broker, source_log_start: i64, take: u32, checkpoint: Option<PartitionCheckpoint>) -> PartitionCopy {
-    PartitionCopy::take_up(TakeUp {
+    PartitionCopy::take_up(take_up_of(broker, source_log_start, take, checkpoint))
+}
+
+fn take_up_of(broker: &Broker, source_log_start: i64, take: u32, checkpoint: Option<PartitionCheckpoint>) -> TakeUp {
+    TakeUp {
         partition: TopicPartition::new("t", 0),
         take,
         target_end: broker.end,
@@ -271,7 +275,7 @@ fn take_up(broker: &Broker, source_log_start: i64, take: u32, checkpoint: Option
         producer_epoch: 0,
         open_transaction: broker.open_transaction(),
         tiered: false,
-    })
+    }
 }
 
 impl World {
@@ -632,6 +636,59 @@ fn what_either_kind_of_consumer_would_see_otherwise_is_found() {
             assert_eq!(copy.verified(), if code.is_none() { source.next_offset() } else { 0 });
         }
     }
+}
+
+/// What an earlier take has appended, where the source has holes by now.
+#[test]
+fn around_holes_what_the_source_still_has_must_be_there_and_equal() {
+    let whole = compacted(0, 6, &[0, 1, 2, 3, 4, 5], Codec::Lz4);
+    let left = compacted(0, 6, &[1, 4], Codec::Lz4);
+    let mut plain = Vec::new();
+    (0..6).for_each(|delta| record::encode(&mut plain, i64::from(7 * delta % 5), delta, Some(b"key"), Some(&[if delta == 4 { 99 } else { delta as u8 }; 30]), &[]));
+    let spec = BatchSpec { base_offset: 0, leader_epoch: 1, codec: Codec::None, base_timestamp: 5_000, max_timestamp: 5_004, record_count: 6 };
+    let changed = Batch::encode(&spec, &plain);
+    let controls: Vec<Batch> = (0..6).map(|offset| Batch::marker(offset, MARKERS, false)).collect();
+    let judged = |source: &Batch, target: &[Batch]| {
+        let mut copy = take_up(&Broker { end: 6, ..Broker::default() }, 0, 2, None);
+        copy.fetch_sent();
+        copy.fetched(vec![(source.clone(), source.leaf())], 0, 6, false, 0);
+        copy.read_back(target);
+        (copy.stop().map(|stop| stop.code), copy.verified(), copy.counts().drifted_records)
+    };
+    assert_eq!(judged(&left, std::slice::from_ref(&whole)), (None, 6, 4));
+    assert_eq!(judged(&left, &[changed]), (Some(Code::DigestMismatch), 0, 0));
+    // The source has a record where control records were written.
+    assert_eq!(judged(&left, &controls), (Some(Code::CopyQuarantined), 1, 0));
+    assert_eq!(judged(&compacted(0, 6, &[], Codec::Lz4), &controls), (None, 6, 0));
+    // A record is missing on the target in the middle of what it has as one batch.
+    assert_eq!(judged(&whole, &[left]).0, Some(Code::DigestMismatch));
+    let without = compacted(0, 6, &[0, 1, 2, 3, 5], Codec::Lz4);
+    assert_eq!(judged(&compacted(0, 6, &[1, 4], Codec::None), &[without]).0, Some(Code::DigestMismatch));
+}
+
+/// Compaction may leave nothing up to the last stable offset. That is believed only after a while, and never where the history is in tiered storage.
+#[test]
+fn a_hole_at_the_end_is_taken_after_several_empty_answers() {
+    let answers = |tiered: bool, to_the_end: bool| {
+        let mut copy = PartitionCopy::take_up(TakeUp { tiered, ..take_up_of(&Broker::default(), 0, 1, None) });
+        let batch = data(0, NOW_MS, 3, 20);
+        copy.append_before_store();
+        copy.fetch_sent();
+        copy.fetched(vec![(batch.clone(), batch.leaf())], 0, 10, false, 0);
+        copy.next_append(NOW_MS).unwrap();
+        copy.appended(0, 0);
+        for now_ms in [100, 400, 800] {
+            copy.fetch_sent();
+            copy.fetched(vec![], 0, 10, to_the_end, now_ms);
+            assert!(copy.next_append(NOW_MS).is_none(), "too soon");
+        }
+        copy.fetch_sent();
+        copy.fetched(vec![], 0, 10, to_the_end, 1_200);
+        copy.next_append(NOW_MS).map(|append| (append.base_offset, matches!(append.body, AppendBody::Controls { count: 7 })))
+    };
+    assert_eq!(answers(false, true), Some((3, true)));
+    assert_eq!(answers(false, false), None, "the answer was cut short by its size");
+    assert_eq!(answers(true, true), None);
 }
 
 /// The coordinator has aborted what was open, where the source has something else: the partition is not to be trusted.
