@@ -8,7 +8,7 @@ mod lab;
 mod ceiling;
 mod table;
 
-use lab::{Agent, Cluster, Kferry, Load, MirrorMaker, Options, S3, Topic, WorkDir};
+use lab::{Agent, Cluster, Kferry, Load, MirrorMaker, Options, S3, Topic, Weave, WorkDir};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use table::Row;
@@ -59,9 +59,17 @@ fn measure_shapes() {
         agent.create_topics(&from, &[configs.iter().fold(topic, |topic, (key, value)| topic.config(key, value))]);
         agent.produce(&from, name, load);
     }
+    agent.create_topics(&from, &[Topic::new("woven", PARTITIONS).config("retention.ms", -1), cleaned_eagerly("keyed")]);
+    let weave = Weave { producers: 4, burst: 600, ..Weave::new("woven", 1_200) };
+    let woven = agent.weave(&from, &["woven"], &weave, &Load::records(0).values(300, 700).batches(64 << 10, 5));
+    agent.produce(&from, "keyed", &Load::records(400_000).values(300, 700).keys(60_000).codec("lz4").batches(64 << 10, 5));
+    let (records, offsets) = wait_until_cleaned(&from, "keyed");
+    println!("woven: {woven:?}; keyed: {records} records are left at {offsets} offsets");
     let log_dir = source.log_dir(source.broker_ids()[0]);
     println!("\nShapes of logs; one broker a side, all on this machine");
-    let all = std::iter::once((TOPIC, PARTITIONS, "plain")).chain(shapes.iter().map(|(name, partitions, _, _, what)| (*name, *partitions, *what)));
+    let others = [("woven", PARTITIONS, "transactions, half of them aborted"), ("keyed", PARTITIONS, "compacted")];
+    let produced = shapes.iter().map(|(name, partitions, _, _, what)| (*name, *partitions, *what));
+    let all = std::iter::once((TOPIC, PARTITIONS, "plain")).chain(produced).chain(others);
     let rows: Vec<Row> = all
         .map(|(topic, partitions, what)| {
             let bytes = log_bytes(log_dir, topic);
@@ -70,6 +78,29 @@ fn measure_shapes() {
         })
         .collect();
     table::print(&rows);
+}
+
+/// A topic that the broker's cleaner cleans whenever it looks.
+fn cleaned_eagerly(name: &str) -> Topic {
+    let settings = [("cleanup.policy", "compact"), ("min.cleanable.dirty.ratio", "0.001"), ("segment.bytes", "1048576")];
+    settings.iter().fold(Topic::new(name, PARTITIONS), |topic, (key, value)| topic.config(key, value))
+}
+
+/// Waits until compaction has nothing more to do: the records that are left, and the offsets.
+fn wait_until_cleaned(bootstrap: &str, topic: &str) -> (u64, i64) {
+    let left = || {
+        let dumped = Agent::shared().dump(bootstrap, &[topic], false);
+        dumped.values().fold((0, 0), |(records, offsets), p| (records + p.count, offsets + p.log_end - p.log_start))
+    };
+    let mut before = left();
+    loop {
+        std::thread::sleep(Duration::from_secs(5));
+        let now = left();
+        if now == before {
+            return now;
+        }
+        before = now;
+    }
 }
 
 fn measure(size_gb: f64, with_peers: bool) {
