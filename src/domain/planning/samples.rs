@@ -56,10 +56,11 @@ fn length(range: &Range<i64>) -> u64 {
     range.end.saturating_sub(range.start).max(0).unsigned_abs()
 }
 
-/// The counts over all samples that hold more than a hole, and their offsets.
+/// The counts over all samples that hold records, and their offsets. The last record is a marker wherever transactions are used, and says nothing of the
+/// log before it.
 pub(super) fn pooled<'a>(samples: impl IntoIterator<Item = &'a Sample>) -> (Counts, u64) {
     let mut pooled = (Counts::default(), 0u64);
-    for sample in samples.into_iter().filter(|s| !s.is_hole()) {
+    for sample in samples.into_iter().filter(|s| !s.is_hole() && s.counts.markers < s.offsets()) {
         pooled.0 += sample.counts;
         pooled.1 = pooled.1.saturating_add(sample.offsets());
     }
@@ -129,7 +130,8 @@ mod tests {
 
     #[test]
     fn a_marker_by_itself_says_nothing_of_its_neighbours() {
-        assert_eq!(of(&[sample(0..1_000, 10, 0, 0), sample(9_999..10_000, 1, 0, 0)], 0..10_000).0, 10 + 45 + 50 + 1);
+        assert_eq!(of(&[sample(0..1_000, 10, 0, 0), sample(9_999..10_000, 1, 0, 0)], 0..10_000).0, 10 + 45 + 45 + 1);
+        assert_eq!(of(&[sample(9_999..10_000, 1, 0, 0)], 0..10_000).0, 1);
     }
 
     #[test]

@@ -139,13 +139,9 @@ impl Log {
             self.too_large.push(offset);
             return;
         }
-        // The last record is a marker wherever transactions are used, and says nothing of the log before it.
-        let counts = offset != self.end - 1 || offset == self.start;
         match batch::split(records) {
             Ok(batches) => {
-                if counts {
-                    self.count(offset, &batches);
-                }
+                self.count(offset, &batches);
                 if let Some(first) = batches.first().filter(|_| offset == self.start) {
                     self.first = first.base_offset.clamp(self.start, self.end - 1);
                 }
@@ -401,17 +397,6 @@ mod tests {
         // The next place's fetch begins before what was seen and reaches into it.
         log.absorb(5, [batch(5, 5, 5, 0), batch(10, 10, 10, TRANSACTIONAL), batch(20, 1, 1, CONTROL | TRANSACTIONAL), batch(21, 4, 4, 0)].concat().into());
         assert_eq!(samples(&log), [(5..10, 0, 0, 0), (10..21, 1, 0, 0), (21..25, 0, 0, 0)]);
-    }
-
-    #[test]
-    fn the_last_marker_by_itself_says_nothing_of_the_log() {
-        let marker = |log: &mut Log, at| log.absorb(at, batch(at, 1, 1, CONTROL | TRANSACTIONAL).into());
-        let mut long = log(0, 100);
-        marker(&mut long, 99);
-        assert!(long.probe.control && long.probe.samples.is_empty());
-        let mut lone = log(7, 8);
-        marker(&mut lone, 7);
-        assert_eq!(samples(&lone), [(7..8, 1, 0, 0)]);
     }
 
     /// A batch over ten offsets, of which compaction has left these.
