@@ -3,7 +3,7 @@
 use crate::domain::finding::{Finding, FindingCode, Severity};
 use crate::domain::limits::ROWS_SHOWN_MAX;
 use crate::domain::plan::Plan;
-use crate::domain::planning::{count, describe_cluster};
+use crate::domain::planning::{controls_in_words, count, describe_cluster};
 use std::fmt::Write as _;
 
 /// Whether text is set off by colours; the caller knows whether a terminal is there and what `NO_COLOR` says.
@@ -42,6 +42,10 @@ pub fn precheck(plan: &Plan, colour: Colour) -> String {
     let _ = writeln!(out, "  target  {}", plan.target.as_ref().map_or("not read".to_owned(), describe_cluster));
     let (topics, partitions) = (count(plan.topics.len(), "topic"), count(plan.estimate.partitions, "partition"));
     let _ = writeln!(out, "  selected: {topics}, {partitions}, {}", count(plan.groups.len(), "group"));
+    let controls = &plan.estimate.markers;
+    if controls.markers_estimated > 0 || controls.holes_estimated > 0 {
+        let _ = writeln!(out, "  control records: {}", controls_in_words(controls));
+    }
     if let Some(in_place) = plan.findings.iter().find(|f| f.code == FindingCode::InPlace) {
         let _ = writeln!(out, "  before you copy: {}\n    → {} (runbooks/errors/{}.md)", in_place.seen, in_place.remedy, in_place.code.as_str());
     }
@@ -121,15 +125,15 @@ mod tests {
 
     #[test]
     fn blockers_come_first_each_with_remedy_and_page() {
-        let blocker = |n: usize| Finding::new(FindingCode::Compacted, format!("topic-{n}"), "cleanup.policy=compact");
+        let blocker = |n: usize| Finding::new(FindingCode::OldFormat, format!("topic-{n}"), "message sets below v2");
         let mut list = vec![Finding::new(FindingCode::DiskRoom, "", "1 GB")];
         list.extend((0..ROWS_SHOWN_MAX + 2).map(blocker));
         let text = findings(&list, Colour::Plain);
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[0], "BLOCKER  KF-PRE-COMPACTED  the topic is or was compacted");
-        assert_eq!(lines[1], "    topic-0: cleanup.policy=compact");
+        assert_eq!(lines[0], "BLOCKER  KF-PRE-OLD-FORMAT  the topic holds message sets of format v0 or v1");
+        assert_eq!(lines[1], "    topic-0: message sets below v2");
         assert_eq!(lines[ROWS_SHOWN_MAX + 1], "    and 2 more; --output json lists them all");
-        assert!(lines[ROWS_SHOWN_MAX + 2].ends_with("(runbooks/errors/KF-PRE-COMPACTED.md)"));
+        assert!(lines[ROWS_SHOWN_MAX + 2].ends_with("(runbooks/errors/KF-PRE-OLD-FORMAT.md)"));
         assert!(verdict(&list).contains("52 blockers, 0 warnings, 1 note: `execute` refuses"));
     }
 

@@ -4,7 +4,7 @@ use crate::config;
 use crate::domain::finding::{Finding, Severity};
 use crate::domain::limits::ROWS_SHOWN_MAX;
 use crate::domain::plan::Plan;
-use crate::domain::planning::{blockers, bytes, count, describe_cluster, duration, grouped, markers_in_words};
+use crate::domain::planning::{blockers, bytes, count, controls_in_words, controls_of_topic_in_words, describe_cluster, duration, grouped};
 use crate::domain::runbook::{Paths, quoted};
 use crate::driver::context::{Interrupt, block_on};
 use crate::driver::plan::{self, PlanFile};
@@ -107,11 +107,10 @@ fn summary(plan: &Plan, written: &[PathBuf], format: Format, paths: Paths, colou
     if !plan.left_out.is_empty() {
         line("left out", format!("{} of the source, with their reasons in the plan", count(plan.left_out.len(), "topic or group").replace("topic or groups", "topics and groups")));
     }
-    if e.markers.markers_estimated > 0 {
-        line("markers", markers_in_words(&e.markers));
-        for t in plan.topics.iter().filter(|t| t.markers_estimated > 0).take(ROWS_SHOWN_MAX) {
-            let sampled = grouped(i64::try_from(t.sampled_offsets).unwrap_or(i64::MAX));
-            line("", format!("{}: about {} markers, estimated from a sample of {sampled} offsets", t.name, grouped(t.markers_estimated)));
+    if e.markers.markers_estimated > 0 || e.markers.holes_estimated > 0 {
+        line("controls", controls_in_words(&e.markers));
+        for t in plan.topics.iter().filter(|t| t.markers_estimated > 0 || t.holes_estimated > 0).take(ROWS_SHOWN_MAX) {
+            line("", format!("{}: {}", t.name, controls_of_topic_in_words(t)));
         }
     }
     line("seed", format!("about {} ({})", duration(e.seed_seconds), e.basis));
@@ -149,25 +148,30 @@ mod tests {
     }
 
     #[test]
-    fn the_summary_states_the_markers_by_topic_and_in_total() {
+    fn the_summary_states_the_control_records_by_topic_and_in_total() {
         let mut plan = fixture::plan();
-        (plan.topics[0].markers_estimated, plan.topics[0].sampled_offsets) = (1_234, 600);
+        let orders = &mut plan.topics[0];
+        (orders.markers_estimated, orders.holes_estimated, orders.sampled_offsets) = (1_234, 5_000, 600);
+        let partition = &mut orders.partitions[0];
+        (partition.markers_estimated, partition.holes_estimated, partition.runs_estimated) = (1_234, 5_000, 400);
         plan.estimate.markers = MarkerEstimate {
             markers_estimated: 1_234,
+            holes_estimated: 5_000,
+            runs_estimated: 400,
             sampled_offsets: 1_000,
-            seconds_by_transactions: 25,
-            seconds_by_write_txn_markers: 1,
+            seconds_by_transactions: 125,
+            seconds_by_write_txn_markers: 4,
             write_txn_markers: None,
         };
         let text = summary(&plan, &[], Format::All, Paths { config: "c", journal_dir: JOURNAL_DIR }, Colour::Plain);
-        let lines: Vec<&str> = text.lines().skip_while(|l| !l.contains("markers")).take(2).collect();
-        assert_eq!(
-            lines,
-            [
-                "  markers  about 1,234 markers, estimated from a sample of 1,000 offsets: 25 s by empty transactions, 1 s by WriteTxnMarkers",
-                "           orders: about 1,234 markers, estimated from a sample of 600 offsets"
-            ]
-        );
+        let lines: Vec<&str> = text.lines().skip_while(|l| !l.contains("controls")).take(2).collect();
+        let of = |sampled| {
+            format!(
+                "about 1,234 markers and 5,000 offsets without a record, before 400 runs of records, estimated from a sample of {sampled} offsets: \
+                 2 min 5 s by empty transactions, 4 s by WriteTxnMarkers"
+            )
+        };
+        assert_eq!(lines, [format!("  controls {}", of("1,000")), format!("           orders: {}", of("600"))]);
     }
 
     #[test]

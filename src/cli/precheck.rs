@@ -74,7 +74,12 @@ fn json(found: &Precheck) -> Value {
         "target": plan.and_then(|p| p.target.as_ref()).map(describe),
         "selected": plan.map(|p| json!({
             "topics": p.topics.len(), "partitions": p.estimate.partitions, "groups": p.groups.len(),
-            "records_max": p.estimate.records_max, "markers_estimated": p.estimate.markers.markers_estimated, "size_bytes": p.estimate.size_bytes,
+            "records_max": p.estimate.records_max, "size_bytes": p.estimate.size_bytes,
+            "markers_estimated": p.estimate.markers.markers_estimated, "holes_estimated": p.estimate.markers.holes_estimated,
+            "runs_estimated": p.estimate.markers.runs_estimated, "sampled_offsets": p.estimate.markers.sampled_offsets,
+            "seconds_by_transactions": p.estimate.markers.seconds_by_transactions,
+            "seconds_by_write_txn_markers": p.estimate.markers.seconds_by_write_txn_markers,
+            "write_txn_markers": p.estimate.markers.write_txn_markers, "seed_seconds": p.estimate.seed_seconds,
         })),
         "findings": findings,
     })
@@ -107,6 +112,7 @@ mod tests {
         assert_eq!(value["findings"].as_array().map(Vec::len), Some(count));
         assert_eq!(value["findings"][0]["page"], format!("runbooks/errors/{}.md", value["findings"][0]["code"].as_str().unwrap()));
         assert_eq!(value["selected"]["partitions"], 5);
+        assert_eq!((&value["selected"]["holes_estimated"], &value["selected"]["write_txn_markers"]), (&json!(0), &json!(true)));
     }
 
     #[test]

@@ -10,14 +10,36 @@ pub const PREFIX_FILLERS_PER_SECOND: u64 = 20_000_000;
 /// Bytes of log that one filler leaves until DeleteRecords has removed it, in thousandths (82 kB per 100,000 with zstd).
 pub const PREFIX_FILLER_MILLIBYTES: i64 = 820;
 
-/// Markers per second and partition that empty transactions write, one after another: the lower end of what was measured.
-pub const MARKERS_PER_SECOND_BY_TRANSACTIONS: u64 = 50;
+/// Control records per second and partition that empty transactions write, one after another: the lower end of what was measured.
+pub const CONTROLS_PER_SECOND_BY_TRANSACTIONS: u64 = 50;
 
-/// The same over all partitions together, since one transaction carries the due markers of many.
-pub const MARKERS_PER_SECOND_BY_TRANSACTIONS_MAX: u64 = 1_300;
+/// The same over all partitions together, since one transaction carries what is due in many.
+pub const CONTROLS_PER_SECOND_BY_TRANSACTIONS_MAX: u64 = 1_300;
 
-/// Markers per second that WriteTxnMarkers writes, over all partitions: the lower end of what was measured.
-pub const MARKERS_PER_SECOND_BY_REQUESTS: u64 = 10_000;
+/// Control records per second that WriteTxnMarkers writes where many are due at once: the lower end of what was measured.
+pub const CONTROLS_PER_SECOND_BY_REQUESTS: u64 = 30_000;
+
+/// Runs of records per second and partition where a WriteTxnMarkers request stands between any two, which is two round trips each: measured.
+pub const RUNS_PER_SECOND_BY_REQUESTS: u64 = 500;
+
+/// The same over all partitions together: the lower end of what was measured.
+pub const RUNS_PER_SECOND_BY_REQUESTS_MAX: u64 = 10_000;
+
+/// Bytes that one control record takes in a log: a batch's header and one record of 17 bytes.
+pub const CONTROL_RECORD_BYTES: i64 = 78;
+
+/// Control records that nobody needs a permission for: 20 s on one partition by empty transactions.
+pub const CONTROLS_HANDFUL: i64 = 1_000;
+
+/// Seconds that a topic's control records may take. A working day is over by then, and what the source compacts meanwhile makes the copy less and less
+/// of what it was planned as.
+pub const CONTROLS_SECONDS_MAX: u64 = 6 * 3600;
+
+/// Control records of one partition: 39 GB of log that holds nothing, on each replica, which its brokers read again after an unclean stop.
+pub const CONTROLS_PER_PARTITION_MAX: i64 = 500_000_000;
+
+/// Offsets below which a sample speaks for nothing but itself: one marker or one record between two large batches is no pattern.
+pub const SAMPLE_OFFSETS_MIN: u64 = 16;
 
 /// Milliseconds past its own timeout before a transaction counts as one that its coordinator does not end. Coordinators look
 /// for those every 10 s (`transaction.abort.timed.out.transaction.cleanup.interval.ms`), and clocks differ.

@@ -36,6 +36,12 @@ pub struct PartitionPlan {
     /// Control records in the log, estimated from samples: the markers of transactions, each of which takes an offset.
     #[serde(default)]
     pub markers_estimated: i64,
+    /// Offsets without a record, which control records take on the target: known where they were seen, else estimated from samples.
+    #[serde(default)]
+    pub holes_estimated: i64,
+    /// Uninterrupted runs of records behind such offsets, estimated likewise.
+    #[serde(default)]
+    pub runs_estimated: i64,
     pub size_bytes: Option<i64>,
 }
 
@@ -50,7 +56,13 @@ pub struct TopicPlan {
     /// Of all partitions.
     #[serde(default)]
     pub markers_estimated: i64,
-    /// Offsets that were looked at for it.
+    /// Of all partitions.
+    #[serde(default)]
+    pub holes_estimated: i64,
+    /// Of all partitions.
+    #[serde(default)]
+    pub runs_estimated: i64,
+    /// Offsets that were looked at for these three, long holes not counted.
     #[serde(default)]
     pub sampled_offsets: u64,
     pub replication_factor: i16,
@@ -107,17 +119,23 @@ pub struct Estimate {
     pub basis: String,
 }
 
-/// What the markers of transactions are estimated to cost.
+/// What control records are estimated to cost: the markers of transactions, and those that take the offsets without a record.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MarkerEstimate {
     pub markers_estimated: i64,
-    /// Offsets that were looked at for it.
+    /// Offsets without a record.
+    #[serde(default)]
+    pub holes_estimated: i64,
+    /// Uninterrupted runs of records behind such offsets.
+    #[serde(default)]
+    pub runs_estimated: i64,
+    /// Offsets that were looked at for these three, long holes not counted.
     pub sampled_offsets: u64,
-    /// With one empty transaction per marker, which every principal may write that may write to the topics.
+    /// With one empty transaction per control record, which every principal may write that may write to the topics.
     pub seconds_by_transactions: u64,
     /// With WriteTxnMarkers, which needs ClusterAction or Alter on the target.
     pub seconds_by_write_txn_markers: u64,
-    /// Whether WriteTxnMarkers is known to be allowed. None: it is not known before the copy, and the slower way is counted.
+    /// Whether the target lets us use WriteTxnMarkers. None: it could not be asked, and the slower way is counted.
     pub write_txn_markers: Option<bool>,
 }
 

@@ -9,13 +9,15 @@ mod identity;
 mod markers;
 mod reconcile;
 mod report;
+mod samples;
 mod topics;
 
 pub use clusters::{config_findings, describe_cluster, source_unreachable, BROKER_CONFIG_KEYS, NOT_EXAMINED};
 pub use identity::derive_migration_id;
-pub(crate) use markers::words as markers_in_words;
+pub(crate) use markers::{words as controls_in_words, words_of as controls_of_topic_in_words};
 pub use reconcile::{reconcile, Drift};
 pub(crate) use report::{bytes, count, duration, grouped, names};
+pub use samples::{Counts, Sample};
 
 use super::config_diff::TargetSettings;
 use super::finding::{Finding, Severity};
@@ -39,13 +41,11 @@ pub struct PartitionProbe {
     pub transactional: bool,
     /// A control batch was seen.
     pub control: bool,
-    /// Offsets of the batches that were looked at, each counted once.
-    pub offsets: u64,
-    /// Those of control records among them.
-    pub control_offsets: u64,
+    /// The stretches that were looked at, in the order of their offsets; none overlaps another.
+    pub samples: Vec<Sample>,
     /// A batch with the LogAppendTime bit was seen.
     pub log_append_time: bool,
-    /// Offsets were missing inside a batch or between two batches.
+    /// Compaction has left its traces: offsets were missing inside a batch or between two batches, or a batch has a delete horizon.
     pub hole: bool,
     /// Latest record timestamp that was seen, in milliseconds since the epoch.
     pub timestamp_max_ms: Option<i64>,
@@ -120,6 +120,8 @@ pub struct PlanInput<'a> {
     /// from the target's topics, as far as these tell.
     pub target_defaults: Option<BTreeMap<String, String>>,
     pub probes: &'a [TopicProbe],
+    /// Whether the target lets us use WriteTxnMarkers; None where it could not be asked.
+    pub write_txn_markers: Option<bool>,
     /// The transactions that are open on the selected partitions, or why they could not be read.
     pub open_transactions: Result<Vec<OpenTransaction>, String>,
     /// None where it was not tried.
@@ -192,7 +194,7 @@ fn estimate(input: &PlanInput, topics: &[TopicPlan]) -> Estimate {
     };
     let bytes_ms = u64::try_from(size_bytes).unwrap_or(0).saturating_mul(1000) / rate;
     let fillers_ms = u64::try_from(prefix_fillers).unwrap_or(0).saturating_mul(1000) / limits::PREFIX_FILLERS_PER_SECOND;
-    let markers = markers::estimate(input.target.as_ref(), topics);
+    let markers = markers::estimate(topics, input.write_txn_markers);
     let setup_ms = partitions.len() as u64 * limits::PARTITION_SETUP_MS;
     let mut basis = format!(
         "{} at {}/s ({rate_reason}); {} prefix fillers at {} a second; {} ms for each of {} partitions",
@@ -203,7 +205,7 @@ fn estimate(input: &PlanInput, topics: &[TopicPlan]) -> Estimate {
         limits::PARTITION_SETUP_MS,
         partitions.len(),
     );
-    if markers.markers_estimated > 0 {
+    if markers::records(&markers) > 0 {
         basis.push_str(&format!("; {}", markers::basis(&markers)));
     }
     if unsized_partitions > 0 {

@@ -5,7 +5,7 @@ mod tables;
 
 use super::finding::Severity;
 use super::plan::Plan;
-use super::planning::{bytes, describe_cluster, duration, grouped, markers_in_words, NOT_EXAMINED};
+use super::planning::{bytes, controls_in_words, describe_cluster, duration, grouped, NOT_EXAMINED};
 use crate::config::model::Config;
 use std::fmt::Write as _;
 
@@ -55,7 +55,7 @@ fn summary(plan: &Plan, config: &Config) -> String {
         ("target", target),
         ("topics", format!("{}, with {} partitions, at most {} records, {}", plan.topics.len(), e.partitions, grouped(e.records_max), bytes(e.size_bytes))),
         ("offsets", format!("identical: every record at its own offset; {} prefix fillers", grouped(e.prefix_fillers))),
-        ("transactions", markers_in_words(&e.markers)),
+        ("control records", controls_in_words(&e.markers)),
         ("groups", format!("{}, of them {} left alone", plan.groups.len(), plan.groups.iter().filter(|g| !g.left_alone.is_empty()).count())),
         ("seed", format!("about {}", duration(e.seed_seconds))),
         ("freeze of producers", format!("at most {} in each attempt", duration(config.cutover.max_producer_freeze_ms.div_ceil(1000)))),
@@ -104,12 +104,12 @@ mod tests {
     #[test]
     fn a_plan_with_blockers_says_no_go_and_a_webhook_is_named_without_its_address() {
         let mut plan = fixture::plan();
-        plan.findings.insert(0, crate::domain::finding::Finding::new(crate::domain::finding::FindingCode::Compacted, "a|b", "cleanup.policy=compact"));
+        plan.findings.insert(0, crate::domain::finding::Finding::new(crate::domain::finding::FindingCode::OldFormat, "a|b", "message sets below v2"));
         let mut config = fixture::config();
         config.cutover.freeze = FreezeMode::Webhook;
         config.cutover.producer_freeze_webhook = Some(crate::config::model::Secret::new("https://hooks.example/secret-token"));
         let text = render(&plan, &config, PATHS);
-        assert!(text.contains("| **blocker** | KF-PRE-COMPACTED | a\\|b |"));
+        assert!(text.contains("| **blocker** | KF-PRE-OLD-FORMAT | a\\|b |"));
         assert!(text.contains("`execute` refuses to begin: 1 blocker"));
         assert!(text.contains("webhook") && !text.contains("secret-token"));
     }

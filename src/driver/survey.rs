@@ -15,6 +15,7 @@ use crate::domain::selection::{group_left_out, topic_left_out};
 use crate::domain::topology::{ClusterSnapshot, TopicSnapshot};
 use crate::error::{Code, Error, Result};
 use crate::kafka::cluster::{Cluster, Side};
+use crate::kafka::markers;
 use crate::kafka::source::Source;
 use crate::kafka::target::Target;
 use jiff::Timestamp;
@@ -35,7 +36,7 @@ pub async fn survey(config: &Config, migration_id: Option<String>) -> Result<Pla
     let selected: Vec<&TopicSnapshot> = source.snapshot.topics.iter().filter(|t| t.name != TRANSACTION_STATE).collect();
     let read_target = async {
         match connected {
-            Ok(cluster) => read_target(&Target::new(&cluster), &source.snapshot).await,
+            Ok(cluster) => read_target(&cluster, &source.snapshot).await,
             Err(error) => Err(error),
         }
     };
@@ -47,9 +48,9 @@ pub async fn survey(config: &Config, migration_id: Option<String>) -> Result<Pla
         open_transactions::look(&hasty, &partitions),
         read_target
     );
-    let (target, target_health, target_defaults, target_error) = match target {
-        Ok(target) => (Some(target.snapshot), Some(target.health), target.defaults, None),
-        Err(error) => (None, None, None, Some(error.to_string())),
+    let (target, target_health, target_defaults, write_txn_markers, target_error) = match target {
+        Ok(target) => (Some(target.snapshot), Some(target.health), target.defaults, target.write_txn_markers, None),
+        Err(error) => (None, None, None, None, Some(error.to_string())),
     };
     Ok(planning::build(PlanInput {
         config,
@@ -62,6 +63,7 @@ pub async fn survey(config: &Config, migration_id: Option<String>) -> Result<Pla
         target_error,
         target_defaults,
         probes: &probes,
+        write_txn_markers,
         open_transactions: open_transactions.map_err(|error| error.seen().to_owned()),
         backup_store: Some(places.backup),
         evidence_store: Some(places.evidence),
@@ -128,16 +130,31 @@ struct TargetReading {
     snapshot: ClusterSnapshot,
     health: HealthProbe,
     defaults: Option<BTreeMap<String, String>>,
+    write_txn_markers: Option<bool>,
 }
 
 /// Takes the target's snapshot of the topics and groups that the source's names.
-async fn read_target(target: &Target, source: &ClusterSnapshot) -> Result<TargetReading> {
+async fn read_target(cluster: &Cluster, source: &ClusterSnapshot) -> Result<TargetReading> {
+    let target = &Target::new(cluster);
     let groups: BTreeSet<&str> = source.groups.iter().map(|g| g.group_id.as_str()).collect();
     let topics = |name: &str| name == TRANSACTION_STATE || source.topic(name).is_some();
     let defaults = async { Ok(topic_defaults(target).await) };
     let health = async { Ok(health::probe(target).await) };
-    let (snapshot, defaults, health) = futures::try_join!(target.snapshot(topics, |id| groups.contains(id)), defaults, health)?;
-    Ok(TargetReading { snapshot, health, defaults })
+    let write_txn_markers = async { Ok(may_write_txn_markers(cluster).await) };
+    let (snapshot, defaults, health, write_txn_markers) =
+        futures::try_join!(target.snapshot(topics, |id| groups.contains(id)), defaults, health, write_txn_markers)?;
+    Ok(TargetReading { snapshot, health, defaults, write_txn_markers })
+}
+
+/// None where the target does not answer.
+async fn may_write_txn_markers(cluster: &Cluster) -> Option<bool> {
+    match markers::may_write_directly(&cluster.with_patience(limits::PATIENCE)).await {
+        Ok(may) => Some(may),
+        Err(error) => {
+            tracing::warn!(%error, "the target does not tell whether WriteTxnMarkers is permitted");
+            None
+        }
+    }
 }
 
 /// None where the target does not tell; planning then goes by the topics that it has.

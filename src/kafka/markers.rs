@@ -129,8 +129,12 @@ fn request(counts: &BTreeMap<TopicPartition, i64>, producer: ProducerIdentity) -
     WriteTxnMarkersRequest::default().with_markers(markers.collect())
 }
 
-/// Asks for a control record where there is no log. Who may not write any is told so first.
-async fn may_write_directly(cluster: &Cluster) -> Result<bool> {
+/// Whether the cluster lets us use WriteTxnMarkers; asking changes nothing. Where it cannot be told, the answer is no.
+///
+/// A control record is asked for where there is no log, and who may not write any is told so first.
+///
+/// Errors: the cluster's unavailability.
+pub async fn may_write_directly(cluster: &Cluster) -> Result<bool> {
     let mut patience = cluster.patience("ask whether WriteTxnMarkers is permitted");
     loop {
         let attempt = async {

@@ -70,7 +70,7 @@ pub fn cluster(cluster_id: &str, metadata_mode: MetadataMode) -> ClusterSnapshot
 
 /// A plan of one topic with two partitions, `10..20` each.
 pub fn plan() -> Plan {
-    let partition = |partition| PartitionPlan { partition, log_start: 10, log_end: 20, prefix_fillers: 10, markers_estimated: 0, size_bytes: Some(1000) };
+    let partition = |partition| PartitionPlan { partition, log_start: 10, log_end: 20, prefix_fillers: 10, markers_estimated: 0, holes_estimated: 0, runs_estimated: 0, size_bytes: Some(1000) };
     Plan {
         version: PLAN_VERSION,
         migration_id: "m-0123456789".into(),
@@ -85,6 +85,8 @@ pub fn plan() -> Plan {
             mode: OffsetMode::Identical,
             mode_reason: "plain topic".into(),
             markers_estimated: 0,
+            holes_estimated: 0,
+            runs_estimated: 0,
             sampled_offsets: 0,
             replication_factor: 1,
             source_replication_factor: 1,

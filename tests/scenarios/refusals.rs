@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::lab::proxy::WRITE_TXN_MARKERS;
 use crate::lab::{Agent, Commit, Load, Outcome, Topic, process};
 use crate::migration::{Lab, Migration};
 
@@ -70,16 +71,17 @@ fn topics_that_cannot_be_copied_exactly_are_blockers_by_code() {
     let migration = lab.setup("refused").begin();
     let outcome = migration.run("precheck");
     for (code, topic) in [
-        ("KF-PRE-COMPACTED", "refused-compacted"),
-        ("KF-PRE-COMPACTED", "refused-both"),
         ("KF-PRE-TOPIC-HOLDS-RECORDS", "refused-taken"),
         ("KF-PRE-TOPIC-DRIFT-REFUSED", "refused-partitions"),
     ] {
         expect_blocker(&outcome, code, topic);
     }
-    assert!(!found(&outcome, "blocker").iter().any(|(_, subject)| subject == "refused-plain" || subject == "refused-transactional"), "{outcome}");
+    let copied = ["refused-plain", "refused-transactional", "refused-compacted", "refused-both"];
+    assert!(!found(&outcome, "blocker").iter().any(|(_, subject)| copied.contains(&subject.as_str())), "{outcome}");
     let noted = found(&outcome, "information");
-    assert!(noted.contains(&("KF-PRE-TRANSACTIONAL".to_owned(), "refused-transactional".to_owned())), "{outcome}");
+    for (code, topic) in [("TRANSACTIONAL", "refused-transactional"), ("COMPACTED", "refused-compacted"), ("COMPACTED", "refused-both")] {
+        assert!(noted.contains(&(format!("KF-PRE-{code}"), topic.to_owned())), "{outcome}");
+    }
     // `plan` writes all the same, and says so; neither changes anything.
     let planned = migration.run("plan");
     assert!(matches!(planned.code, Some(0 | 4)), "{planned}");
@@ -100,6 +102,27 @@ fn topics_that_cannot_be_copied_exactly_are_blockers_by_code() {
     migration.run("plan").ok();
     assert_eq!(everything(&target, "refused"), target_before);
     assert_eq!(everything(&source, "refused"), source_before);
+}
+
+/// WriteTxnMarkers writes control records by the hundred, where the target permits it.
+#[test]
+fn whether_write_txn_markers_is_permitted_is_asked_without_a_trace() {
+    let (lab, agent) = (Lab::shared(), Agent::shared());
+    let (source, target) = (lab.source.bootstrap(), lab.target.bootstrap());
+    agent.create_topics(&source, &[Topic::new("asked-orders", 1)]);
+    agent.produce(&source, "asked-orders", &Load::records(20));
+    let migration = lab.setup("asked").target(&lab.target.proxied_bootstrap()).begin();
+    let permitted = |outcome: &Outcome| outcome.json()["selected"]["write_txn_markers"].clone();
+    assert_eq!(permitted(&migration.precheck()), true);
+    // Brokers close the connection of who sends what only brokers may.
+    lab.target.proxies().iter().for_each(|proxy| proxy.close_on(WRITE_TXN_MARKERS, true));
+    let outcome = migration.precheck();
+    lab.target.proxies().iter().for_each(|proxy| proxy.close_on(WRITE_TXN_MARKERS, false));
+    assert_eq!(permitted(&outcome), false);
+    let few = found(&outcome, "warning").iter().all(|(code, _)| code != "KF-PRE-WRITE-TXN-MARKERS");
+    assert!(few, "nothing has to be written: {outcome}");
+    let topics = agent.list_topics(&target);
+    assert!(!topics.iter().any(|topic| topic.contains("kferry") || topic.starts_with("asked")), "{topics:?}");
 }
 
 #[test]

@@ -112,7 +112,7 @@ fn markers_are_counted_from_samples() {
     assert_eq!(found["seen"], seen);
 
     let planned = migration.run("plan").ok();
-    assert!(planned.stdout.contains("markers  about 5 markers, estimated from a sample of 265 offsets"), "{planned}");
+    assert!(planned.stdout.contains("controls about 5 markers, estimated from a sample of 265 offsets"), "{planned}");
     assert!(planned.stdout.contains("marks-orders: about 5 markers, estimated from a sample of 255 offsets"), "{planned}");
     let plan: Value = serde_json::from_slice(&std::fs::read(migration.dir().join("plan/plan.json")).unwrap()).unwrap();
     let topic = &plan["topics"][0];

@@ -43,6 +43,15 @@ pub(super) fn findings(context: &Context, topics: &[TopicPlan], estimate: &Estim
     if !unreadable_samples.is_empty() {
         found.push(Finding::new(FindingCode::NotProbed, "", format!("samples that could not be read: {}", names(&unreadable_samples))));
     }
+    let emptied: Vec<&str> = topics.iter().filter(|t| emptied(t)).map(|t| t.name.as_str()).collect();
+    if !emptied.is_empty() {
+        let seen = format!(
+            "what will be written to {} that held records once, now with nothing to sample (it may be transactional, as in repartition topics, which Kafka Streams purges): {}",
+            count(emptied.len(), "topic"),
+            names(&emptied)
+        );
+        found.push(Finding::new(FindingCode::NotProbed, "", seen));
+    }
     if let Err(error) = &context.input.open_transactions {
         found.push(Finding::new(FindingCode::NotProbed, "", format!("open transactions: {error}")));
     }
@@ -52,6 +61,11 @@ pub(super) fn findings(context: &Context, topics: &[TopicPlan], estimate: &Estim
     }
     totals(context, topics, estimate, &mut found);
     found
+}
+
+/// Whether nothing is left of what a topic's logs held.
+fn emptied(plan: &TopicPlan) -> bool {
+    plan.partitions.iter().all(|p| p.log_start == p.log_end) && plan.partitions.iter().any(|p| p.log_end > 0)
 }
 
 fn unreadable(topic: &TopicSnapshot, found: &mut Vec<Finding>) {
@@ -81,16 +95,19 @@ fn not_plain(context: &Context, plan: &TopicPlan, topic: &TopicSnapshot, found: 
     let in_partitions = |list: Vec<String>, what: &str| (!list.is_empty()).then(|| format!("{what} in partitions {}", names(&list)));
 
     let transactional = in_partitions(partitions(&|p| p.transactional), "transactional records");
-    let cost = (plan.markers_estimated > 0).then(|| markers::words_of(plan));
-    add(FindingCode::Transactional, transactional.map(|seen| [Some(seen), cost].into_iter().flatten().collect()).unwrap_or_default());
+    let cost = |needed: i64| (needed > 0).then(|| markers::words_of(plan));
+    add(FindingCode::Transactional, transactional.map(|seen| [Some(seen), cost(plan.markers_estimated)].into_iter().flatten().collect()).unwrap_or_default());
 
     // A marker without data, such as the sentinel of an earlier attempt, is copied by itself.
     let control = in_partitions(partitions(&|p| p.control && !p.transactional), "control records without transactional data near them");
     add(FindingCode::ControlRecords, control.into_iter().collect());
 
     let compact = topic.config("cleanup.policy").filter(|v| v.contains("compact")).map(|v| format!("cleanup.policy={v}"));
-    let holes = in_partitions(partitions(&|p| p.hole), "missing offsets");
-    add(FindingCode::Compacted, compact.into_iter().chain(holes).collect());
+    let holes = in_partitions(partitions(&|p| p.hole), "traces of compaction");
+    let compacted: Vec<String> = compact.into_iter().chain(holes).collect();
+    let cost = cost(plan.holes_estimated).filter(|_| !compacted.is_empty());
+    add(FindingCode::Compacted, compacted.into_iter().chain(cost).collect());
+    add(FindingCode::HolesTooDear, markers::too_dear(plan, context.input.write_txn_markers).into_iter().collect());
 
     let append_time = topic.config("message.timestamp.type").filter(|v| *v == "LogAppendTime").map(|v| format!("message.timestamp.type={v}"));
     let stamped = in_partitions(partitions(&|p| p.log_append_time), "batches with append times");
@@ -175,6 +192,9 @@ fn totals(context: &Context, topics: &[TopicPlan], estimate: &Estimate, found: &
         );
         found.push(Finding::new(FindingCode::PrefixCost, "", seen));
     }
+    if let Some(seen) = markers::missing_right(&estimate.markers) {
+        found.push(Finding::new(FindingCode::WriteTxnMarkersForbidden, "target", seen));
+    }
     let default_max = context.settings.as_ref().and_then(|s| s.defaults.get("max.message.bytes")?.as_deref()?.parse::<i64>().ok());
     let own_max = |t: &TopicPlan| context.input.source.topic(&t.name)?.config("max.message.bytes")?.parse::<i64>().ok();
     let large: Vec<String> = topics
@@ -198,7 +218,14 @@ fn totals(context: &Context, topics: &[TopicPlan], estimate: &Estimate, found: &
         .iter()
         .map(|t| t.partitions.iter().map(|p| p.prefix_fillers).sum::<i64>().saturating_mul(i64::from(t.replication_factor)))
         .fold(0, i64::saturating_add);
+    let controls: i64 = topics
+        .iter()
+        .map(|t| t.holes_estimated.saturating_mul(i64::from(t.replication_factor)))
+        .fold(0, i64::saturating_add);
     let mut seen = format!("{} with all replicas", bytes(replicated));
+    if controls > 0 {
+        seen.push_str(&format!(", {} of control records at offsets without a record", bytes(controls.saturating_mul(limits::CONTROL_RECORD_BYTES))));
+    }
     let filler_bytes = (fillers / 1000).saturating_mul(limits::PREFIX_FILLER_MILLIBYTES);
     if filler_bytes > 0 {
         seen.push_str(&format!(", and for a while at most {} of prefix fillers", bytes(filler_bytes)));

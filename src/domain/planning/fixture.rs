@@ -183,6 +183,12 @@ pub(crate) fn target() -> ClusterSnapshot {
     }
 }
 
+/// The first 200 offsets.
+fn sampled(p: &PartitionSnapshot) -> std::ops::Range<i64> {
+    let start = p.log_start.unwrap_or_default();
+    start..start + 200
+}
+
 fn plain(topic: &TopicSnapshot) -> TopicProbe {
     let partitions = topic
         .partitions
@@ -193,7 +199,7 @@ fn plain(topic: &TopicSnapshot) -> TopicProbe {
             magic_min: Some(2),
             timestamp_max_ms: Some(1_750_000_000_000),
             batch_bytes_max: 16_384,
-            offsets: 200,
+            samples: (p.log_end > p.log_start).then(|| Sample { range: sampled(p), counts: Counts::default() }).into_iter().collect(),
             ..PartitionProbe::default()
         })
         .collect();
@@ -218,6 +224,7 @@ pub(crate) fn input<'a>(config: &'a Config, probes: &'a [TopicProbe]) -> PlanInp
         target_error: None,
         target_defaults: Some(defaults((4, 1))),
         probes,
+        write_txn_markers: Some(true),
         open_transactions: Ok(Vec::new()),
         backup_store: store("s3://migration/segments/"),
         evidence_store: store("s3://migration/evidence/"),

@@ -26,6 +26,7 @@ fn planned(change: impl FnOnce(&mut Config, &mut PlanInput, &mut Vec<TopicProbe>
         target_health: changed.target_health,
         target_error: changed.target_error,
         target_defaults: changed.target_defaults,
+        write_txn_markers: changed.write_txn_markers,
         open_transactions: changed.open_transactions,
         backup_store: changed.backup_store,
         evidence_store: changed.evidence_store,
@@ -85,6 +86,14 @@ fn every_code_is_provoked_by_its_cause_and_by_nothing_in_a_healthy_pair() {
         (C::Transactional, |_, _, p| p[1].partitions[0].transactional = true),
         (C::ControlRecords, |_, _, p| p[1].partitions[0].control = true),
         (C::Compacted, |_, _, p| p[1].partitions[0].hole = true),
+        (C::HolesTooDear, |_, i, p| {
+            i.write_txn_markers = Some(false);
+            p[1].partitions[1].samples[0].counts.holes = 180;
+        }),
+        (C::WriteTxnMarkersForbidden, |_, i, p| {
+            i.write_txn_markers = Some(false);
+            p[1].partitions[0].samples[0].counts.markers = 1;
+        }),
         (C::LogAppendTime, |_, _, p| p[1].partitions[0].log_append_time = true),
         (C::OldFormat, |_, _, p| p[1].partitions[0].magic_min = Some(1)),
         (C::TieredStorage, |_, i, _| *source_topic(i, "orders") = topic("orders", (3, 9), 3, &[(0, 1)], &[("remote.storage.enable", "true")])),
@@ -158,8 +167,9 @@ fn compaction_is_seen_in_the_settings_and_control_records_in_the_samples() {
         *source_topic(i, "orders") = topic("orders", (3, 9), 3, &[(0, 10)], &[("cleanup.policy", "compact,delete"), ("message.timestamp.type", "LogAppendTime")]);
         p[0].partitions[1].control = true;
     });
-    let seen: Vec<(&str, &str)> = blockers(&plan).iter().map(|f| (f.subject.as_str(), f.seen.as_str())).collect();
-    assert_eq!(seen, [("orders", "cleanup.policy=compact,delete")]);
+    assert_eq!(blockers(&plan), Vec::<&Finding>::new());
+    let compacted = plan.findings.iter().find(|f| f.code == FindingCode::Compacted).unwrap();
+    assert_eq!((compacted.severity, compacted.subject.as_str(), compacted.seen.as_str()), (Severity::Information, "orders", "cleanup.policy=compact,delete"));
     let stamped = plan.findings.iter().find(|f| f.code == FindingCode::LogAppendTime).unwrap();
     assert_eq!((stamped.severity, stamped.seen.as_str()), (Severity::Information, "message.timestamp.type=LogAppendTime"));
     let note = plan.findings.iter().find(|f| f.code == FindingCode::ControlRecords).unwrap();
@@ -175,27 +185,104 @@ fn compaction_is_seen_in_the_settings_and_control_records_in_the_samples() {
 #[test]
 fn markers_are_estimated_and_their_time_is_stated_both_ways() {
     // A tenth of the 2,000,000 offsets in orders-1: 200,000 markers.
-    let mark = |p: &mut Vec<TopicProbe>| {
-        let orders = p.iter_mut().find(|p| p.topic == "orders").unwrap();
-        let of = &mut orders.partitions[1];
-        (of.control, of.transactional, of.control_offsets) = (true, true, 20);
+    let marked = |may: Option<bool>| {
+        planned(|_, i, p| {
+            let of = &mut p[1].partitions[1];
+            (of.control, of.transactional, of.samples[0].counts.markers) = (true, true, 20);
+            i.write_txn_markers = may;
+        })
     };
-    let plan = planned(|_, _, p| mark(p));
+    let plan = marked(None);
     let orders = &plan.topics[0];
-    assert_eq!((orders.markers_estimated, orders.sampled_offsets, orders.partitions[1].markers_estimated), (200_000, 600, 200_000));
+    assert_eq!((orders.markers_estimated, orders.sampled_offsets, orders.partitions[1].markers_estimated), (200_000, 400, 200_000));
     assert!(orders.mode_reason.contains("about 200,000 control records"), "{}", orders.mode_reason);
     let finding = plan.findings.iter().find(|f| f.code == FindingCode::Transactional).unwrap();
-    let cost = "about 200,000 markers, estimated from a sample of 600 offsets: 1 h 6 min by empty transactions, 20 s by WriteTxnMarkers";
+    let cost = "about 200,000 markers, estimated from a sample of 400 offsets: 1 h 6 min by empty transactions, 6 min 47 s by WriteTxnMarkers";
     assert_eq!(finding.seen, format!("transactional records in partitions 1; {cost}"));
     let markers = &plan.estimate.markers;
-    assert_eq!((markers.markers_estimated, markers.seconds_by_transactions, markers.seconds_by_write_txn_markers), (200_000, 4_000, 20));
+    assert_eq!((markers.markers_estimated, markers.seconds_by_transactions, markers.seconds_by_write_txn_markers), (200_000, 4_000, 407));
     assert_eq!((markers.write_txn_markers, plan.estimate.seed_seconds), (None, 4_004), "the slower way is counted: {}", plan.estimate.basis);
-    // A target without an authorizer lets everybody use the faster one.
-    let plan = planned(|_, i, p| {
-        mark(p);
-        i.target.as_mut().unwrap().acls = None;
+    let plan = marked(Some(true));
+    assert_eq!((plan.estimate.markers.write_txn_markers, plan.estimate.seed_seconds), (Some(true), 411), "{}", plan.estimate.basis);
+}
+
+#[test]
+fn offsets_without_a_record_are_estimated_and_their_time_is_in_the_seeds() {
+    // Half of what is nearest to the sample of orders-1, in ten runs of a hundred each; a hole from the log's start to half of orders-0.
+    let holes = |p: &mut Vec<TopicProbe>| {
+        p[1].partitions[1].samples[0].counts = Counts { markers: 0, holes: 100, runs: 2 };
+        let old = Sample { range: 0..500_000, counts: Counts { markers: 0, holes: 500_000, runs: 1 } };
+        p[1].partitions[0].samples = vec![old, Sample { range: 500_000..500_100, counts: Counts::default() }];
+        p[1].partitions[1].hole = true;
+    };
+    let plan = planned(|_, _, p| holes(p));
+    let orders = &plan.topics[0];
+    assert_eq!((orders.holes_estimated, orders.runs_estimated, orders.sampled_offsets), (1_500_000, 20_001, 300));
+    let of = |n: usize| (orders.partitions[n].holes_estimated, orders.partitions[n].runs_estimated);
+    assert_eq!([of(0), of(1), of(2)], [(500_000, 1), (1_000_000, 20_000), (0, 0)], "what was seen from end to end is not extrapolated");
+    let markers = &plan.estimate.markers;
+    assert_eq!((markers.holes_estimated, markers.runs_estimated, markers.seconds_by_transactions, markers.seconds_by_write_txn_markers), (1_500_000, 20_001, 20_000, 74));
+    assert_eq!(plan.estimate.seed_seconds, 78, "{}", plan.estimate.basis);
+    assert!(plan.estimate.basis.contains("1 min 14 s for 1,500,000 control records by WriteTxnMarkers"), "{}", plan.estimate.basis);
+    let finding = plan.findings.iter().find(|f| f.code == FindingCode::Compacted).unwrap();
+    let cost = "about 1,500,000 offsets without a record, before 20,001 runs of records, estimated from a sample of 300 offsets: 5 h 33 min by empty transactions, 1 min 14 s by WriteTxnMarkers";
+    assert_eq!(finding.seen, format!("traces of compaction in partitions 1; {cost}"));
+    let room = plan.findings.iter().find(|f| f.code == FindingCode::DiskRoom).unwrap();
+    assert!(room.seen.contains("351.0 MB of control records"), "three replicas of 1.5 million: {}", room.seen);
+    assert!(!codes(&plan).contains(&FindingCode::WriteTxnMarkersForbidden) && blockers(&plan).is_empty());
+
+    let forbidden = planned(|_, i, p| {
+        holes(p);
+        i.write_txn_markers = Some(false);
     });
-    assert_eq!((plan.estimate.markers.write_txn_markers, plan.estimate.seed_seconds), (Some(true), 24), "{}", plan.estimate.basis);
+    let warned = forbidden.findings.iter().find(|f| f.code == FindingCode::WriteTxnMarkersForbidden).unwrap();
+    assert!(warned.seen.contains("neither Alter nor ClusterAction") && warned.seen.contains("5 h 32 min less"), "{}", warned.seen);
+    assert_eq!((warned.severity, forbidden.estimate.seed_seconds), (Severity::Warning, 20_004));
+    // Next to nothing to write is no reason for another permission.
+    let few = planned(|_, i, p| {
+        p[1].partitions[0].samples = vec![Sample { range: 0..1_000_000, counts: Counts { markers: 0, holes: 1_000, runs: 3 } }];
+        i.write_txn_markers = Some(false);
+    });
+    assert!(!codes(&few).contains(&FindingCode::WriteTxnMarkersForbidden));
+}
+
+#[test]
+fn holes_that_are_too_dear_block_by_the_way_that_is_permitted() {
+    let blocked = |may: Option<bool>, logs: &[(i64, i64)], counts: Counts| {
+        let plan = planned(|_, i, p| {
+            *source_topic(i, "orders") = topic("orders", (3, 9), 3, logs, &[]);
+            p[1].partitions[0].samples[0].counts = counts;
+            i.write_txn_markers = may;
+        });
+        let found: Vec<String> = blockers(&plan).iter().map(|f| f.seen.clone()).collect();
+        assert!(blockers(&plan).iter().all(|f| f.code == FindingCode::HolesTooDear && f.subject == "orders"));
+        found
+    };
+    let long = Counts { markers: 0, holes: 180, runs: 1 };
+    let (short, large) = ([(0, 2_000_000)], [(0, 600_000_000)]);
+    assert_eq!(blocked(Some(false), &short, long), ["10 h for 1,800,000 control records by empty transactions, since the target does not let kferry use WriteTxnMarkers; the limit is 6 h"]);
+    assert!(blocked(Some(true), &short, long).is_empty());
+    assert!(blocked(None, &short, long).is_empty(), "it may be permitted");
+    let seen = blocked(Some(true), &large, long);
+    assert!(seen[0].starts_with("6 h 40 min for 540,000,000 control records by WriteTxnMarkers; the limit is 6 h; "), "{seen:?}");
+    assert!(seen[0].ends_with("; partition 0 needs 540,000,000 control records, 42.1 GB on each replica; the limit is 500,000,000"), "{seen:?}");
+    assert_eq!(blocked(Some(false), &short, Counts { markers: 180, holes: 0, runs: 0 }), Vec::<String>::new(), "transactions alone take their time, and are no holes");
+}
+
+#[test]
+fn an_empty_log_is_no_proof_of_a_plain_topic() {
+    let plan = planned(|_, i, p| {
+        *source_topic(i, "orders") = topic("orders", (3, 9), 3, &[(700, 700), (0, 0)], &[]);
+        p[1].partitions.iter_mut().for_each(|p| p.samples.clear());
+    });
+    let seen: Vec<&str> = plan.findings.iter().filter(|f| f.code == FindingCode::NotProbed).map(|f| f.seen.as_str()).collect();
+    assert!(seen.iter().any(|s| s.contains("1 topic that held records once") && s.ends_with(": orders")), "{seen:?}");
+    let plan = planned(|_, i, p| {
+        *source_topic(i, "orders") = topic("orders", (3, 9), 3, &[(0, 0)], &[]);
+        p[1].partitions.iter_mut().for_each(|p| p.samples.clear());
+    });
+    assert!(plan.topics[0].mode_reason.contains("not known"), "{}", plan.topics[0].mode_reason);
+    assert!(!plan.findings.iter().any(|f| f.seen.contains("held records once")));
 }
 
 #[test]

@@ -62,20 +62,25 @@ fn plan_topic(context: &Context, topic: &TopicSnapshot, findings: &mut Vec<Findi
                 log_end: p.log_end.unwrap_or(log_start).max(log_start),
                 prefix_fillers: log_start,
                 markers_estimated: 0,
+                holes_estimated: 0,
+                runs_estimated: 0,
                 size_bytes: p.size_bytes,
             }
         })
         .collect();
     let fillers: i64 = partitions.iter().map(|p| p.prefix_fillers).sum();
     let sampled_offsets = markers::estimate_partitions(probe.copied(), &mut partitions);
-    let markers_estimated = partitions.iter().map(|p| p.markers_estimated).sum();
+    let sum = |count: fn(&PartitionPlan) -> i64| partitions.iter().map(count).fold(0, i64::saturating_add);
+    let (markers_estimated, holes_estimated, runs_estimated) = (sum(|p| p.markers_estimated), sum(|p| p.holes_estimated), sum(|p| p.runs_estimated));
     TopicPlan {
         name: topic.name.clone(),
         source_topic_id: topic.topic_id.clone(),
         action: if existing.is_some() { TopicAction::Adopt } else { TopicAction::Create },
         mode: OffsetMode::Identical,
-        mode_reason: mode_reason(fillers, markers_estimated),
+        mode_reason: mode_reason(fillers, markers_estimated, holes_estimated, sampled_offsets),
         markers_estimated,
+        holes_estimated,
+        runs_estimated,
         sampled_offsets,
         replication_factor,
         source_replication_factor: topic.replication_factor(),
@@ -88,8 +93,8 @@ fn plan_topic(context: &Context, topic: &TopicSnapshot, findings: &mut Vec<Findi
     }
 }
 
-/// What identical offsets cost beside the records themselves.
-fn mode_reason(fillers: i64, markers: i64) -> String {
+/// What identical offsets cost beside the records themselves, as far as it can be told before the copy.
+fn mode_reason(fillers: i64, markers: i64, holes: i64, sampled_offsets: u64) -> String {
     let mut costs = Vec::new();
     if fillers > 0 {
         costs.push(format!("{} fillers below the log starts, which DeleteRecords removes again", grouped(fillers)));
@@ -97,8 +102,14 @@ fn mode_reason(fillers: i64, markers: i64) -> String {
     if markers > 0 {
         costs.push(format!("about {} control records where transactions were marked", grouped(markers)));
     }
-    if costs.is_empty() {
+    if holes > 0 {
+        costs.push(format!("about {} control records at offsets without a record", grouped(holes)));
+    }
+    if costs.is_empty() && sampled_offsets > 0 {
         return "every partition begins at offset 0, so that identical offsets cost nothing".to_owned();
+    }
+    if costs.is_empty() {
+        return "every partition begins at offset 0; no log holds anything that could be sampled, so that what transactions or compaction cost is not known".to_owned();
     }
     format!("identical offsets cost {}", costs.join(" and "))
 }

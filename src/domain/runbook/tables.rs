@@ -30,7 +30,7 @@ pub(super) fn source_changes(plan: &Plan) -> String {
 }
 
 pub(super) fn topics(plan: &Plan) -> String {
-    let mut out = String::from("\n## Topics\n\n| topic | on the target | partitions | records at most | size | replicas | prefix fillers | markers, about |\n|---|---|---|---|---|---|---|---|\n");
+    let mut out = String::from("\n## Topics\n\n| topic | on the target | partitions | records at most | size | replicas | prefix fillers | markers, about | offsets without a record, about |\n|---|---|---|---|---|---|---|---|---|\n");
     let row = |t: &TopicPlan| {
         let action = match t.action {
             TopicAction::Create => "created",
@@ -43,7 +43,7 @@ pub(super) fn topics(plan: &Plan) -> String {
             (s, r) if s == r => r.to_string(),
             (s, r) => format!("{r} (source {s})"),
         };
-        format!("| {} | {action} | {} | {} | {} | {replicas} | {} | {} |", cell(&t.name), t.partitions.len(), grouped(records), bytes(size), grouped(fillers), grouped(t.markers_estimated))
+        format!("| {} | {action} | {} | {} | {} | {replicas} | {} | {} | {} |", cell(&t.name), t.partitions.len(), grouped(records), bytes(size), grouped(fillers), grouped(t.markers_estimated), grouped(t.holes_estimated))
     };
     rows(&mut out, &plan.topics.iter().map(row).collect::<Vec<_>>(), "topics");
     out

@@ -11,6 +11,11 @@ pub const SAMPLES_MAX: usize = 2_000;
 /// Places between a log's start and its end.
 pub const SAMPLES_BETWEEN: i64 = 6;
 
+/// Offsets without a record in a row that are counted by themselves instead of taken for a pattern: at least so many, and at least a share of the log
+/// that few of them can have.
+pub const LONG_HOLE_MIN: i64 = 1_000;
+pub const LONG_HOLES_MAX: i64 = 16;
+
 /// Bytes of one partition in an answer: a few batches of usual size.
 pub const SAMPLE_BYTES: usize = 64 * 1024;
 

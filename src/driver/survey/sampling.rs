@@ -3,7 +3,8 @@
 use super::limits::*;
 use crate::domain::batch::{self, Batch, BatchError};
 use crate::domain::partition::TopicPartition;
-use crate::domain::planning::{PartitionProbe, TopicProbe};
+use crate::domain::planning::{PartitionProbe, Sample, TopicProbe};
+use crate::domain::record;
 use crate::domain::topology::TopicSnapshot;
 use crate::kafka::offsets::OffsetAt;
 use crate::kafka::source::Reader;
@@ -16,6 +17,8 @@ struct Log {
     partition: TopicPartition,
     start: i64,
     end: i64,
+    /// Where the first batch lies, as far as known: compaction may have left nothing for long before it.
+    first: i64,
     /// The largest batch that the topic lets in.
     batch_bytes_max: usize,
     /// Offsets whose batches have been looked at.
@@ -52,7 +55,7 @@ fn logs(topics: &[&TopicSnapshot]) -> Vec<Log> {
                 let (start, end) = (p.log_start?, p.log_end?);
                 let probe = PartitionProbe { partition: p.partition, ..PartitionProbe::default() };
                 let partition = TopicPartition::new(topic.name.as_str(), p.partition);
-                (p.leader.is_some() && end > start).then_some(Log { partition, start, end, batch_bytes_max, seen: Vec::new(), too_large: Vec::new(), control_at: None, probe })
+                (p.leader.is_some() && end > start).then_some(Log { partition, start, end, first: start, batch_bytes_max, seen: Vec::new(), too_large: Vec::new(), control_at: None, probe })
             })
         })
         .collect();
@@ -107,14 +110,14 @@ async fn read_places(source: &Reader, logs: &mut [Log], bytes_max: usize, left: 
 }
 
 impl Log {
-    /// The place of a round: the start, the last record, then evenly between.
+    /// The place of a round: the start, the last record, then evenly between the first batch and the end.
     fn place(&self, round: i64) -> Option<i64> {
         match round {
             0 => Some(self.start),
             1 => Some(self.end - 1),
             _ => {
-                let step = i128::from(self.end - self.start) * i128::from(round - 1) / i128::from(SAMPLES_BETWEEN + 1);
-                i64::try_from(step).ok().map(|step| self.start + step)
+                let step = i128::from(self.end - self.first) * i128::from(round - 1) / i128::from(SAMPLES_BETWEEN + 1);
+                i64::try_from(step).ok().map(|step| self.first + step)
             }
         }
     }
@@ -136,19 +139,15 @@ impl Log {
             self.too_large.push(offset);
             return;
         }
-        // The last record is a marker wherever transactions are used, and says nothing of the log before it.
-        let counts = offset != self.end - 1 || offset == self.start;
-        let probe = &mut self.probe;
         match batch::split(records) {
             Ok(batches) => {
+                self.count(offset, &batches);
+                if let Some(first) = batches.first().filter(|_| offset == self.start) {
+                    self.first = first.base_offset.clamp(self.start, self.end - 1);
+                }
+                let probe = &mut self.probe;
                 let mut expected = offset;
                 for batch in &batches {
-                    // Two places may lie so close together that one fetch reaches into the other's.
-                    if counts && self.seen.iter().all(|range| !range.contains(&batch.base_offset)) {
-                        let offsets = (batch.next_offset() - batch.base_offset).unsigned_abs();
-                        probe.offsets += offsets;
-                        probe.control_offsets += if batch.is_control() { offsets } else { 0 };
-                    }
                     probe.hole |= batch.base_offset > expected;
                     expected = batch.next_offset();
                     if batch.is_control() {
@@ -161,12 +160,109 @@ impl Log {
                 }
             }
             Err(BatchError::Magic { magic, .. }) => {
+                let probe = &mut self.probe;
                 probe.batches += 1;
                 probe.magic_min = Some(probe.magic_min.map_or(magic, |m| m.min(magic)));
             }
-            Err(BatchError::Crc { base_offset }) => probe.error = Some(format!("the checksum of the batch at {base_offset} does not hold")),
-            Err(BatchError::Malformed { base_offset, what }) => probe.error = Some(format!("the batch at {base_offset} is malformed: {what}")),
+            Err(BatchError::Crc { base_offset }) => self.probe.error = Some(format!("the checksum of the batch at {base_offset} does not hold")),
+            Err(BatchError::Malformed { base_offset, what }) => self.probe.error = Some(format!("the batch at {base_offset} is malformed: {what}")),
         }
+    }
+}
+
+impl Log {
+    /// Counts what the batches that came for `offset` show of its log, each offset once: two places may lie so close together that one fetch reaches
+    /// into the other's.
+    fn count(&mut self, offset: i64, batches: &[Batch]) {
+        let long = ((self.end - self.start) / LONG_HOLES_MAX).max(LONG_HOLE_MIN);
+        let mut tally = Tally::at(batches.first().map_or(offset, |batch| batch.base_offset.min(offset)));
+        for batch in batches {
+            let from = tally.sample.range.end;
+            let seen_at = self.seen.iter().map(|range| range.start).filter(|start| *start >= from).min().unwrap_or(i64::MAX);
+            tally.hole(batch.base_offset.min(seen_at), long);
+            match self.seen.iter().any(|range| range.contains(&batch.base_offset)) {
+                true => tally.begin(batch.next_offset()),
+                false => tally.batch(batch),
+            }
+        }
+        tally.begin(offset);
+        self.probe.samples.extend(tally.done);
+        self.probe.samples.sort_by_key(|sample| sample.range.start);
+    }
+}
+
+/// Counts along a log.
+struct Tally {
+    done: Vec<Sample>,
+    /// The one under way.
+    sample: Sample,
+    /// Whether it ends with offsets that have no record.
+    in_hole: bool,
+    /// Whether it is a long hole, which stands by itself.
+    long: bool,
+}
+
+impl Tally {
+    fn at(offset: i64) -> Self {
+        Self { done: Vec::new(), sample: Sample { range: offset..offset, ..Sample::default() }, in_hole: false, long: false }
+    }
+
+    /// Ends the sample under way; the next one begins at `offset`.
+    fn begin(&mut self, offset: i64) {
+        let next = Self::at(offset);
+        let ended = std::mem::replace(&mut self.sample, next.sample);
+        self.done.extend((!ended.range.is_empty()).then_some(ended));
+        (self.in_hole, self.long) = (false, false);
+    }
+
+    /// Nothing lies before `end_offset`.
+    fn hole(&mut self, end_offset: i64, long: i64) {
+        let from = self.sample.range.end;
+        if end_offset - from >= long {
+            self.begin(from);
+            self.long = true;
+        }
+        if end_offset > from {
+            self.sample.range.end = end_offset;
+            self.sample.counts.holes += (end_offset - from).unsigned_abs();
+            self.in_hole = true;
+        }
+    }
+
+    fn run_begins(&mut self) {
+        self.sample.counts.runs += u64::from(self.in_hole);
+        self.in_hole = false;
+    }
+
+    /// A batch lies where the sample ends.
+    fn batch(&mut self, batch: &Batch) {
+        if self.long {
+            self.run_begins();
+            self.begin(batch.base_offset);
+        }
+        let offsets = (batch.next_offset() - batch.base_offset).unsigned_abs();
+        if batch.is_control() {
+            self.run_begins();
+            self.sample.counts.markers += offsets;
+        } else if batch.has_holes() {
+            self.sample.counts.holes += offsets.saturating_sub(u64::from(batch.record_count.unsigned_abs()));
+            self.runs_within(batch);
+        } else {
+            self.run_begins();
+        }
+        self.sample.range.end = batch.next_offset();
+    }
+
+    /// Counts the runs of a batch with holes. One that cannot be decoded stops the copy with a code of its own; here it counts as one run.
+    fn runs_within(&mut self, batch: &Batch) {
+        let plain = batch.codec().and_then(|codec| record::decompress(codec, &batch.payload()).ok()).unwrap_or_default();
+        let mut next_offset = batch.base_offset;
+        for record in record::walk(&plain, batch.base_offset, batch.base_timestamp).map_while(|record| record.ok()) {
+            self.in_hole |= record.offset > next_offset;
+            self.run_begins();
+            next_offset = record.offset + 1;
+        }
+        self.in_hole |= next_offset < batch.next_offset();
     }
 }
 
@@ -200,12 +296,15 @@ fn by_topic(topics: &[&TopicSnapshot], logs: Vec<Log>) -> Vec<TopicProbe> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::batch::BatchSpec;
+    use crate::domain::record::Codec;
 
     fn log(start: i64, end: i64) -> Log {
         Log {
             partition: TopicPartition::new("t", 0),
             start,
             end,
+            first: start,
             batch_bytes_max: SAMPLE_BYTES,
             seen: Vec::new(),
             too_large: Vec::new(),
@@ -285,25 +384,58 @@ mod tests {
         assert_eq!(first.before_control(1), None);
     }
 
+    /// The samples: range, markers, offsets without a record, runs.
+    fn samples(log: &Log) -> Vec<(Range<i64>, u64, u64, u64)> {
+        log.probe.samples.iter().map(|s| (s.range.clone(), s.counts.markers, s.counts.holes, s.counts.runs)).collect()
+    }
+
     #[test]
     fn offsets_are_counted_once_and_markers_among_them() {
         let mut log = log(0, 100);
         log.absorb(15, [batch(10, 10, 10, TRANSACTIONAL), batch(20, 1, 1, CONTROL | TRANSACTIONAL)].concat().into());
-        assert_eq!((log.probe.offsets, log.probe.control_offsets), (11, 1));
+        assert_eq!(samples(&log), [(10..21, 1, 0, 0)]);
         // The next place's fetch begins before what was seen and reaches into it.
         log.absorb(5, [batch(5, 5, 5, 0), batch(10, 10, 10, TRANSACTIONAL), batch(20, 1, 1, CONTROL | TRANSACTIONAL), batch(21, 4, 4, 0)].concat().into());
-        assert_eq!((log.probe.offsets, log.probe.control_offsets), (20, 1));
+        assert_eq!(samples(&log), [(5..10, 0, 0, 0), (10..21, 1, 0, 0), (21..25, 0, 0, 0)]);
+    }
+
+    /// A batch over ten offsets, of which compaction has left these.
+    fn compacted(base_offset: i64, kept: &[i32], codec: Codec) -> Vec<u8> {
+        let mut plain = Vec::new();
+        kept.iter().for_each(|delta| record::encode(&mut plain, 0, *delta, Some(b"key"), Some(b"value"), &[]));
+        let spec = BatchSpec { base_offset, leader_epoch: 0, codec, base_timestamp: 1_000, max_timestamp: 1_000, record_count: kept.len() as i32 };
+        Batch::encode(&spec, &record::compress(codec, &plain).unwrap()).covering(10).bytes().to_vec()
     }
 
     #[test]
-    fn the_last_marker_by_itself_says_nothing_of_the_log() {
-        let marker = |log: &mut Log, at| log.absorb(at, batch(at, 1, 1, CONTROL | TRANSACTIONAL).into());
-        let mut long = log(0, 100);
-        marker(&mut long, 99);
-        assert_eq!((long.probe.control, long.probe.offsets, long.probe.control_offsets), (true, 0, 0));
-        let mut lone = log(7, 8);
-        marker(&mut lone, 7);
-        assert_eq!((lone.probe.offsets, lone.probe.control_offsets), (1, 1));
+    fn runs_and_offsets_without_a_record_are_counted_within_and_between_batches() {
+        for codec in [Codec::None, Codec::Lz4] {
+            let compacted = |base, kept: &[i32]| compacted(base, kept, codec);
+            let mut log = log(0, 50_000);
+            // 0-1, 5 and 9 go on in 10-11; 15 to 19 are missing at its end and 20 to 29 between two batches; an emptied batch follows.
+            let batches = [compacted(0, &[0, 1, 5, 9]), compacted(10, &[0, 1, 4]), compacted(30, &[0, 9]), compacted(40, &[]), batch(50, 1, 1, CONTROL | TRANSACTIONAL), batch(51, 9, 9, 0)];
+            log.absorb(0, batches.concat().into());
+            let holes = 6 + 7 + 10 + 8 + 10;
+            assert_eq!(samples(&log), [(0..60, 1, holes, 6)], "behind 2-4, 6-8, 12-13, 15-29, 31-38 and 40-49");
+            assert!(log.probe.hole);
+        }
+    }
+
+    #[test]
+    fn a_long_hole_stands_by_itself_and_the_places_lie_behind_it() {
+        let billion = 1_000_000_000;
+        let mut old = log(0, billion + 7_000);
+        old.absorb(0, [batch(billion, 10, 10, 0), batch(billion + 10, 2, 1, 0)].concat().into());
+        assert_eq!(samples(&old), [(0..billion, 0, billion as u64, 1), (billion..billion + 12, 0, 1, 0)]);
+        assert_eq!(places(&old), [0, billion + 6_999, billion + 1_000, billion + 2_000, billion + 3_000, billion + 4_000, billion + 5_000, billion + 6_000]);
+        // Between two batches, too; and a place within one sees the rest of it.
+        let mut between = log(0, 2_000_000);
+        between.absorb(0, [batch(0, 10, 10, 0), batch(1_000_000, 10, 10, 0)].concat().into());
+        assert_eq!(samples(&between), [(0..10, 0, 0, 0), (10..1_000_000, 0, 999_990, 1), (1_000_000..1_000_010, 0, 0, 0)]);
+        let mut within = log(0, 2_000_000);
+        within.absorb(500_000, [batch(1_000_000, 10, 10, 0)].concat().into());
+        within.absorb(250_000, [batch(1_000_000, 10, 10, 0), batch(1_000_010, 5, 5, 0)].concat().into());
+        assert_eq!(samples(&within), [(250_000..500_000, 0, 250_000, 0), (500_000..1_000_000, 0, 500_000, 1), (1_000_000..1_000_010, 0, 0, 0), (1_000_010..1_000_015, 0, 0, 0)]);
     }
 
     #[test]
