@@ -181,9 +181,9 @@ final class RandomLogs {
       times = pick(random, "now", "now", "old", "forwards", "backwards", "shuffled", "ahead", "zero");
       timeStep = random.nextLong(0, 60_000);
       timeBase = switch (times) {
-        case "ahead" -> now + random.nextLong(0, 3 * DAY_MS);
+        case "ahead" -> today + random.nextLong(DAY_MS, 3 * DAY_MS);
         case "zero" -> 0;
-        default -> now - random.nextLong(0, 700 * DAY_MS);
+        default -> today - random.nextLong(31 * DAY_MS, 700 * DAY_MS);
       };
       markerRatio = onlyMarkers ? 1 : pick(random, new double[] {0, 0, 0, 0, 0.05});
       boolean trimmable = kind.cleanup.contains("delete");
@@ -307,7 +307,8 @@ final class RandomLogs {
 
   private final long seed;
   private final int waves;
-  private final long now = System.currentTimeMillis();
+  /** Times count from here, so that a seed makes the same ones all day. */
+  private final long today = System.currentTimeMillis() / DAY_MS * DAY_MS;
   private final Admin admin;
   private final List<Actor> all = new ArrayList<>();
   private final List<Kind> kinds = new ArrayList<>();
@@ -331,8 +332,11 @@ final class RandomLogs {
       }
       plan(prefix);
       create();
-      ExecutorService flushers = Executors.newFixedThreadPool(6);
+      ExecutorService flushers = Executors.newFixedThreadPool(8);
       try {
+        // Asked for one by one, with each first record, the topics' metadata would take longer than the records.
+        await(all.stream().<Future<?>>map(actor ->
+            flushers.submit(() -> kinds.forEach(kind -> actor.producer.partitionsFor(kind.name)))).toList());
         for (int wave = 0; wave < waves; wave++) {
           wave(wave, flushers);
         }
@@ -421,9 +425,7 @@ final class RandomLogs {
       AbortTransactionSpec spec = new AbortTransactionSpec(log.partition, 2_000_000_000L + log.number * 1_000L + log.markers, (short) 0, 0);
       flushed.add(flushers.submit(() -> admin.abortTransaction(spec).all().get()));
     }
-    for (Future<?> each : flushed) {
-      each.get();
-    }
+    await(flushed);
     if (refused.get() != null) {
       throw refused.get();
     }
@@ -443,6 +445,12 @@ final class RandomLogs {
       }
     }
     trim(starts);
+  }
+
+  private static void await(Collection<Future<?>> all) throws Exception {
+    for (Future<?> each : all) {
+      each.get();
+    }
   }
 
   private void decide(Actor actor, boolean aborts) throws Exception {
@@ -540,7 +548,7 @@ final class RandomLogs {
       for (Log log : compacted) {
         byte[] last = "the last".getBytes(java.nio.charset.StandardCharsets.UTF_8);
         // Segments are rolled by the records' own time.
-        producer.send(new ProducerRecord<>(log.kind.name, log.partition.partition(), now + 30 * DAY_MS, last, last)).get();
+        producer.send(new ProducerRecord<>(log.kind.name, log.partition.partition(), today + 30 * DAY_MS, last, last)).get();
         log.end++;
         log.committed++;
       }
