@@ -5,6 +5,7 @@ mod fillers;
 pub mod limits;
 mod merge;
 pub mod partition_copy;
+mod pieces;
 mod proof;
 mod segment_builder;
 mod sequence;
