@@ -186,7 +186,7 @@ final class RandomLogs {
         default -> today - random.nextLong(31 * DAY_MS, 700 * DAY_MS);
       };
       markerRatio = onlyMarkers ? 1 : pick(random, new double[] {0, 0, 0, 0, 0.05});
-      boolean trimmable = kind.cleanup.contains("delete");
+      boolean trimmable = kind.cleanup.equals("delete") || kind.cleanup.equals("compact,delete");
       trimRatio = trimmable ? pick(random, new double[] {0, 0, 0, 0, 0, 0.03}) : 0;
       trim = trimmable ? pick(random, "none", "none", "none", "none", "anywhere", "anywhere", "anywhere", "first", "last", "end") : "none";
       said.put("number", number).put("topic", kind.name).put("partition", partition).put("timestamp_type", kind.times).put("cleanup", kind.cleanup);
@@ -387,7 +387,8 @@ final class RandomLogs {
       if (compaction && cleanup < 4) {
         kind.cleanup = cleanup < 2 ? "compact" : cleanup == 2 ? "compact,delete" : "compact, then delete";
         kind.configs.put("cleanup.policy", cleanup == 2 ? "compact,delete" : "compact");
-        kind.configs.putAll(Map.of("min.cleanable.dirty.ratio", "0.01", "segment.ms", "1000", "delete.retention.ms", "100"));
+        kind.configs.put("min.cleanable.dirty.ratio", "0.001");
+        kind.configs.put("delete.retention.ms", pick(random, "100", "86400000"));
       }
       kinds.add(kind);
       for (int partition = 0; partition < kind.partitions; partition++, made++) {
@@ -409,7 +410,11 @@ final class RandomLogs {
 
   private void wave(int wave, ExecutorService flushers) throws Exception {
     if (wave == waves / 2) {
-      set("message.timestamp.type", Map.of("append, then create", "CreateTime", "create, then append", "LogAppendTime"), kind -> kind.times);
+      set(kind -> switch (kind.times) {
+        case "append, then create" -> Map.of("message.timestamp.type", "CreateTime");
+        case "create, then append" -> Map.of("message.timestamp.type", "LogAppendTime");
+        default -> Map.of();
+      });
     }
     orphans.clear();
     logs.forEach(Log::step);
@@ -517,13 +522,13 @@ final class RandomLogs {
     }
   }
 
-  private void set(String name, Map<String, String> values, java.util.function.Function<Kind, String> of) throws Exception {
+  private void set(java.util.function.Function<Kind, Map<String, String>> of) throws Exception {
     Map<ConfigResource, Collection<AlterConfigOp>> changes = new LinkedHashMap<>();
     for (Kind kind : kinds) {
-      String value = values.get(of.apply(kind));
-      if (value != null) {
-        changes.put(new ConfigResource(ConfigResource.Type.TOPIC, kind.name),
-            List.of(new AlterConfigOp(new ConfigEntry(name, value), AlterConfigOp.OpType.SET)));
+      List<AlterConfigOp> values = new ArrayList<>();
+      of.apply(kind).forEach((name, value) -> values.add(new AlterConfigOp(new ConfigEntry(name, value), AlterConfigOp.OpType.SET)));
+      if (!values.isEmpty()) {
+        changes.put(new ConfigResource(ConfigResource.Type.TOPIC, kind.name), values);
       }
     }
     if (!changes.isEmpty()) {
@@ -538,17 +543,13 @@ final class RandomLogs {
     if (compacted.isEmpty()) {
       return;
     }
-    var broker = new ConfigResource(ConfigResource.Type.BROKER, "");
-    admin.incrementalAlterConfigs(Map.of(broker,
-        List.of(new AlterConfigOp(new ConfigEntry("log.cleaner.backoff.ms", "500"), AlterConfigOp.OpType.SET)))).all().get();
-    // The active segment is never cleaned: one more record begins another.
-    Thread.sleep(1_200);
+    // The active segment is never cleaned: one more record begins another. Small segments from the start would refuse large batches.
+    set(kind -> kind.cleanup.equals("delete") ? Map.of() : Map.of("segment.bytes", "1000"));
     ObjectNode mine = Agent.JSON.createObjectNode().put("bootstrap", args.get("bootstrap").asText());
     try (KafkaProducer<byte[], byte[]> producer = Records.producer(mine)) {
       for (Log log : compacted) {
         byte[] last = "the last".getBytes(java.nio.charset.StandardCharsets.UTF_8);
-        // Segments are rolled by the records' own time.
-        producer.send(new ProducerRecord<>(log.kind.name, log.partition.partition(), today + 30 * DAY_MS, last, last)).get();
+        producer.send(new ProducerRecord<>(log.kind.name, log.partition.partition(), last, last));
         log.end++;
         log.committed++;
       }
@@ -566,11 +567,21 @@ final class RandomLogs {
       if (count != before) {
         since = System.nanoTime();
         before = count;
-      } else if (System.nanoTime() - since > 6_000_000_000L) {
+      } else if (System.nanoTime() - since > 5_000_000_000L) {
         break;
       }
     }
-    set("cleanup.policy", Map.of("compact, then delete", "delete"), kind -> kind.cleanup);
+    // From now on it holds still, on the target too, since the settings go along.
+    set(kind -> {
+      Map<String, String> values = new LinkedHashMap<>();
+      if (!kind.cleanup.equals("delete")) {
+        values.putAll(Map.of("segment.bytes", "1048576", "min.cleanable.dirty.ratio", "1.0", "min.compaction.lag.ms", "9000000000000"));
+      }
+      if (kind.cleanup.equals("compact, then delete")) {
+        values.put("cleanup.policy", "delete");
+      }
+      return values;
+    });
     var starts = Topics.listOffsets(admin, compacted.stream().map(log -> log.partition).toList(), OffsetSpec.earliest(),
         IsolationLevel.READ_UNCOMMITTED);
     compacted.forEach(log -> log.start = starts.get(log.partition));
