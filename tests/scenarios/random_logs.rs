@@ -24,6 +24,8 @@ struct Round<'a> {
     logs: u32,
     replication: u32,
     kills: u32,
+    /// How many bursts the longest log gets.
+    waves: u32,
     /// Only coordinators may write markers on the target.
     empty_transactions: bool,
     /// A broker of the target goes and comes back meanwhile.
@@ -32,7 +34,7 @@ struct Round<'a> {
 
 impl<'a> Round<'a> {
     fn new(lab: &'a Lab, id: &'a str, logs: u32, kills: u32) -> Self {
-        Self { lab, id, logs, replication: 1, kills, empty_transactions: false, bounced: None }
+        Self { lab, id, logs, replication: 1, kills, waves: if full() { 150 } else { 80 }, empty_transactions: false, bounced: None }
     }
 
     /// Builds, copies, kills, judges.
@@ -94,7 +96,7 @@ impl<'a> Round<'a> {
             prefix: self.id.into(),
             seed,
             logs: self.logs,
-            waves: if full() { 200 } else { 80 },
+            waves: self.waves,
             replication: self.replication,
             // The cleaner takes its time.
             compaction: full() || std::env::var("KFERRY_COMPACTED").is_ok_and(|value| value == "1"),
@@ -284,6 +286,6 @@ fn random_logs_are_the_same_where_only_coordinators_write_markers() {
 fn random_logs_are_the_same_on_three_brokers_of_which_one_is_away_for_a_while() {
     assert!(full(), "KFERRY_FULL=1 is not set");
     let lab = Lab::start(3, Options::default(), Options::default());
-    let round = Round { replication: 3, bounced: Some(2), ..Round::new(&lab, "threechance", 200, 8) };
+    let round = Round { replication: 3, waves: 60, bounced: Some(2), ..Round::new(&lab, "threechance", 200, 8) };
     round.run(seed() + 201);
 }
