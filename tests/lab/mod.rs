@@ -13,6 +13,7 @@ pub mod kferry;
 pub mod mirror;
 pub mod process;
 pub mod proxy;
+pub mod random_logs;
 pub mod s3;
 mod sigv4;
 pub mod streams;
@@ -29,6 +30,7 @@ pub use {
     kferry::{Kferry, Outcome, Running},
     mirror::MirrorMaker,
     proxy::{Fault, FaultProxy, KafkaProxy},
+    random_logs::{RandomLog, RandomLogs},
     s3::S3,
     streams::StreamsApp,
     workdir::WorkDir,

@@ -61,7 +61,7 @@ const GIVEN_UP: [&str; 4] = ["KF-FREEZE-DEADLINE", "KF-FREEZE-REFUSED", "KF-FREE
 
 /// Runs the next command under this environment; whether it was killed.
 #[track_caller]
-fn step(migration: &Migration, command: &str, env: &[(&str, String)]) -> bool {
+pub fn step(migration: &Migration, command: &str, env: &[(&str, String)]) -> bool {
     let outcome = migration.run_with(command, env);
     match outcome.code {
         None => true,
@@ -156,7 +156,7 @@ fn sweep_each(lab: &Lab, prefix: &str, variable: &str, value: &dyn Fn(usize) -> 
 impl Migration {
     /// Every command to the end; an attempt at the cutover that was killed may have to be given up first.
     #[track_caller]
-    fn finish_after_kill(&self) {
+    pub fn finish_after_kill(&self) {
         for _ in 0..16 {
             let Some(command) = self.next_command() else { return };
             assert!(!step(self, command, &[]), "it died without being killed");
@@ -173,6 +173,13 @@ fn killed_before_and_after_every_entry_and_with_torn_lines() {
     sweep_each(lab, "after", "KFERRY_ABORT_AT_ENTRY", &|n| format!("after:{n}"), 1);
     sweep_each(lab, "before", "KFERRY_ABORT_AT_ENTRY", &|n| format!("before:{n}"), 1);
     sweep_each(lab, "torn", "KFERRY_ABORT_TORN", &|n| n.to_string(), 1);
+}
+
+/// The seed of this run; one that can be set, so that a failure can be had again.
+pub fn seed() -> u64 {
+    let seed = std::env::var("KFERRY_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(|| jiff::Timestamp::now().as_millisecond() as u64);
+    println!("KFERRY_SEED={seed}");
+    seed
 }
 
 fn forgetful() -> Lab {
@@ -197,10 +204,7 @@ fn killed_at_random(lab: &Lab, id: &str, kills: u32) {
     let weave = Weave { producers: 2, abort_ratio: 0.7, burst: 40, ..Weave::new(&format!("{id}-bulk"), 300) };
     agent.weave(&lab.source.bootstrap(), &[&case.topics[3]], &weave, &Load::records(0).values(900, 1_000).random());
     agent.produce(&lab.source.bootstrap(), &case.topics[0], &Load::records(20_000).values(900, 1_000).random().timestamps(first, 1));
-    // A seed that can be set, so that a failure can be had again.
-    let seed = std::env::var("KFERRY_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(|| jiff::Timestamp::now().as_millisecond() as u64);
-    println!("KFERRY_SEED={seed}");
-    let mut random = seed;
+    let mut random = seed();
     let mut states = Vec::new();
     for _ in 0..kills {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

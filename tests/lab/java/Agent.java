@@ -38,6 +38,7 @@ public final class Agent {
     Transactions.register(COMMANDS);
     Judge.register(COMMANDS);
     Readers.register(COMMANDS);
+    RandomLogs.register(COMMANDS);
     COMMANDS.put("ping", args -> JSON.createObjectNode());
 
     ExecutorService threads = Executors.newCachedThreadPool();

@@ -157,7 +157,7 @@ final class Judge {
     return IsolationLevel.valueOf(name.toUpperCase(java.util.Locale.ROOT));
   }
 
-  private static ObjectNode dump(JsonNode args) throws Exception {
+  static ObjectNode dump(JsonNode args) throws Exception {
     String bootstrap = args.get("bootstrap").asText();
     Admin admin = Topics.admin(bootstrap);
     List<TopicPartition> partitions = Topics.partitions(admin, args.path("topics").isArray()

@@ -80,7 +80,11 @@ final class Topics {
       topics.add(new NewTopic(topic.get("name").asText(), topic.get("partitions").asInt(),
           (short) topic.path("replication").asInt(1)).configs(strings(topic.path("configs"))));
     }
-    Admin admin = admin(args);
+    create(admin(args), topics);
+    return empty();
+  }
+
+  static void create(Admin admin, List<NewTopic> topics) throws Exception {
     admin.createTopics(topics).all().get();
     // A topic is of use once every partition has a leader that the metadata shows.
     List<String> names = topics.stream().map(NewTopic::name).toList();
@@ -94,7 +98,7 @@ final class Topics {
               && partitions.stream().allMatch(p -> p.leader() != null && !p.leader().isEmpty());
         }
         if (led) {
-          return empty();
+          return;
         }
       } catch (java.util.concurrent.ExecutionException notYet) {
         if (!(notYet.getCause() instanceof UnknownTopicOrPartitionException)) {
