@@ -18,7 +18,7 @@ use crate::domain::segment::{Leaf, LeafKind};
 use crate::error::{Code, Error};
 use crate::machine::fact::{CopyCounts, PartitionCheckpoint};
 use bytes::Bytes;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 /// Why a partition's copy cannot go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,6 +148,8 @@ pub struct PartitionCopy {
     last_stable: Option<i64>,
     next_fetch: i64,
     last_fetched_epoch: i32,
+    /// The source's producers with data behind their last marker, and whether that was told as aborted.
+    undecided: HashMap<i64, bool>,
     fetching: bool,
     /// Since when, and how often, a fetch below the last stable offset has found nothing.
     empty_since: Option<(u64, u32)>,
@@ -212,6 +214,7 @@ impl PartitionCopy {
             last_stable: None,
             next_fetch: proven.min(stored).min(from.target_end).max(from.source_log_start),
             last_fetched_epoch: -1,
+            undecided: HashMap::new(),
             fetching: false,
             empty_since: None,
             tiered: from.tiered,
@@ -328,6 +331,7 @@ impl PartitionCopy {
             }
             self.source_log_start = log_start;
             self.next_fetch = log_start;
+            self.undecided.clear();
         }
     }
 
@@ -358,6 +362,11 @@ impl PartitionCopy {
             }
             self.next_fetch = batch.next_offset();
             self.last_fetched_epoch = batch.leader_epoch;
+            if let Err(stop) = self.check_decision(&batch) {
+                self.enqueue(fresh, now_ms);
+                self.stop.get_or_insert(stop);
+                return;
+            }
             let head = fresh.last().map_or(self.head, |(last, _)| last.next_offset());
             let taken = if batch.has_holes() {
                 self.enqueue(std::mem::take(&mut fresh), now_ms);
@@ -383,6 +392,29 @@ impl PartitionCopy {
             }
         }
         self.enqueue(fresh, now_ms);
+    }
+
+    /// Whether what the source's index says of a transaction, which came with the data, is what its marker says.
+    fn check_decision(&mut self, batch: &Batch) -> Result<(), Stop> {
+        if !batch.is_transactional() {
+            return Ok(());
+        }
+        let (told, said) = if !batch.is_control() {
+            (*self.undecided.entry(batch.producer_id).or_insert(batch.aborted), batch.aborted)
+        } else if batch.record_count > 0 {
+            let aborts = !batch.is_commit_marker();
+            (self.undecided.remove(&batch.producer_id).unwrap_or(aborts), aborts)
+        } else {
+            // Cleaning has emptied it: nobody can tell any more.
+            self.undecided.remove(&batch.producer_id);
+            return Ok(());
+        };
+        if told == said {
+            return Ok(());
+        }
+        let decision = |aborted| if aborted { "aborted" } else { "committed" };
+        let seen = format!("a transaction of producer id {} is told as {}, but the batch at {} says {}", batch.producer_id, decision(told), batch.base_offset, decision(said));
+        Err(Stop { code: Code::CopyDamaged, seen })
     }
 
     /// Whether several answers in a row, over some time, have said that there is nothing up to the last stable offset. What is below the source's log
@@ -450,6 +482,8 @@ impl PartitionCopy {
 
     /// The source has nothing between these offsets: they expired, or compaction has left them without records.
     fn nothing_between(&mut self, from: i64, to: i64, timestamp: i64) {
+        // A marker may have been there.
+        self.undecided.clear();
         let expired = to.min(self.source_log_start);
         if from < expired && from < self.head {
             self.expect(Expected::Gap { next_offset: expired.min(self.head) });
@@ -509,7 +543,7 @@ impl PartitionCopy {
     }
 
     fn enqueue(&mut self, fresh: Vec<(Batch, Digest)>, now_ms: u64) {
-        let digests: std::collections::HashMap<i64, Digest> = fresh.iter().map(|(b, digest)| (b.base_offset, *digest)).collect();
+        let digests: HashMap<i64, Digest> = fresh.iter().map(|(b, digest)| (b.base_offset, *digest)).collect();
         fresh.iter().for_each(|(batch, digest)| self.keep(batch, *digest, now_ms));
         for group in merge::group(fresh.into_iter().map(|(batch, _)| batch).collect(), self.batch_bytes_max) {
             match group {
@@ -568,7 +602,7 @@ impl PartitionCopy {
         Ok(())
     }
 
-    fn enqueue_one(&mut self, batch: Batch, digests: &std::collections::HashMap<i64, Digest>) {
+    fn enqueue_one(&mut self, batch: Batch, digests: &HashMap<i64, Digest>) {
         let (base_offset, next_offset) = (batch.base_offset, batch.next_offset());
         let (kind, unit, digest) = if batch.is_control() {
             (LeafKind::Control, Unit::Controls { base_offset, next_offset }, control_leaf(base_offset))

@@ -691,6 +691,32 @@ fn a_hole_at_the_end_is_taken_after_several_empty_answers() {
     assert_eq!(answers(true, true), None);
 }
 
+/// The broker's answer and the log's own markers are two witnesses of what became of a transaction.
+#[test]
+fn an_answer_that_contradicts_the_marker_stops_the_partition() {
+    let part = |base_offset| data(base_offset, NOW_MS, 2, 20).transactional(100, false);
+    let judged = |log: Vec<Batch>, aborted: &[(i64, i64)]| {
+        let mut log = log;
+        batch::mark_aborted(&mut log, aborted.to_vec());
+        let mut copy = take_up(&Broker::default(), 0, 1, None);
+        let end = log.last().map_or(0, Batch::next_offset);
+        for batch in log {
+            copy.fetch_sent();
+            copy.fetched(vec![(batch.clone(), batch.leaf())], 0, end, false, 0);
+        }
+        copy.stop().map(|stop| stop.code)
+    };
+    let marker = |commit| Batch::marker(4, 100, commit);
+    assert_eq!(judged(vec![part(0), part(2), marker(false)], &[(100, 0)]), None);
+    assert_eq!(judged(vec![part(0), part(2), marker(true)], &[]), None);
+    assert_eq!(judged(vec![part(0), part(2), marker(false)], &[]), Some(Code::CopyDamaged));
+    assert_eq!(judged(vec![part(0), part(2), marker(true)], &[(100, 0)]), Some(Code::CopyDamaged));
+    // Half of one transaction.
+    assert_eq!(judged(vec![part(0), part(2), marker(false)], &[(100, 2)]), Some(Code::CopyDamaged));
+    // A marker alone, and another producer's, say nothing.
+    assert_eq!(judged(vec![Batch::marker(0, 100, true), part(1), Batch::marker(3, 101, false), marker(true)], &[]), None);
+}
+
 /// The coordinator has aborted what was open, where the source has something else: the partition is not to be trusted.
 #[test]
 fn a_transaction_that_ended_before_its_place_stops_the_partition() {
