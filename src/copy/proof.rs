@@ -1,5 +1,6 @@
 //! Compares what was fetched from the source with what was read again from the target, batch by batch.
 
+use super::leaf_row::LeafRow;
 use super::partition_copy::Stop;
 use crate::domain::batch::{Batch, records_leaf, records_leaf_from};
 use crate::domain::digest::Digest;
@@ -65,6 +66,8 @@ impl Expected {
 pub(super) struct Proof {
     pub source_tree: Frontier,
     pub target_tree: Frontier,
+    /// The trees' leaves that are not in the store yet.
+    pub leaves: LeafRow,
     /// Everything below was compared, or lies below the log start.
     pub verified_offset: i64,
     /// Records below it were on the source only as the front of a batch that retention had cut.
@@ -74,7 +77,8 @@ pub(super) struct Proof {
 
 impl Proof {
     pub fn new(verified_offset: i64, log_start: i64, source_tree: Frontier, target_tree: Frontier) -> Self {
-        Self { source_tree, target_tree, verified_offset, log_start, expected: VecDeque::new() }
+        let leaves = LeafRow::behind(source_tree.len());
+        Self { source_tree, target_tree, leaves, verified_offset, log_start, expected: VecDeque::new() }
     }
 
     pub fn expect(&mut self, expected: Expected, counts: &mut CopyCounts) {
@@ -108,10 +112,11 @@ impl Proof {
         }
     }
 
-    fn advance(&mut self, source: Digest, target: Digest, next_offset: i64) {
-        self.source_tree.push(*source.bytes());
+    fn advance(&mut self, source: Leaf, target: Digest) {
+        self.source_tree.push(*source.digest.bytes());
         self.target_tree.push(*target.bytes());
-        self.verified_offset = next_offset;
+        self.verified_offset = source.next_offset;
+        self.leaves.push(source);
     }
 
     /// Takes batches as the target returned them, in order.
@@ -152,7 +157,7 @@ impl Proof {
             return Err(mismatch(batch, "its digest differs".to_owned()));
         }
         source.add_to(counts, leaf.kind == LeafKind::Control);
-        self.advance(leaf.digest, seen, leaf.next_offset);
+        self.advance(leaf, seen);
         Ok(true)
     }
 
@@ -189,12 +194,13 @@ impl Proof {
         if end != batch.next_offset() || (from != batch.base_offset && !is_cut) {
             return Err(mismatch(batch, format!("the source's batches cover {from}..{end}")));
         }
-        let (expected, seen) = match &source[..] {
-            [one] if one.leaf() == batch.leaf() => (one.leaf(), batch.leaf()),
-            [one] if one.is_control() || batch.is_control() => (one.leaf(), batch.leaf()),
+        let as_is = if batch.is_control() { LeafKind::Control } else { LeafKind::Batch };
+        let (kind, expected, seen) = match &source[..] {
+            [one] if one.leaf() == batch.leaf() => (as_is, one.leaf(), batch.leaf()),
+            [one] if one.is_control() || batch.is_control() => (as_is, one.leaf(), batch.leaf()),
             several => {
                 let read = |batches: &[Batch]| records_leaf_from(batches, from).map_err(|e| mismatch(batch, format!("records cannot be read: {e:?}")));
-                (read(several)?, read(std::slice::from_ref(batch))?)
+                (LeafKind::Records, read(several)?, read(std::slice::from_ref(batch))?)
             }
         };
         if expected != seen {
@@ -204,7 +210,7 @@ impl Proof {
         let records = if batch.is_control() { 0 } else { (batch.next_offset() - records_from).max(0) as u64 };
         SourceCounts::of(&source, records).add_to(counts, batch.is_control());
         self.expected.drain(..source.len());
-        self.advance(expected, seen, batch.next_offset());
+        self.advance(Leaf { base_offset: from, next_offset: batch.next_offset(), kind, digest: expected }, seen);
         Ok(true)
     }
 }
