@@ -18,6 +18,7 @@ mod interruption;
 mod kafka_calls;
 mod lab_smoke;
 mod offline;
+mod proofs;
 mod refusals;
 mod segments;
 mod status;
