@@ -93,7 +93,6 @@ codes! {
     TopicChanged, "KF-TOPIC-CHANGED", Failed, AfterFix, "a topic was deleted and created again under the same name; roll back and start a new migration";
 
     CopyQuarantined, "KF-COPY-QUARANTINED", Failed, AfterFix, "the target's partition does not hold what was sent; run `execute` again to have its topic created anew and refilled";
-    CopyHole, "KF-COPY-HOLE", Check, AfterFix, "the log has holes (compaction or deleted batches); this version copies plain topics only; exclude the topic";
     CopyUnsupportedFormat, "KF-COPY-FORMAT", Check, AfterFix, "the batch's format cannot be kept exactly on the target; exclude the topic with topics.exclude";
     CopyDamaged, "KF-COPY-DAMAGED", Failed, AfterFix, "a batch's checksum does not hold; run the command again, and if it recurs check the source broker's disk with kafka-dump-log";
     CopyRefused, "KF-COPY-REFUSED", Failed, AfterFix, "the target refused a batch for good; the message gives its error";

@@ -24,6 +24,11 @@ pub const CONTROLS_PER_APPEND: i64 = 500;
 /// fit into memory has to go ahead without.
 pub const ABORTED_HOLD_MS: i64 = 3_000;
 
+/// Answers without records, and the milliseconds between the first and the last of them, after which offsets below the last stable offset are taken
+/// to have none.
+pub const EMPTY_ANSWERS: u32 = 3;
+pub const EMPTY_ANSWERS_MS: u64 = 1_000;
+
 /// Records' age beyond which a broker may have forgotten a producer's sequence, where the broker does not tell its
 /// `producer.id.expiration.ms`: that defaults to one day and goes by the records' timestamps.
 pub const SEQUENCE_MEMORY_MS: i64 = 12 * 3600 * 1000;

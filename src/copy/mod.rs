@@ -6,6 +6,7 @@ mod leaf_row;
 pub mod limits;
 mod merge;
 pub mod partition_copy;
+mod pieces;
 mod proof;
 mod segment_builder;
 mod sequence;

@@ -4,8 +4,9 @@
 //! has to confirm it. After a lost answer nothing is sent before the log end has been looked at.
 
 use super::aborter::{Aborter, OpenTransaction};
-use super::limits::{ABORTED_HOLD_MS, CONTROLS_PER_APPEND, FILLERS_PER_BATCH, FILLERS_PER_DELETE, IN_FLIGHT_APPENDS_MAX, UNPROVEN_LEAVES_MAX};
+use super::limits::{ABORTED_HOLD_MS, CONTROLS_PER_APPEND, EMPTY_ANSWERS, EMPTY_ANSWERS_MS, FILLERS_PER_BATCH, FILLERS_PER_DELETE, IN_FLIGHT_APPENDS_MAX, UNPROVEN_LEAVES_MAX};
 use super::merge::{self, Group};
+use super::pieces::{Piece, pieces};
 use super::proof::{Expected, Proof, SourceCounts};
 use super::segment_builder::{SealedSegment, SegmentBuilder};
 use super::sequence;
@@ -13,6 +14,7 @@ use crate::domain::batch::{Batch, ProducerStamp, control_leaf, records_leaf};
 use crate::domain::partition::TopicPartition;
 use crate::domain::digest::Digest;
 use crate::domain::leaf_file::LeafFile;
+use crate::domain::record::RecordError;
 use crate::domain::segment::{Leaf, LeafKind};
 use crate::error::{Code, Error};
 use crate::machine::fact::{CopyCounts, PartitionCheckpoint};
@@ -49,6 +51,8 @@ pub struct TakeUp {
     pub sequence_memory_ms: i64,
     pub producer_id: i64,
     pub producer_epoch: i16,
+    /// Whether the source keeps history of the topic in tiered storage (KIP-405).
+    pub tiered: bool,
     /// Aborted data of an earlier take, whose transaction waits for its end on the target.
     pub open_transaction: Option<OpenTransaction>,
 }
@@ -146,6 +150,9 @@ pub struct PartitionCopy {
     next_fetch: i64,
     last_fetched_epoch: i32,
     fetching: bool,
+    /// Since when, and how often, a fetch below the last stable offset has found nothing.
+    empty_since: Option<(u64, u32)>,
+    tiered: bool,
 
     /// The offset after everything that is queued, sent or acknowledged.
     head: i64,
@@ -207,6 +214,8 @@ impl PartitionCopy {
             next_fetch: proven.min(stored).min(from.target_end).max(from.source_log_start),
             last_fetched_epoch: -1,
             fetching: false,
+            empty_since: None,
+            tiered: from.tiered,
             head: from.target_end,
             store_first: true,
             segment: SegmentBuilder::default(),
@@ -323,76 +332,164 @@ impl PartitionCopy {
         }
     }
 
-    /// Takes what a fetch gave: whole batches in order, the source's log start and last stable offset.
-    /// `leaves` are the batches' digests, computed where they were fetched.
-    pub fn fetched(&mut self, batches: Vec<(Batch, Digest)>, log_start: i64, last_stable: i64, now_ms: u64) {
+    /// Takes what a fetch gave: whole batches in order, with their digests, the source's log start and last stable offset. `to_the_end` says that
+    /// nothing but the lack of records has kept the answer from going on up to there.
+    pub fn fetched(&mut self, batches: Vec<(Batch, Digest)>, log_start: i64, last_stable: i64, to_the_end: bool, now_ms: u64) {
         self.fetching = false;
         self.source_log_start = self.source_log_start.max(log_start);
         self.last_stable = Some(last_stable);
         if self.stop.is_some() {
             return;
         }
-        if batches.is_empty() && self.next_fetch >= last_stable && self.head < self.source_log_start.min(last_stable) {
-            self.fill(self.source_log_start, 0);
+        if !batches.is_empty() || self.next_fetch.min(self.head) >= last_stable {
+            self.empty_since = None;
+        } else if self.is_empty_for_good(to_the_end, now_ms) {
+            self.nothing_between(self.next_fetch.min(self.head), last_stable, 0);
+            self.next_fetch = self.next_fetch.max(last_stable);
         }
         let mut fresh: Vec<(Batch, Digest)> = Vec::with_capacity(batches.len());
-        for (batch, leaf) in batches {
+        for (batch, digest) in batches {
             if batch.next_offset() <= self.next_fetch {
                 continue;
             }
+            let due = fresh.last().map_or(self.head, |(last, _)| last.next_offset()).min(self.next_fetch);
+            if due < batch.base_offset {
+                self.enqueue(std::mem::take(&mut fresh), now_ms);
+                self.nothing_between(due, batch.base_offset, batch.first_timestamp());
+            }
             self.next_fetch = batch.next_offset();
             self.last_fetched_epoch = batch.leader_epoch;
-            if batch.next_offset() <= self.head && fresh.is_empty() {
-                self.catch_up(batch, leaf, now_ms);
-                continue;
-            }
-            if let Err(stop) = self.accept(&batch) {
+            let head = fresh.last().map_or(self.head, |(last, _)| last.next_offset());
+            let taken = if batch.has_holes() {
                 self.enqueue(std::mem::take(&mut fresh), now_ms);
+                self.take_apart(batch, digest, now_ms)
+            } else if batch.next_offset() <= head {
+                self.keep(&batch, digest, now_ms);
+                self.catch_up(batch);
+                Ok(())
+            } else if batch.base_offset < head {
+                // Appends are whole batches of the source: an end within one is not of our making.
+                let seen = format!("offset {head} is due, but the source's next batch is {}..{}", batch.base_offset, batch.next_offset());
+                Err(Stop { code: Code::CopyQuarantined, seen })
+            } else if batch.codec().is_none() {
+                Err(unreadable(&batch, RecordError::UnknownCodec))
+            } else {
+                fresh.push((batch, digest));
+                Ok(())
+            };
+            if let Err(stop) = taken {
+                self.enqueue(fresh, now_ms);
                 self.stop.get_or_insert(stop);
                 return;
             }
-            let expected = fresh.last().map_or(self.head, |(last, _)| last.next_offset());
-            if batch.base_offset != expected {
-                self.enqueue(std::mem::take(&mut fresh), now_ms);
-                let expired = expected < self.source_log_start && batch.base_offset > expected;
-                if !expired {
-                    // Appends are whole batches of the source: an end within one is not of our making.
-                    let code = if batch.base_offset > expected { Code::CopyHole } else { Code::CopyQuarantined };
-                    self.halt(code, format!("offset {expected} is due, but the source's next batch is {}..{}", batch.base_offset, batch.next_offset()));
-                    return;
-                }
-                self.fill(batch.base_offset, batch.first_timestamp());
-            }
-            fresh.push((batch, leaf));
         }
         self.enqueue(fresh, now_ms);
     }
 
-    /// Takes a batch that an earlier take has appended: it is stored if it was not, and proven if it was not.
-    fn catch_up(&mut self, batch: Batch, digest: Digest, now_ms: u64) {
+    /// Whether several answers in a row, over some time, have said that there is nothing up to the last stable offset. What is below the source's log
+    /// start is known to be gone. Where history is in tiered storage an answer without records only says that it has not been read yet.
+    fn is_empty_for_good(&mut self, to_the_end: bool, now_ms: u64) -> bool {
+        if self.next_fetch <= self.source_log_start && self.last_stable.is_some_and(|end| end <= self.source_log_start) {
+            return true;
+        }
+        if !to_the_end || self.tiered {
+            return false;
+        }
+        let (since, answers) = self.empty_since.unwrap_or((now_ms, 0));
+        self.empty_since = Some((since, answers + 1));
+        answers + 1 >= EMPTY_ANSWERS && now_ms.saturating_sub(since) >= EMPTY_ANSWERS_MS
+    }
+
+    /// Whether the last answers held nothing although there is something to come: no need to ask again at once.
+    pub fn found_nothing(&self) -> bool {
+        self.empty_since.is_some()
+    }
+
+    /// Puts the batch, as it came, into the segment that is on its way to the store, unless it is there already.
+    fn keep(&mut self, batch: &Batch, digest: Digest, now_ms: u64) {
         let (base_offset, next_offset) = (batch.base_offset, batch.next_offset());
         if next_offset > self.stored_offset {
             let kind = if batch.is_control() { LeafKind::Control } else { LeafKind::Batch };
-            self.segment.push(std::slice::from_ref(&batch), Leaf { base_offset, next_offset, kind, digest }, now_ms);
+            self.segment.push(batch, Leaf { base_offset, next_offset, kind, digest }, now_ms);
         }
-        if next_offset > self.proof.verified_offset {
+    }
+
+    /// Takes a batch that an earlier take has appended: it is proven if it was not.
+    fn catch_up(&mut self, batch: Batch) {
+        if batch.next_offset() > self.proof.verified_offset {
             self.expect(Expected::CaughtUp(batch));
         }
     }
 
-    /// Refuses what this version cannot keep exactly.
-    fn accept(&self, batch: &Batch) -> Result<(), Stop> {
-        let stop = |code, what: &str| Err(Stop { code, seen: format!("the batch {}..{} {what}", batch.base_offset, batch.next_offset()) });
-        if batch.is_control() {
-            return Ok(());
-        }
-        if batch.has_holes() || batch.has_delete_horizon() {
-            return stop(Code::CopyHole, "has been compacted");
-        }
-        if batch.codec().is_none() {
-            return stop(Code::CopyUnsupportedFormat, "is compressed with an unknown codec");
+    /// Takes a batch with holes: its records in as many appends as they adjoin each other, and what lies between.
+    fn take_apart(&mut self, batch: Batch, digest: Digest, now_ms: u64) -> Result<(), Stop> {
+        let parts = pieces(&batch).map_err(|error| unreadable(&batch, error))?;
+        self.keep(&batch, digest, now_ms);
+        let mut source = Some(&batch);
+        let mut from = batch.base_offset;
+        for piece in parts {
+            match piece {
+                Piece::Hole { next_offset } => {
+                    self.hole(from, next_offset);
+                    from = next_offset;
+                }
+                Piece::Data(data) => {
+                    from = data.next_offset();
+                    if data.next_offset() <= self.head {
+                        self.catch_up(data);
+                    } else if data.base_offset < self.head {
+                        let seen = format!("offset {} is due, but the source's next records are {}..{}", self.head, data.base_offset, data.next_offset());
+                        return Err(Stop { code: Code::CopyQuarantined, seen });
+                    } else {
+                        self.enqueue_piece(data, source.take())?;
+                    }
+                }
+            }
         }
         Ok(())
+    }
+
+    /// The source has nothing between these offsets: they expired, or compaction has left them without records.
+    fn nothing_between(&mut self, from: i64, to: i64, timestamp: i64) {
+        let expired = to.min(self.source_log_start);
+        if from < expired && from < self.head {
+            self.expect(Expected::Gap { next_offset: expired.min(self.head) });
+        }
+        if self.head < expired {
+            self.fill(expired, timestamp);
+        }
+        if from.max(expired) < to {
+            self.hole(from.max(expired), to);
+        }
+    }
+
+    /// Offsets without records, at or above the log start: control records take them, which nobody sees either.
+    fn hole(&mut self, from: i64, to: i64) {
+        if from < self.head && to.min(self.head) > self.proof.verified_offset {
+            self.expect(Expected::CaughtUpHole { next_offset: to.min(self.head) });
+        }
+        if to > self.head {
+            let base_offset = self.head;
+            self.expect(Expected::Hole { next_offset: to });
+            self.push_unit(Unit::Controls { base_offset, next_offset: to });
+        }
+        self.store_hole(to);
+    }
+
+    /// There is nothing to store of a hole: what is stored before it reaches over it.
+    fn store_hole(&mut self, to: i64) {
+        if to <= self.stored_offset {
+            return;
+        }
+        if !self.segment.is_empty() {
+            self.segment.reach_to(to);
+        } else if let Some(last) = self.sealed.back_mut() {
+            last.next_offset = last.next_offset.max(to);
+        } else if self.storing.is_empty() {
+            self.stored_offset = to;
+        } else {
+            self.storing.push_back((to, true));
+        }
     }
 
     /// Takes the offsets up to `next_offset` by fillers: they lie below the source's log start.
@@ -413,19 +510,20 @@ impl PartitionCopy {
     }
 
     fn enqueue(&mut self, fresh: Vec<(Batch, Digest)>, now_ms: u64) {
-        let digests: std::collections::HashMap<i64, Digest> = fresh.iter().map(|(b, leaf)| (b.base_offset, *leaf)).collect();
+        let digests: std::collections::HashMap<i64, Digest> = fresh.iter().map(|(b, digest)| (b.base_offset, *digest)).collect();
+        fresh.iter().for_each(|(batch, digest)| self.keep(batch, *digest, now_ms));
         for group in merge::group(fresh.into_iter().map(|(batch, _)| batch).collect(), self.batch_bytes_max) {
             match group {
-                Group::AsIs(batch) => self.enqueue_one(batch, &digests, now_ms),
+                Group::AsIs(batch) => self.enqueue_one(batch, &digests),
                 Group::Encoded(batches) => {
-                    if self.enqueue_encoded(&batches, now_ms).is_ok() {
+                    if self.enqueue_encoded(&batches).is_ok() {
                         continue;
                     }
                     for batch in batches {
                         match batch.append_time() {
-                            None => self.enqueue_one(batch, &digests, now_ms),
+                            None => self.enqueue_one(batch, &digests),
                             Some(_) => {
-                                if let Err(stop) = self.enqueue_encoded(std::slice::from_ref(&batch), now_ms) {
+                                if let Err(stop) = self.enqueue_encoded(std::slice::from_ref(&batch)) {
                                     self.stop.get_or_insert(stop);
                                     return;
                                 }
@@ -438,23 +536,40 @@ impl PartitionCopy {
     }
 
     /// Enqueues the batches as one that is encoded anew; nothing is enqueued where that cannot be.
-    fn enqueue_encoded(&mut self, batches: &[Batch], now_ms: u64) -> Result<(), Stop> {
-        let range = || format!("{}..{}", batches.first().map_or(0, |b| b.base_offset), batches.last().map_or(0, Batch::next_offset));
-        let unreadable = |error| Stop { code: Code::CopyDamaged, seen: format!("the records of {} cannot be read: {error:?}", range()) };
-        let digest = records_leaf(batches).map_err(unreadable)?;
-        let encoded = merge::encode(batches).map_err(unreadable)?;
-        let (size, size_max) = (encoded.bytes().len(), self.batch_bytes_max);
-        if size > size_max {
-            let seen = format!("the batch {} takes {size} bytes once it is encoded anew with its append time, and the topic allows {size_max}", range());
-            return Err(Stop { code: Code::CopyUnsupportedFormat, seen });
-        }
+    fn enqueue_encoded(&mut self, batches: &[Batch]) -> Result<(), Stop> {
+        let Some(first) = batches.first() else { return Ok(()) };
+        let digest = records_leaf(batches).map_err(|error| unreadable(first, error))?;
+        let encoded = merge::encode(batches).map_err(|error| unreadable(first, error))?;
+        self.check_size(&encoded)?;
         let leaf = Leaf { base_offset: encoded.base_offset, next_offset: encoded.next_offset(), kind: LeafKind::Records, digest };
-        self.record_leaf(batches, leaf, now_ms);
+        self.expect_leaf(batches, leaf);
         self.push_unit(Unit::Batch(encoded));
         Ok(())
     }
 
-    fn enqueue_one(&mut self, batch: Batch, digests: &std::collections::HashMap<i64, Digest>, now_ms: u64) {
+    /// Enqueues a part of a batch; `source` is that batch where this is its first part.
+    fn enqueue_piece(&mut self, piece: Batch, source: Option<&Batch>) -> Result<(), Stop> {
+        self.check_size(&piece)?;
+        let digest = records_leaf(std::slice::from_ref(&piece)).map_err(|error| unreadable(&piece, error))?;
+        let (base_offset, next_offset) = (piece.base_offset, piece.next_offset());
+        let records = (next_offset - base_offset.max(self.first_log_start)).max(0) as u64;
+        let leaf = Leaf { base_offset, next_offset, kind: LeafKind::Records, digest };
+        self.expect(Expected::Leaf { leaf, aborted: piece.aborted, source: SourceCounts::of_piece(&piece, source, records) });
+        self.push_unit(Unit::Batch(piece));
+        Ok(())
+    }
+
+    fn check_size(&self, encoded: &Batch) -> Result<(), Stop> {
+        let (size, size_max) = (encoded.bytes().len(), self.batch_bytes_max);
+        if size > size_max {
+            let (base_offset, next_offset) = (encoded.base_offset, encoded.next_offset());
+            let seen = format!("the batch {base_offset}..{next_offset} takes {size} bytes once it is encoded anew, and the topic allows {size_max}");
+            return Err(Stop { code: Code::CopyUnsupportedFormat, seen });
+        }
+        Ok(())
+    }
+
+    fn enqueue_one(&mut self, batch: Batch, digests: &std::collections::HashMap<i64, Digest>) {
         let (base_offset, next_offset) = (batch.base_offset, batch.next_offset());
         let (kind, unit, digest) = if batch.is_control() {
             (LeafKind::Control, Unit::Controls { base_offset, next_offset }, control_leaf(base_offset))
@@ -462,14 +577,13 @@ impl PartitionCopy {
             let digest = digests.get(&base_offset).copied().unwrap_or_else(|| batch.leaf());
             (LeafKind::Batch, Unit::Batch(batch.clone()), digest)
         };
-        self.record_leaf(std::slice::from_ref(&batch), Leaf { base_offset, next_offset, kind, digest }, now_ms);
+        self.expect_leaf(std::slice::from_ref(&batch), Leaf { base_offset, next_offset, kind, digest });
         self.push_unit(unit);
     }
 
-    fn record_leaf(&mut self, batches: &[Batch], leaf: Leaf, now_ms: u64) {
+    fn expect_leaf(&mut self, batches: &[Batch], leaf: Leaf) {
         let from = leaf.base_offset.max(self.first_log_start);
         let records = if leaf.kind == LeafKind::Control { 0 } else { (leaf.next_offset - from).max(0) as u64 };
-        self.segment.push(batches, leaf.clone(), now_ms);
         let aborted = batches.iter().any(|batch| batch.aborted);
         self.expect(Expected::Leaf { leaf, aborted, source: SourceCounts::of(batches, records) });
     }
@@ -481,7 +595,8 @@ impl PartitionCopy {
     fn push_unit(&mut self, unit: Unit) {
         self.head = unit.next_offset();
         self.unclosed = unit.is_aborted() || (self.unclosed && !matches!(unit, Unit::Controls { .. }));
-        let waits = self.store_first && (!matches!(unit, Unit::Fillers { .. }) || !self.unstored.is_empty());
+        // What holds no records needs no store.
+        let waits = self.store_first && (matches!(unit, Unit::Batch(_)) || !self.unstored.is_empty());
         match waits {
             true => self.unstored.push_back(unit),
             false => self.make_ready(unit),
@@ -538,7 +653,7 @@ impl PartitionCopy {
             self.stored_offset = *end;
             self.storing.pop_front();
         }
-        while self.unstored.front().is_some_and(|u| u.next_offset() <= self.stored_offset || matches!(u, Unit::Fillers { .. })) {
+        while self.unstored.front().is_some_and(|u| u.next_offset() <= self.stored_offset || !matches!(u, Unit::Batch(_))) {
             if let Some(unit) = self.unstored.pop_front() {
                 self.make_ready(unit);
             }
@@ -852,6 +967,15 @@ impl PartitionCopy {
             counts: self.counts,
         }
     }
+}
+
+fn unreadable(batch: &Batch, error: RecordError) -> Stop {
+    let (base_offset, next_offset) = (batch.base_offset, batch.next_offset());
+    let code = match error {
+        RecordError::UnknownCodec => Code::CopyUnsupportedFormat,
+        RecordError::Malformed | RecordError::Compression => Code::CopyDamaged,
+    };
+    Stop { code, seen: format!("the records of the batch {base_offset}..{next_offset} cannot be read: {error:?}") }
 }
 
 /// Cuts off what one append takes of fillers or control records.

@@ -2,13 +2,14 @@
 
 use super::leaf_row::LeafRow;
 use super::partition_copy::Stop;
-use crate::domain::batch::{Batch, records_leaf, records_leaf_from};
+use crate::domain::batch::{Batch, control_leaf, records_leaf, records_leaf_from};
 use crate::domain::digest::Digest;
+use crate::domain::record::{self, RecordError};
 use crate::domain::segment::{Leaf, LeafKind};
 use crate::error::Code;
 use crate::evidence::merkle::Frontier;
 use crate::machine::fact::CopyCounts;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// What the target has to return next.
 pub(super) enum Expected {
@@ -16,6 +17,10 @@ pub(super) enum Expected {
     Leaf { leaf: Leaf, aborted: bool, source: SourceCounts },
     /// A source batch whose append an earlier take has made; how it was merged then is seen on the target.
     CaughtUp(Batch),
+    /// Offsets that have no record on the source, and got control records in this take.
+    Hole { next_offset: i64 },
+    /// Offsets that have no record on the source, where an earlier take may still have seen some.
+    CaughtUpHole { next_offset: i64 },
     /// Offsets without records below the source's log start.
     Gap { next_offset: i64 },
 }
@@ -27,6 +32,7 @@ pub(super) struct SourceCounts {
     batches: u64,
     append_time_batches: u64,
     aborted_records: u64,
+    split_batches: u64,
 }
 
 impl SourceCounts {
@@ -37,6 +43,19 @@ impl SourceCounts {
             batches: batches.len() as u64,
             append_time_batches: batches.iter().filter(|b| b.append_time().is_some()).count() as u64,
             aborted_records: if batches.iter().any(|b| b.aborted) { records } else { 0 },
+            split_batches: 0,
+        }
+    }
+
+    /// What one part of a batch holds; the batch itself counts with its first part.
+    pub fn of_piece(piece: &Batch, source: Option<&Batch>, records: u64) -> Self {
+        Self {
+            records,
+            bytes: source.map_or(0, |batch| batch.bytes().len() as u64),
+            batches: u64::from(source.is_some()),
+            split_batches: u64::from(source.is_some()),
+            append_time_batches: u64::from(source.is_some_and(|batch| batch.append_time().is_some())),
+            aborted_records: if piece.aborted { records } else { 0 },
         }
     }
 
@@ -48,6 +67,7 @@ impl SourceCounts {
         counts.target_batches += 1;
         counts.append_time_batches += self.append_time_batches;
         counts.aborted_records += self.aborted_records;
+        counts.split_batches += self.split_batches;
         counts.merged_batches += if self.batches > 1 { self.batches } else { 0 };
         counts.control_records += u64::from(is_control);
     }
@@ -58,7 +78,7 @@ impl Expected {
         match self {
             Expected::Leaf { leaf, .. } => leaf.next_offset,
             Expected::CaughtUp(batch) => batch.next_offset(),
-            Expected::Gap { next_offset } => *next_offset,
+            Expected::Gap { next_offset } | Expected::Hole { next_offset } | Expected::CaughtUpHole { next_offset } => *next_offset,
         }
     }
 }
@@ -132,7 +152,8 @@ impl Proof {
                 let goes_on = match self.expected.front() {
                     None | Some(Expected::Gap { .. }) => false,
                     Some(Expected::Leaf { .. }) => self.compare_leaf(batch, counts)?,
-                    Some(Expected::CaughtUp(_)) => self.compare_caught_up(batch, counts)?,
+                    Some(Expected::Hole { .. }) => self.compare_hole(batch, counts)?,
+                    Some(Expected::CaughtUp(_) | Expected::CaughtUpHole { .. }) => self.compare_caught_up(batch, counts)?,
                 };
                 if !goes_on {
                     return Ok(());
@@ -161,18 +182,86 @@ impl Proof {
         Ok(true)
     }
 
+    /// A hole of the source is taken by control records, one by one.
+    fn compare_hole(&mut self, batch: &Batch, counts: &mut CopyCounts) -> Result<bool, Stop> {
+        if !batch.is_control() {
+            return Err(mismatch(batch, "the source has no records there".to_owned()));
+        }
+        check_view(batch, true, false)?;
+        self.pass_hole(batch, counts);
+        Ok(true)
+    }
+
+    fn pass_hole(&mut self, batch: &Batch, counts: &mut CopyCounts) {
+        // Its first offsets may have expired.
+        self.pass_over(batch.base_offset, counts);
+        counts.hole_offsets += 1;
+        let (base_offset, next_offset) = (batch.base_offset, batch.next_offset());
+        self.advance(Leaf { base_offset, next_offset, kind: LeafKind::Control, digest: control_leaf(base_offset) }, batch.leaf());
+        self.drop_passed();
+    }
+
+    /// What an earlier take has appended, where the source has holes now. It may have had records there then: what compaction has removed since is no
+    /// difference, and is counted; whatever the source still has must be there and equal.
+    fn compare_around_holes(&mut self, batch: &Batch, source: &[Batch], end: i64, counts: &mut CopyCounts) -> Result<bool, Stop> {
+        if end < batch.next_offset() {
+            // More of the source has to be fetched first, unless what follows is known and does not fit.
+            return Ok(false);
+        }
+        if batch.is_control() {
+            check_view(batch, true, false)?;
+            self.pass_hole(batch, counts);
+            return Ok(true);
+        }
+        self.pass_over(batch.base_offset, counts);
+        let from = batch.base_offset.max(self.verified_offset);
+        let unreadable = |e| mismatch(batch, format!("records cannot be read: {e:?}"));
+        let (mut left, mut drifted) = (canonical(source, from).map_err(unreadable)?, 0);
+        for (offset, record) in canonical(std::slice::from_ref(batch), from).map_err(unreadable)? {
+            match left.remove(&offset) {
+                Some(expected) if expected == record => {}
+                Some(_) => return Err(mismatch(batch, format!("the record at {offset} differs"))),
+                None => drifted += 1,
+            }
+        }
+        if let Some(offset) = left.keys().next() {
+            return Err(mismatch(batch, format!("the source's record at {offset} is missing")));
+        }
+        counts.drifted_records += drifted;
+        let records = (batch.next_offset() - from.max(self.log_start)).max(0) as u64;
+        SourceCounts::of(source, records).add_to(counts, false);
+        let digest = records_leaf_from(std::slice::from_ref(batch), from).map_err(unreadable)?;
+        self.advance(Leaf { base_offset: from, next_offset: batch.next_offset(), kind: LeafKind::Records, digest }, digest);
+        self.drop_passed();
+        Ok(true)
+    }
+
+    /// Lets go of what lies behind; a hole may reach further than what was compared.
+    fn drop_passed(&mut self) {
+        while self.expected.front().is_some_and(|expected| expected.next_offset() <= self.verified_offset) {
+            self.expected.pop_front();
+        }
+    }
+
     fn compare_caught_up(&mut self, batch: &Batch, counts: &mut CopyCounts) -> Result<bool, Stop> {
-        let mut source = Vec::new();
+        let (mut source, mut end, mut holes) = (Vec::new(), None, false);
         for expected in &self.expected {
-            let Expected::CaughtUp(candidate) = expected else { break };
-            if candidate.base_offset >= batch.next_offset() {
+            if end.is_some_and(|end| end >= batch.next_offset()) {
                 break;
             }
-            source.push(candidate.clone());
+            match expected {
+                Expected::CaughtUp(candidate) if candidate.base_offset < batch.next_offset() => source.push(candidate.clone()),
+                Expected::CaughtUpHole { .. } => holes = true,
+                _ => break,
+            }
+            end = Some(expected.next_offset());
         }
-        let Some(end) = source.last().map(Batch::next_offset) else { return Ok(false) };
+        let Some(end) = end else { return Ok(false) };
         for one in &source {
             check_view(batch, one.is_control(), one.aborted)?;
+        }
+        if holes {
+            return self.compare_around_holes(batch, &source, end, counts);
         }
         if end < batch.next_offset() {
             // The source has let go of the middle of merged batches, so of what lies before it too, and the target will.
@@ -213,6 +302,24 @@ impl Proof {
         self.advance(Leaf { base_offset: from, next_offset: batch.next_offset(), kind, digest: expected }, seen);
         Ok(true)
     }
+}
+
+/// The records from an offset on in canonical form, by offset.
+fn canonical(batches: &[Batch], from: i64) -> Result<BTreeMap<i64, Vec<u8>>, RecordError> {
+    let mut records = BTreeMap::new();
+    for batch in batches {
+        let plain = record::decompress(batch.codec().ok_or(RecordError::UnknownCodec)?, &batch.payload())?;
+        for item in record::walk(&plain, batch.base_offset, batch.base_timestamp) {
+            let mut record = item?;
+            record.timestamp = batch.append_time().unwrap_or(record.timestamp);
+            if record.offset >= from {
+                let mut bytes = Vec::new();
+                record.canonical(|part| bytes.extend_from_slice(part));
+                records.insert(record.offset, bytes);
+            }
+        }
+    }
+    Ok(records)
 }
 
 /// Whether consumers of either isolation level will see of the target's batch what they see on the source.

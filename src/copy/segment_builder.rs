@@ -45,21 +45,24 @@ impl SegmentBuilder {
         self.opened_at_ms
     }
 
-    pub fn push(&mut self, batches: &[Batch], leaf: Leaf, now_ms: u64) {
+    pub fn push(&mut self, batch: &Batch, leaf: Leaf, now_ms: u64) {
         if self.parts.is_empty() {
             self.opened_at_ms = now_ms;
         }
-        for batch in batches {
-            self.bytes += batch.bytes().len();
-            self.records += if batch.is_control() { 0 } else { batch.record_count as u64 };
-            let start = self.span.map_or(batch.base_offset, |(start, _)| start);
-            self.span = Some((start, batch.next_offset()));
-            let first_timestamp = batch.first_timestamp();
-            let (low, high) = self.timestamps.unwrap_or((first_timestamp, batch.max_timestamp));
-            self.timestamps = Some((low.min(first_timestamp), high.max(batch.max_timestamp)));
-            self.parts.push(batch.bytes().clone());
-        }
+        self.bytes += batch.bytes().len();
+        self.records += if batch.is_control() { 0 } else { batch.record_count as u64 };
+        let start = self.span.map_or(batch.base_offset, |(start, _)| start);
+        self.span = Some((start, batch.next_offset()));
+        let first_timestamp = batch.first_timestamp();
+        let (low, high) = self.timestamps.unwrap_or((first_timestamp, batch.max_timestamp));
+        self.timestamps = Some((low.min(first_timestamp), high.max(batch.max_timestamp)));
+        self.parts.push(batch.bytes().clone());
         self.leaves.push(leaf);
+    }
+
+    /// Takes offsets without records, behind its last batch.
+    pub fn reach_to(&mut self, next_offset: i64) {
+        self.span = self.span.map(|(base_offset, end)| (base_offset, end.max(next_offset)));
     }
 
     /// Closes the segment and leaves an empty one; None where it holds nothing.

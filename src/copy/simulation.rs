@@ -40,6 +40,53 @@ fn data(base_offset: i64, timestamp: i64, count: i32, size: usize) -> Batch {
     Batch::encode(&spec, &plain)
 }
 
+/// A batch of which compaction has left these records, by their offset deltas.
+pub(super) fn compacted(base_offset: i64, offsets: i32, kept: &[i32], codec: Codec) -> Batch {
+    let mut plain = Vec::new();
+    for delta in kept {
+        record::encode(&mut plain, i64::from(7 * delta % 5), *delta, Some(b"key"), Some(&[*delta as u8; 30]), &[]);
+    }
+    let spec = BatchSpec { base_offset, leader_epoch: 1, codec, base_timestamp: 5_000, max_timestamp: 5_004, record_count: kept.len() as i32 };
+    Batch::encode(&spec, &record::compress(codec, &plain).unwrap()).covering(offsets)
+}
+
+/// The batch as the log cleaner leaves it: some of its records gone, its range as it was. None where it is gone as a whole.
+fn cleaned(batch: &Batch, dice: &mut Dice) -> Option<Batch> {
+    if batch.is_control() {
+        return Some(batch.clone());
+    }
+    let plain = record::decompress(batch.codec().unwrap(), &batch.payload()).unwrap();
+    let (mut left, mut count) = (Vec::new(), 0);
+    for item in record::walk_bodies(&plain, batch.base_offset, batch.base_timestamp) {
+        let (record, body) = item.unwrap();
+        if dice.roll(2) == 0 {
+            record::encode_body(&mut left, record.timestamp - batch.base_timestamp, (record.offset - batch.base_offset) as i32, &plain[body.0..body.1]);
+            count += 1;
+        }
+    }
+    if count == 0 && dice.roll(3) > 0 {
+        return None;
+    }
+    let offsets = batch.last_offset_delta + 1;
+    let spec = BatchSpec {
+        base_offset: batch.base_offset,
+        leader_epoch: 1,
+        codec: Codec::None,
+        base_timestamp: batch.base_timestamp,
+        max_timestamp: batch.max_timestamp,
+        record_count: count,
+    };
+    let mut cleaned = Batch::encode(&spec, &left).covering(offsets);
+    if let Some(append_time) = batch.append_time() {
+        cleaned = cleaned.stamped(append_time);
+    }
+    if batch.is_transactional() {
+        cleaned = cleaned.transactional(batch.producer_id, false);
+    }
+    cleaned.aborted = batch.aborted;
+    Some(cleaned)
+}
+
 /// Stands for a moment at which retention deletes up to any offset.
 const EXPIRY_SIDES: u64 = 150;
 
@@ -205,6 +252,10 @@ struct World {
     copy: PartitionCopy,
     takes: u32,
     checkpoint: Option<PartitionCheckpoint>,
+    clock_ms: u64,
+    compacts: bool,
+    /// Records that compaction has removed from the source, in canonical form.
+    compacted: Vec<Seen>,
     /// Segments on their way to the store.
     uploads: Vec<SealedSegment>,
     /// What the store has acknowledged, in all takes.
@@ -212,10 +263,17 @@ struct World {
     /// The leaves in the store, by take and first, and those beside the journal.
     leaf_files: BTreeMap<String, LeafFile>,
     pending_leaves: Option<LeafFile>,
+    /// All that was proven expired beyond the target's end, so a take began its trees anew: killed before its first checkpoint, it has
+    /// stored leaves that hide those of the journaled tree, and `prove` refuses them.
+    trees_began_anew: bool,
 }
 
 fn take_up(broker: &Broker, source_log_start: i64, take: u32, checkpoint: Option<PartitionCheckpoint>) -> PartitionCopy {
-    PartitionCopy::take_up(TakeUp {
+    PartitionCopy::take_up(take_up_of(broker, source_log_start, take, checkpoint))
+}
+
+fn take_up_of(broker: &Broker, source_log_start: i64, take: u32, checkpoint: Option<PartitionCheckpoint>) -> TakeUp {
+    TakeUp {
         partition: TopicPartition::new("t", 0),
         take,
         target_end: broker.end,
@@ -227,7 +285,8 @@ fn take_up(broker: &Broker, source_log_start: i64, take: u32, checkpoint: Option
         producer_id: i64::from(take),
         producer_epoch: 0,
         open_transaction: broker.open_transaction(),
-    })
+        tiered: false,
+    }
 }
 
 impl World {
@@ -236,6 +295,11 @@ impl World {
         let batches = 1 + dice.roll(40) as usize;
         let (source, span) = source_log(&mut dice, batches);
         let (source_log_start, source_end) = (span.start, span.end);
+        let compacts = dice.roll(2) == 0;
+        let source = match compacts {
+            true => source.iter().filter_map(|batch| if dice.roll(2) == 0 { cleaned(batch, &mut dice) } else { Some(batch.clone()) }).collect(),
+            false => source,
+        };
         let broker = Broker { strict: dice.roll(2) == 0, ..Broker::default() };
         let copy = take_up(&broker, source_log_start, 1, None);
         Self {
@@ -247,11 +311,15 @@ impl World {
             copy,
             takes: 1,
             checkpoint: None,
+            clock_ms: 0,
+            compacts,
+            compacted: Vec::new(),
             wire: VecDeque::new(),
             uploads: Vec::new(),
             stored: Vec::new(),
             leaf_files: BTreeMap::new(),
             pending_leaves: None,
+            trees_began_anew: false,
         }
     }
 
@@ -270,7 +338,9 @@ impl World {
         // The batch before is there again now and then.
         let from = due.saturating_sub(usize::from(self.dice.roll(8) == 0));
         let found: Vec<_> = self.source[from..].iter().take(many).map(|b| (b.clone(), b.leaf())).collect();
-        self.copy.fetched(found, self.source_log_start, self.source_end, 0);
+        let to_the_end = found.is_empty();
+        self.clock_ms += 400;
+        self.copy.fetched(found, self.source_log_start, self.source_end, to_the_end, self.clock_ms);
     }
 
     fn store(&mut self) {
@@ -389,9 +459,21 @@ impl World {
         self.source.retain(|batch| batch.next_offset() > self.source_log_start);
     }
 
+    /// Compaction removes records, and batches, anywhere.
+    fn compact(&mut self) {
+        let before = records(&self.source, 0);
+        let dice = &mut self.dice;
+        self.source = self.source.iter().filter_map(|batch| if dice.roll(3) == 0 { cleaned(batch, dice) } else { Some(batch.clone()) }).collect();
+        let after = records(&self.source, 0);
+        self.compacted.extend(before.into_iter().filter(|record| !after.contains(record)));
+    }
+
     fn step(&mut self) {
         if self.dice.roll(EXPIRY_SIDES) == 0 {
             self.expire();
+        }
+        if self.compacts && self.dice.roll(EXPIRY_SIDES) == 0 {
+            self.compact();
         }
         match self.dice.roll(40) {
             0 => self.broker.forget(),
@@ -403,9 +485,12 @@ impl World {
                 self.uploads.clear();
                 self.takes += 1;
                 let checkpoint = self.checkpoint.clone();
-                if let Some(checkpoint) = &checkpoint {
+                if let Some(checkpoint) = &checkpoint
+                    && !self.trees_began_anew
+                {
                     assert_eq!(root(&self.leaves_of(checkpoint)), checkpoint.source_tree.root(), "what a crash leaves makes the journaled tree");
                 }
+                self.trees_began_anew |= checkpoint.as_ref().is_some_and(|c| c.verified_offset > self.broker.end);
                 self.copy = take_up(&self.broker, self.source_log_start, self.takes, checkpoint);
                 if let Some(left) = self.pending_leaves.clone() {
                     assert!(self.copy.take_over_leaves(left) || self.checkpoint.is_none());
@@ -471,8 +556,11 @@ fn root(leaves: &[Leaf]) -> [u8; 32] {
     tree.root()
 }
 
+/// Offset, timestamp, value.
+type Seen = (i64, i64, Option<Vec<u8>>);
+
 /// The records of a log from an offset on, whatever its batches.
-fn records(log: &[Batch], from: i64) -> Vec<(i64, i64, Option<Vec<u8>>)> {
+fn records(log: &[Batch], from: i64) -> Vec<Seen> {
     let mut found = Vec::new();
     for batch in log.iter().filter(|batch| !batch.is_control()) {
         let plain = record::decompress(batch.codec().unwrap(), &batch.payload()).unwrap();
@@ -488,9 +576,16 @@ fn records(log: &[Batch], from: i64) -> Vec<(i64, i64, Option<Vec<u8>>)> {
 
 /// What is not data of either log: control records, and data that `read_committed` consumers do not see, each by its offset.
 fn unseen(log: &[Batch], from: i64) -> Vec<(i64, bool)> {
-    let unseen = log.iter().filter(|b| b.is_control() || b.aborted);
-    let offsets = unseen.flat_map(|b| (b.base_offset..b.next_offset()).map(|offset| (offset, b.is_control())));
-    offsets.filter(|(offset, _)| *offset >= from).collect()
+    let mut offsets = Vec::new();
+    for batch in log {
+        match batch.is_control() {
+            true => offsets.push((batch.base_offset, true)),
+            false if batch.aborted => offsets.extend(records(std::slice::from_ref(batch), 0).into_iter().map(|(offset, ..)| (offset, false))),
+            false => {}
+        }
+    }
+    offsets.retain(|(offset, _)| *offset >= from);
+    offsets
 }
 
 /// The broker's log with what it would call aborted: all that is transactional, since nothing is committed there.
@@ -502,7 +597,7 @@ fn as_seen(log: &[Batch]) -> Vec<Batch> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(800))]
+    #![proptest_config(ProptestConfig::with_cases(1200))]
 
     #[test]
     fn the_target_becomes_the_source_whatever_happens(seed: u64) {
@@ -515,8 +610,17 @@ proptest! {
             prop_assert!(steps < 200_000, "no end: {:?}", world.copy.checkpoint());
         }
         prop_assert_eq!(world.broker.log_start, world.source_log_start);
-        prop_assert_eq!(records(&world.broker.log, world.source_log_start), records(&world.source, world.source_log_start));
-        prop_assert_eq!(unseen(&as_seen(&world.broker.log), world.source_log_start), unseen(&world.source, world.source_log_start));
+        let (mut copied, source) = (records(&world.broker.log, world.source_log_start), records(&world.source, world.source_log_start));
+        // What compaction has removed from the source after it was copied stays as it was.
+        copied.retain(|record| source.binary_search(record).is_ok() || !world.compacted.contains(record));
+        prop_assert_eq!(copied, source);
+        let seen = as_seen(&world.broker.log);
+        let (seen, expected) = (unseen(&seen, world.source_log_start), unseen(&world.source, world.source_log_start));
+        match world.compacts {
+            false => prop_assert_eq!(seen, expected),
+            // Holes are taken by control records; what the source still has is what it was.
+            true => prop_assert!(expected.iter().all(|place| seen.contains(place))),
+        }
         prop_assert_eq!(world.broker.open_transaction(), None);
         while !world.source.is_empty() && world.copy.stored() < world.source_end {
             world.fetch();
@@ -532,13 +636,13 @@ proptest! {
         let last = world.copy.checkpoint();
         prop_assert_eq!(last.source_tree.root(), last.target_tree.root());
         world.pending_leaves = Some(world.copy.pending_leaves());
-        let leaves = world.leaves_of(&last);
-        prop_assert_eq!((leaves.len() as u64, root(&leaves)), (last.source_tree.len(), last.source_tree.root()));
+        let leaves = if world.trees_began_anew { Vec::new() } else { world.leaves_of(&last) };
+        prop_assert!(world.trees_began_anew || (leaves.len() as u64, root(&leaves)) == (last.source_tree.len(), last.source_tree.root()));
         for leaf in &leaves {
             let batch = world.broker.log.iter().find(|batch| batch.next_offset() == leaf.next_offset).expect("a batch for each leaf");
             prop_assert!(digests_to(batch, leaf).unwrap(), "{leaf:?} is not of {batch:?}");
         }
-        let accounted = last.counts.records + last.counts.control_records + last.counts.expired_offsets;
+        let accounted = last.counts.records + last.counts.control_records + last.counts.hole_offsets + last.counts.expired_offsets;
         prop_assert_eq!(accounted as i64, world.source_end - last.source_log_start, "{:?}", last.counts);
     }
 }
@@ -596,12 +700,65 @@ fn what_either_kind_of_consumer_would_see_otherwise_is_found() {
             let mut copy = take_up(&broker, 0, 1, None);
             copy.append_before_store();
             copy.fetch_sent();
-            copy.fetched(vec![(source.clone(), source.leaf())], 0, source.next_offset(), 0);
+            copy.fetched(vec![(source.clone(), source.leaf())], 0, source.next_offset(), false, 0);
             copy.read_back(std::slice::from_ref(&returned));
             assert_eq!(copy.stop().map(|stop| stop.code), code, "case {number}, caught up: {caught_up}: {:?}", copy.stop());
             assert_eq!(copy.verified(), if code.is_none() { source.next_offset() } else { 0 });
         }
     }
+}
+
+/// What an earlier take has appended, where the source has holes by now.
+#[test]
+fn around_holes_what_the_source_still_has_must_be_there_and_equal() {
+    let whole = compacted(0, 6, &[0, 1, 2, 3, 4, 5], Codec::Lz4);
+    let left = compacted(0, 6, &[1, 4], Codec::Lz4);
+    let mut plain = Vec::new();
+    (0..6).for_each(|delta| record::encode(&mut plain, i64::from(7 * delta % 5), delta, Some(b"key"), Some(&[if delta == 4 { 99 } else { delta as u8 }; 30]), &[]));
+    let spec = BatchSpec { base_offset: 0, leader_epoch: 1, codec: Codec::None, base_timestamp: 5_000, max_timestamp: 5_004, record_count: 6 };
+    let changed = Batch::encode(&spec, &plain);
+    let controls: Vec<Batch> = (0..6).map(|offset| Batch::marker(offset, MARKERS, false)).collect();
+    let judged = |source: &Batch, target: &[Batch]| {
+        let mut copy = take_up(&Broker { end: 6, ..Broker::default() }, 0, 2, None);
+        copy.fetch_sent();
+        copy.fetched(vec![(source.clone(), source.leaf())], 0, 6, false, 0);
+        copy.read_back(target);
+        (copy.stop().map(|stop| stop.code), copy.verified(), copy.counts().drifted_records)
+    };
+    assert_eq!(judged(&left, std::slice::from_ref(&whole)), (None, 6, 4));
+    assert_eq!(judged(&left, &[changed]), (Some(Code::DigestMismatch), 0, 0));
+    // The source has a record where control records were written.
+    assert_eq!(judged(&left, &controls), (Some(Code::CopyQuarantined), 1, 0));
+    assert_eq!(judged(&compacted(0, 6, &[], Codec::Lz4), &controls), (None, 6, 0));
+    // A record is missing on the target in the middle of what it has as one batch.
+    assert_eq!(judged(&whole, &[left]).0, Some(Code::DigestMismatch));
+    let without = compacted(0, 6, &[0, 1, 2, 3, 5], Codec::Lz4);
+    assert_eq!(judged(&compacted(0, 6, &[1, 4], Codec::None), &[without]).0, Some(Code::DigestMismatch));
+}
+
+/// Compaction may leave nothing up to the last stable offset. That is believed only after a while, and never where the history is in tiered storage.
+#[test]
+fn a_hole_at_the_end_is_taken_after_several_empty_answers() {
+    let answers = |tiered: bool, to_the_end: bool| {
+        let mut copy = PartitionCopy::take_up(TakeUp { tiered, ..take_up_of(&Broker::default(), 0, 1, None) });
+        let batch = data(0, NOW_MS, 3, 20);
+        copy.append_before_store();
+        copy.fetch_sent();
+        copy.fetched(vec![(batch.clone(), batch.leaf())], 0, 10, false, 0);
+        copy.next_append(NOW_MS).unwrap();
+        copy.appended(0, 0);
+        for now_ms in [100, 400, 800] {
+            copy.fetch_sent();
+            copy.fetched(vec![], 0, 10, to_the_end, now_ms);
+            assert!(copy.next_append(NOW_MS).is_none(), "too soon");
+        }
+        copy.fetch_sent();
+        copy.fetched(vec![], 0, 10, to_the_end, 1_200);
+        copy.next_append(NOW_MS).map(|append| (append.base_offset, matches!(append.body, AppendBody::Controls { count: 7 })))
+    };
+    assert_eq!(answers(false, true), Some((3, true)));
+    assert_eq!(answers(false, false), None, "the answer was cut short by its size");
+    assert_eq!(answers(true, true), None);
 }
 
 /// The coordinator has aborted what was open, where the source has something else: the partition is not to be trusted.
@@ -612,7 +769,7 @@ fn a_transaction_that_ended_before_its_place_stops_the_partition() {
     let mut copy = take_up(&Broker::default(), 0, 1, None);
     copy.append_before_store();
     copy.fetch_sent();
-    copy.fetched(log.iter().map(|batch| (batch.clone(), batch.leaf())).collect(), 0, 5, 0);
+    copy.fetched(log.iter().map(|batch| (batch.clone(), batch.leaf())).collect(), 0, 5, false, 0);
     assert!(copy.next_append(NOW_MS).is_none() && copy.needs_aborter());
     copy.aborter_taken(50, 0);
     assert!(matches!(copy.next_append(NOW_MS), Some(Append { base_offset: 0, body: AppendBody::Aborted { begins: true, .. } })));
@@ -625,7 +782,7 @@ fn a_transaction_that_ended_before_its_place_stops_the_partition() {
     let mut copy = take_up(&Broker { end: 4, aborter: Some((50, 2, true)), ..Broker::default() }, 0, 2, None);
     copy.append_before_store();
     copy.fetch_sent();
-    copy.fetched(log.iter().map(|batch| (batch.clone(), batch.leaf())).collect(), 0, 5, 0);
+    copy.fetched(log.iter().map(|batch| (batch.clone(), batch.leaf())).collect(), 0, 5, false, 0);
     assert!(matches!(copy.next_append(NOW_MS), Some(Append { base_offset: 4, body: AppendBody::EndAborted })));
     copy.aborter_refused(4);
     copy.probe_sent();

@@ -174,14 +174,24 @@ impl Batch {
         (self.attributes & LOG_APPEND_TIME != 0 && !self.is_control()).then_some(self.max_timestamp)
     }
 
-    /// The time of the batch's first record: its append time, or the base timestamp where records keep their own.
+    /// The time of the batch's first record: its append time, or the base timestamp where records keep their own and compaction has put nothing in its place.
     pub fn first_timestamp(&self) -> i64 {
-        self.append_time().unwrap_or(self.base_timestamp)
+        let own = if self.has_delete_horizon() { self.max_timestamp } else { self.base_timestamp };
+        self.append_time().unwrap_or(own)
     }
 
     /// Whether compaction has put a delete horizon in place of the base timestamp (KIP-534).
     pub fn has_delete_horizon(&self) -> bool {
         self.attributes & DELETE_HORIZON != 0
+    }
+
+    /// The batch with what it has as its base timestamp taken for a delete horizon.
+    pub fn with_delete_horizon(self) -> Self {
+        let mut bytes = self.bytes.to_vec();
+        bytes[AT_ATTRIBUTES + 1] |= DELETE_HORIZON as u8;
+        let crc = crc32c::crc32c(&bytes[AT_ATTRIBUTES..]).to_be_bytes();
+        bytes[AT_CRC..AT_ATTRIBUTES].copy_from_slice(&crc);
+        Self { bytes: bytes.into(), attributes: self.attributes | DELETE_HORIZON, ..self }
     }
 
     /// Whether offsets of the batch's range carry no record.
@@ -300,6 +310,15 @@ impl Batch {
         let mut bytes = self.bytes.to_vec();
         bytes[AT_ATTRIBUTES + 1] |= LOG_APPEND_TIME as u8;
         bytes[AT_MAX_TIMESTAMP..AT_PRODUCER_ID].copy_from_slice(&append_time.to_be_bytes());
+        let crc = crc32c::crc32c(&bytes[AT_ATTRIBUTES..]).to_be_bytes();
+        bytes[AT_CRC..AT_ATTRIBUTES].copy_from_slice(&crc);
+        split(bytes.into()).unwrap().remove(0)
+    }
+
+    /// The batch with its range as wide as that, records or not.
+    pub fn covering(&self, offsets: i32) -> Batch {
+        let mut bytes = self.bytes.to_vec();
+        bytes[AT_LAST_OFFSET_DELTA..AT_BASE_TIMESTAMP].copy_from_slice(&(offsets - 1).to_be_bytes());
         let crc = crc32c::crc32c(&bytes[AT_ATTRIBUTES..]).to_be_bytes();
         bytes[AT_CRC..AT_ATTRIBUTES].copy_from_slice(&crc);
         split(bytes.into()).unwrap().remove(0)

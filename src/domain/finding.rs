@@ -46,7 +46,7 @@ findings! {
     TopicDriftRefused, "KF-PRE-TOPIC-DRIFT-REFUSED", Blocker, "an empty topic on the target differs and topology.on_config_drift is refuse, or its partition count differs", "align or delete the topic on the target";
     Transactional, "KF-PRE-TRANSACTIONAL", Information, "the topic holds transactional records", "nothing to do; committed and aborted data and the offsets of their markers are kept, and what the markers cost is stated";
     ControlRecords, "KF-PRE-CONTROL-RECORDS", Information, "the topic holds control records that mark no data", "nothing to do; sentinels of an earlier attempt look like this, and each is copied to its own offset";
-    Compacted, "KF-PRE-COMPACTED", Blocker, "the topic is or was compacted", "this version does not copy compacted topics; exclude the topic with topics.exclude";
+    Compacted, "KF-PRE-COMPACTED", Information, "the topic is or was compacted", "nothing to do; records keep their offsets, and control records take the holes";
     LogAppendTime, "KF-PRE-LOG-APPEND-TIME", Information, "the topic keeps append times", "nothing to do; the copied records have the same times, as their own (CreateTime)";
     OldFormat, "KF-PRE-OLD-FORMAT", Blocker, "the topic holds message sets of format v0 or v1", "this version copies format v2 only; exclude the topic with topics.exclude";
     TieredStorage, "KF-PRE-TIERED-STORAGE", Warning, "the topic uses tiered storage", "its remote history is read through the brokers and copied to local storage on the target; check the target's disk room";

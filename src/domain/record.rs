@@ -154,7 +154,8 @@ pub fn walk(records: &[u8], base_offset: i64, base_timestamp: i64) -> impl Itera
     walk_bodies(records, base_offset, base_timestamp).map(|item| item.map(|(record, _)| record))
 }
 
-fn walk_bodies(
+/// The same, each with the place of its key, value and headers in `records`, as [`encode_body`] takes them.
+pub fn walk_bodies(
     records: &[u8],
     base_offset: i64,
     base_timestamp: i64,
@@ -213,7 +214,8 @@ pub fn encode(out: &mut Vec<u8>, timestamp_delta: i64, offset_delta: i32, key: O
     encode_body(out, timestamp_delta, offset_delta, &body);
 }
 
-fn encode_body(out: &mut Vec<u8>, timestamp_delta: i64, offset_delta: i32, body: &[u8]) {
+/// Appends one record whose key, value and headers are encoded already.
+pub fn encode_body(out: &mut Vec<u8>, timestamp_delta: i64, offset_delta: i32, body: &[u8]) {
     let mut head = Vec::with_capacity(16);
     head.push(0);
     put_varint(&mut head, timestamp_delta);

@@ -249,6 +249,8 @@ async fn take_up(context: &Context) -> Result<Taken> {
     let (mut copies, mut taken, mut left_open) = (Vec::new(), Vec::new(), BTreeMap::new());
     for topic in &plan.topics {
         let batch_bytes_max = topic.overrides.get("max.message.bytes").and_then(|v| v.parse().ok()).unwrap_or(1 << 20);
+        let settings = [&topic.configs, &topic.left_out_configs, &topic.unknown_configs];
+        let tiered = settings.iter().any(|configs| configs.get("remote.storage.enable").is_some_and(|value| value == "true"));
         for planned in &topic.partitions {
             let partition = TopicPartition::new(topic.name.as_str(), planned.partition);
             let progress = migration.partitions.get(&partition);
@@ -275,6 +277,7 @@ async fn take_up(context: &Context) -> Result<Taken> {
                 producer_id: producer.producer_id,
                 producer_epoch: producer.producer_epoch,
                 open_transaction,
+                tiered,
                 partition,
             });
             if left.is_some_and(|left| !copy.take_over_leaves(left)) {

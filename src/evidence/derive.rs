@@ -155,6 +155,10 @@ fn uncovered_offsets(lines: &mut Vec<String>, migration: &Migration, partition: 
     if verified < end {
         add(lines, format!("{partition}: offsets {verified}..{end} were not read again from the target"));
     }
+    let drifted = checkpoint.counts.drifted_records;
+    if drifted > 0 {
+        add(lines, format!("{partition}: {drifted} records were compacted away on the source after they had been copied, and before they were compared"));
+    }
     let expired = checkpoint.counts.expired_offsets;
     if expired > 0 {
         add(lines, format!("{partition}: {expired} offsets expired on the source before they could be copied and compared"));

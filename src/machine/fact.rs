@@ -71,6 +71,15 @@ pub struct CopyCounts {
     #[serde(default, skip_serializing_if = "is_zero")]
     pub aborted_records: u64,
     pub filler_records: u64,
+    /// Offsets without a record on the source, which control records have taken.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub hole_offsets: u64,
+    /// Source batches with holes, which were appended in several parts.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub split_batches: u64,
+    /// Records on the target that compaction has removed from the source before they could be compared.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub drifted_records: u64,
     pub segments: u64,
     pub segment_bytes: u64,
     /// Offsets that expired on the source before they could be copied and compared.
@@ -89,7 +98,8 @@ impl CopyCounts {
     pub fn add(&mut self, other: &CopyCounts) {
         // Exhaustive, so that a new count is added too.
         let CopyCounts {
-            records, bytes, source_batches, target_batches, merged_batches, append_time_batches, control_records, aborted_records, filler_records, segments,
+            records, bytes, source_batches, target_batches, merged_batches, append_time_batches, control_records, aborted_records, filler_records, hole_offsets, split_batches,
+            drifted_records, segments,
             segment_bytes, expired_offsets, reprobes,
         } = other;
         self.records += records;
@@ -101,6 +111,9 @@ impl CopyCounts {
         self.control_records += control_records;
         self.aborted_records += aborted_records;
         self.filler_records += filler_records;
+        self.hole_offsets += hole_offsets;
+        self.split_batches += split_batches;
+        self.drifted_records += drifted_records;
         self.segments += segments;
         self.segment_bytes += segment_bytes;
         self.expired_offsets += expired_offsets;

@@ -248,6 +248,11 @@ impl Load {
         self
     }
 
+    pub fn keys(mut self, keys: u32) -> Self {
+        self.keys = keys;
+        self
+    }
+
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self

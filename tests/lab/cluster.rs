@@ -440,6 +440,8 @@ fn common(data: &Path, brokers: usize, options: &Options) -> Props {
     props.set("num.io.threads", 4);
     props.set("num.recovery.threads.per.data.dir", 2);
     props.set("log.cleaner.dedupe.buffer.size", 16 << 20);
+    // Compaction looks for work twice a second, so that nobody waits for it.
+    props.set("log.cleaner.backoff.ms", 500);
     props.set("controlled.shutdown.retry.backoff.ms", 500);
     if options.authorizer {
         props.set("super.users", "User:ANONYMOUS");

@@ -268,7 +268,6 @@ fn wait_for_cleaned_schemas(source: &str) {
 }
 
 #[test]
-#[ignore = "waits for transactional and compacted topics"]
 fn applications_move_with_nothing_but_the_bootstrap_address_changed() {
     let (lab, agent) = (Lab::shared(), Agent::shared());
     let (source, target) = (lab.source.bootstrap(), lab.target.bootstrap());

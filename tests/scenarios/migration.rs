@@ -301,6 +301,17 @@ impl Migration {
         }
     }
 
+    /// A count of the copy, over the last checkpoints of all partitions.
+    pub fn counted(&self, count: &str) -> u64 {
+        let mut last = BTreeMap::new();
+        for fact in self.facts().into_iter().filter(|fact| fact["fact"] == "copy_checkpointed") {
+            for checkpoint in fact["partitions"].as_array().into_iter().flatten() {
+                last.insert((checkpoint["topic"].to_string(), checkpoint["partition"].as_i64()), checkpoint["counts"][count].as_u64().unwrap_or(0));
+            }
+        }
+        last.into_values().sum()
+    }
+
     // ---- the way through
 
     /// The command that takes the migration on; nothing once its bundle is stored.

@@ -21,16 +21,6 @@ fn expect_same_views(migration: &Migration, lab: &Lab, topics: &[&str], aborted:
     assert_eq!(count(false) - count(true), aborted, "what read_committed consumers do not see");
 }
 
-fn counted(migration: &Migration, count: &str) -> u64 {
-    let mut last = std::collections::BTreeMap::new();
-    for fact in migration.facts().into_iter().filter(|fact| fact["fact"] == "copy_checkpointed") {
-        for checkpoint in fact["partitions"].as_array().into_iter().flatten() {
-            last.insert((checkpoint["topic"].to_string(), checkpoint["partition"].as_i64()), checkpoint["counts"][count].as_u64().unwrap_or(0));
-        }
-    }
-    last.into_values().sum()
-}
-
 /// Interleaved transactions, committed and aborted, before and during the copy, over topics that they share; a plain topic that becomes transactional.
 fn woven(lab: &Lab, id: &str) {
     let agent = Agent::shared();
@@ -68,8 +58,8 @@ fn woven(lab: &Lab, id: &str) {
     let aborted = dumped(false) - dumped(true);
     assert!(aborted > 500, "{aborted}");
     expect_same_views(&migration, lab, &topics, aborted);
-    assert_eq!(counted(&migration, "aborted_records"), aborted);
-    assert!(counted(&migration, "control_records") > 100);
+    assert_eq!(migration.counted("aborted_records"), aborted);
+    assert!(migration.counted("control_records") > 100);
     assert_eq!(migration.expect_verified()["outcome"], "PASSED");
     let open = agent.offsets(&target).into_iter().filter(|((topic, _), span)| topic.starts_with(id) && span.last_stable != span.log_end);
     assert_eq!(open.count(), 0, "nothing is open on the target");
@@ -103,7 +93,7 @@ fn transactions_are_seen_as_they_were_where_only_coordinators_write_markers() {
     migration.conclude();
     lab.target.proxies().iter().for_each(|proxy| proxy.close_on(WRITE_TXN_MARKERS, false));
     migration.expect_same(lab, &[first, second]);
-    assert!(counted(&migration, "aborted_records") > 50 && counted(&migration, "control_records") > 30);
+    assert!(migration.counted("aborted_records") > 50 && migration.counted("control_records") > 30);
     assert_eq!(migration.expect_verified()["outcome"], "PASSED");
 }
 
@@ -142,7 +132,7 @@ fn answers_about_transactions_are_lost_and_nothing_is_doubled() {
     }
     running.wait(LONG).ok();
     migration.finish();
-    assert!(counted(&migration, "reprobes") > 2);
+    assert!(migration.counted("reprobes") > 2);
     migration.expect_same(lab, &[topic]);
     assert_eq!(migration.expect_verified()["outcome"], "PASSED");
 }

@@ -34,6 +34,7 @@ fn facts(partition: &TopicPartition, log_start: i64, end_offset: i64, records: u
         source_leaves: 1,
         target_leaves: 1,
         records,
+        compacts: false,
     }
 }
 

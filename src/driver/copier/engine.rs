@@ -605,8 +605,11 @@ impl Engine {
         let now_ms = self.now_ms();
         let entry = &mut self.partitions[index];
         match outcome {
-            FetchedPartition::Data { batches, log_start, last_stable, bytes } => {
-                entry.copy.fetched(batches, log_start, last_stable, now_ms);
+            FetchedPartition::Data { batches, log_start, last_stable, to_the_end, bytes } => {
+                entry.copy.fetched(batches, log_start, last_stable, to_the_end, now_ms);
+                if entry.copy.found_nothing() {
+                    entry.source_retry_at = Instant::now() + PARTITION_BACKOFF;
+                }
                 self.bytes_fetched += bytes as u64;
             }
             FetchedPartition::OutOfRange => out_of_range.push(index),

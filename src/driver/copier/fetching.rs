@@ -35,7 +35,7 @@ impl FetchSlot {
 
 /// What a fetch gave for one partition.
 pub(super) enum FetchedPartition {
-    Data { batches: Vec<(Batch, Digest)>, log_start: i64, last_stable: i64, bytes: usize },
+    Data { batches: Vec<(Batch, Digest)>, log_start: i64, last_stable: i64, to_the_end: bool, bytes: usize },
     OutOfRange,
     Diverged { seen: String },
     Unreadable { code: Code, seen: String },
@@ -220,13 +220,15 @@ fn lost(broker: i32, slot: usize, indices: Indices, error: &CallError) -> Fetche
 
 fn read_response(broker: i32, slot: usize, response: FetchResponse, indices: Indices, reserved: &Hold) -> Fetched {
     let mut found = partitions_of(response);
+    // An answer without any bytes is not cut short by its size: there are no records up to the last stable offset.
+    let to_the_end = found.values().all(|p| p.records.as_ref().is_none_or(Bytes::is_empty));
     // One partition's slice would hold the whole response in memory for as long as it is needed itself.
     let shared = found.values().filter(|p| p.records.as_ref().is_some_and(|r| !r.is_empty())).count() > 1;
     let results = indices
         .into_iter()
         .map(|(name, (index, offset))| {
             let outcome = match found.remove(&name) {
-                Some(data) => read_partition(data, offset, shared, reserved),
+                Some(data) => read_partition(data, offset, to_the_end, shared, reserved),
                 None => FetchedPartition::Later { why: "the answer leaves the partition out".to_owned() },
             };
             (index, outcome)
@@ -235,7 +237,7 @@ fn read_response(broker: i32, slot: usize, response: FetchResponse, indices: Ind
     Fetched { broker, slot, results, lost: None }
 }
 
-fn read_partition(data: PartitionData, offset: i64, shared: bool, reserved: &Hold) -> FetchedPartition {
+fn read_partition(data: PartitionData, offset: i64, to_the_end: bool, shared: bool, reserved: &Hold) -> FetchedPartition {
     match ResponseError::try_from_code(data.error_code) {
         Some(ResponseError::OffsetOutOfRange) => return FetchedPartition::OutOfRange,
         Some(error) => return FetchedPartition::Later { why: crate::kafka::failure::KafkaName(error).to_string() },
@@ -258,7 +260,7 @@ fn read_partition(data: PartitionData, offset: i64, shared: bool, reserved: &Hol
             let aborted = data.aborted_transactions.unwrap_or_default();
             batch::mark_aborted(&mut batches, aborted.iter().map(|t| (t.producer_id.0, t.first_offset)).collect());
             let batches = batches.into_iter().map(|batch| { let leaf = batch.leaf(); (batch, leaf) }).collect();
-            FetchedPartition::Data { batches, log_start: data.log_start_offset, last_stable: data.last_stable_offset, bytes }
+            FetchedPartition::Data { batches, log_start: data.log_start_offset, last_stable: data.last_stable_offset, to_the_end, bytes }
         }
         Err(error) => unreadable(error),
     }

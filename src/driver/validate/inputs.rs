@@ -14,7 +14,7 @@ use crate::error::{Code, Error, Result};
 use crate::kafka::cluster::Side;
 use crate::kafka::source::Reader;
 use crate::kafka::witness::{self, Witness};
-use crate::machine::fact::{CutoverReport, PartitionCheckpoint};
+use crate::machine::fact::{CutoverReport, FrozenPartition, PartitionCheckpoint};
 use crate::machine::fold::Migration;
 use crate::validation::counts_and_offsets::{self, Counted, PartitionCounts};
 use crate::validation::group_reconciliation::{self, Committed, GroupFacts, SourceGroups};
@@ -86,14 +86,19 @@ fn counted(checkpoint: &PartitionCheckpoint) -> Counted {
         from_offset: checkpoint.source_log_start,
         records: checkpoint.counts.records,
         control_records: checkpoint.counts.control_records,
+        hole_offsets: checkpoint.counts.hole_offsets,
         expired_offsets: checkpoint.counts.expired_offsets,
     }
 }
 
 async fn spot_check(context: &Context, migration: &Migration, report: &CutoverReport) -> CheckResult {
     // The sentinel at `frozen_end` itself is no record.
-    let digests: Vec<DigestFacts> =
-        report.partitions.iter().filter_map(|p| Some(DigestFacts::of(migration.checkpoint(&p.partition)?, p.frozen_end))).collect();
+    let compacts = |topic: &str| {
+        let planned = migration.plan.topics.iter().find(|t| t.name == topic);
+        planned.and_then(|t| t.configs.get("cleanup.policy")).is_some_and(|policy| policy.contains("compact"))
+    };
+    let facts = |p: &FrozenPartition| Some(DigestFacts::of(migration.checkpoint(&p.partition)?, p.frozen_end, compacts(&p.partition.topic)));
+    let digests: Vec<DigestFacts> = report.partitions.iter().filter_map(facts).collect();
     if digests.len() < report.partitions.len() {
         let missing = report.partitions.len() - digests.len();
         let error = Error::new(Code::Bug, format!("{missing} of {} partitions have no checkpoint in the journal", report.partitions.len()));

@@ -45,6 +45,7 @@ async fn sampled(source: &Witness, target: &Witness, partitions: &[DigestFacts],
     }
     for p in partitions {
         let Some(sample) = samples.get_mut(&p.partition) else { continue };
+        sample.compacts = p.compacts;
         let nothing_read = sample.unread.is_none() && sample.expired == 0 && sample.source.is_empty() && sample.target.is_empty();
         let from = log_start(&source_logs, &p.partition).max(log_start(&target_logs, &p.partition));
         // One log has lost every record that was copied, so that none was asked for; that is to be said too.
@@ -73,6 +74,7 @@ fn pair(source: Sample, target: Sample, starts: [i64; 2]) -> PartitionSamples {
         target: target_records,
         expired: source.expired.max(target.expired) + lost as u64,
         unread,
+        compacts: false,
     }
 }
 
@@ -94,7 +96,7 @@ fn wanted(p: &DigestFacts, source: &Watermarks, target: &Watermarks) -> std::res
 }
 
 fn unread(partition: &TopicPartition, why: String) -> PartitionSamples {
-    PartitionSamples { partition: partition.clone(), source: Vec::new(), target: Vec::new(), expired: 0, unread: Some(why) }
+    PartitionSamples { partition: partition.clone(), source: Vec::new(), target: Vec::new(), expired: 0, unread: Some(why), compacts: false }
 }
 
 /// Asks both witnesses the same, at the same time, each on a thread that may block.

@@ -11,6 +11,7 @@ fn facts(n: i32, records: u64) -> DigestFacts {
         source_leaves: 7,
         target_leaves: 7,
         records,
+        compacts: false,
     }
 }
 
@@ -27,7 +28,7 @@ fn record(offset: i64) -> SampledRecord {
 
 fn samples(n: i32, offsets: &[i64]) -> PartitionSamples {
     let read: Vec<SampledRecord> = offsets.iter().map(|o| record(*o)).collect();
-    PartitionSamples { partition: TopicPartition::new("orders", n), source: read.clone(), target: read, expired: 0, unread: None }
+    PartitionSamples { partition: TopicPartition::new("orders", n), source: read.clone(), target: read, expired: 0, unread: None, compacts: false }
 }
 
 #[test]
@@ -107,4 +108,18 @@ fn a_witness_that_saw_nothing_is_a_warning() {
         let result = check(&[facts(0, 10)], &samples);
         assert_eq!((result.outcome, result.details), (Outcome::Warning, vec!["orders-0: 10 records, and no sample of them was read".to_owned()]));
     }
+}
+
+#[test]
+fn what_compaction_has_removed_on_one_side_is_no_difference_and_is_said() {
+    let (mut source, target) = (samples(0, &[101, 103, 105]), samples(0, &[101, 104, 105]));
+    source.target = target.target;
+    let judged = |compacts| check(&[facts(0, 10)], &[PartitionSamples { compacts, ..source.clone() }]);
+    assert_eq!(judged(false).outcome, Outcome::Failed);
+    let passed = judged(true);
+    assert_eq!(passed.outcome, Outcome::Passed, "{passed:?}");
+    assert!(passed.reason.contains("2 samples had been compacted away on one side"), "{}", passed.reason);
+    // A record that both have is the same record all the same.
+    source.target[0].value = Some(Part::of(b"another"));
+    assert_eq!(check(&[facts(0, 10)], &[PartitionSamples { compacts: true, ..source }]).outcome, Outcome::Failed);
 }
