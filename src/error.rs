@@ -83,7 +83,7 @@ codes! {
     Interrupted, "KF-INTERRUPTED", Interrupted, AfterFix, "run the same command again; it resumes where it was";
 
     PrecheckBlocked, "KF-PRECHECK-BLOCKED", Check, AfterFix, "resolve each blocker listed above, then run the command again";
-    LicenseMissing, "KF-LICENSE-MISSING", License, AfterFix, "set KFERRY_LICENSE_FILE or place the licence at /etc/kferry/license.key; `plan`, `precheck`, `status` and `verify` need none";
+    LicenseMissing, "KF-LICENSE-MISSING", License, AfterFix, "set KFERRY_LICENSE_FILE or place the licence at /etc/kferry/license.key; `plan`, `precheck`, `status`, `prove` and `verify` need none";
     LicenseInvalid, "KF-LICENSE-INVALID", License, AfterFix, "ask for a new licence file; this one was altered or signed with another key";
     LicenseExpired, "KF-LICENSE-EXPIRED", License, AfterFix, "renew the licence; a migration that has begun may be finished or rolled back without";
 
@@ -112,6 +112,8 @@ codes! {
 
     ValidationFailed, "KF-VALIDATION-FAILED", Check, AfterFix, "read the failed checks above, mend the cause and run `validate` again";
     BundleInvalid, "KF-BUNDLE-INVALID", Check, Never, "the bundle is not what was signed; ask for the original and the right public key";
+    ProofInvalid, "KF-PROOF-INVALID", Check, Never, "the proof does not show what it says; have it made again with `kferry prove`, and compare the bundle that it is for";
+    ProofUnavailable, "KF-PROOF-UNAVAILABLE", Failed, AfterFix, "the message says what is missing; `kferry prove` reads the journal, the store's proofs folder and the target";
     KeyInvalid, "KF-KEY-INVALID", Config, AfterFix, "create a signing key with `kferry keygen`, or correct evidence.signing_key_path";
     Bug, "KF-BUG", Bug, Never, "this is a defect in kferry; please report it with the message and the journal";
 }

@@ -24,6 +24,8 @@ mod plan;
 #[cfg(feature = "kafka")]
 mod precheck;
 #[cfg(feature = "kafka")]
+mod prove;
+#[cfg(feature = "kafka")]
 mod rollback;
 #[cfg(feature = "kafka")]
 mod status;
@@ -102,6 +104,8 @@ enum Command {
     Finalize(finalize::Args),
     #[cfg(feature = "kafka")]
     Rollback(rollback::Args),
+    #[cfg(feature = "kafka")]
+    Prove(prove::Args),
     Verify(verify::Args),
     Keygen(keygen::Args),
     License(license::Args),
@@ -130,6 +134,8 @@ impl Command {
             Command::Finalize(args) => finalize::run(args),
             #[cfg(feature = "kafka")]
             Command::Rollback(args) => rollback::run(args),
+            #[cfg(feature = "kafka")]
+            Command::Prove(args) => prove::run(args),
             Command::Verify(args) => verify::run(args),
             Command::Keygen(args) => keygen::run(args),
             Command::License(args) => license::run(args),

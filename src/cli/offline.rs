@@ -4,7 +4,7 @@ use crate::error::{Code, Error};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// The commands that only the full build has.
-const CLUSTER_COMMANDS: [&str; 9] = ["plan", "precheck", "execute", "status", "cutover", "cutover-ack", "validate", "finalize", "rollback"];
+const CLUSTER_COMMANDS: [&str; 10] = ["plan", "precheck", "execute", "status", "cutover", "cutover-ack", "validate", "finalize", "rollback", "prove"];
 
 /// The refusal of a command that exists, but not in this build.
 pub(super) fn refusal(usage: &clap::Error) -> Option<Error> {

@@ -1,10 +1,12 @@
 //! `kferry verify`.
 
 use super::out::{Output, emit, emit_json};
+use crate::domain::segment::Leaf;
 use crate::domain::topology::{ClusterSnapshot, MetadataMode};
 use crate::error::{Code, Error, Exit, Result};
 use crate::evidence::bundle::Bundle;
 use crate::evidence::envelope::Verified;
+use crate::evidence::proof::{BytesDigest, RecordProof, Shown};
 use crate::evidence::{key, verify};
 use crate::journal::Journal;
 use crate::machine::fact::CutoverReport;
@@ -13,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 /// Verifies an evidence bundle offline: its signature, with a key that you bring, and that it is of one piece.
 ///
-/// Nothing is asked of any cluster, store or licence.
+/// Nothing is asked of any cluster, store or licence. With --proof, one record's proof is verified against the bundle too.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The bundle, NAME.dsse.json
@@ -25,6 +27,9 @@ pub struct Args {
     /// A journal.jsonl that must be the bundle's, or have gone on from it
     #[arg(long, value_name = "FILE")]
     pub journal: Option<PathBuf>,
+    /// A proof of one record, as `kferry prove` writes it
+    #[arg(long, value_name = "FILE")]
+    pub proof: Option<PathBuf>,
     /// The form of the output
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
@@ -32,11 +37,20 @@ pub struct Args {
 
 /// Runs the command.
 ///
-/// **Errors**: KF-BUNDLE-INVALID naming what does not hold, KF-KEY-INVALID, KF-USAGE where a file cannot be read.
+/// **Errors**: KF-BUNDLE-INVALID and KF-PROOF-INVALID naming what does not hold, KF-KEY-INVALID, KF-USAGE where a file cannot be read.
 pub fn run(args: Args) -> Result<Exit> {
-    match (verified(&args), args.output) {
-        (Ok(bundle), Output::Text) => emit(&summary(&bundle, args.journal.as_deref()))?,
-        (Ok(bundle), Output::Json) => emit_json(&summary_json(&bundle))?,
+    match (verified(&args).and_then(|bundle| Ok((proved(&args, &bundle)?, bundle))), args.output) {
+        (Ok((proof, bundle)), Output::Text) => {
+            let proof = proof.map_or(String::new(), |(proof, shown)| proof_lines(&proof, &shown));
+            emit(&format!("{}{proof}", summary(&bundle, args.journal.as_deref())))?;
+        }
+        (Ok((proof, bundle)), Output::Json) => {
+            let mut json = summary_json(&bundle);
+            if let Some((proof, shown)) = proof {
+                json["proof"] = proof_json(&proof, &shown);
+            }
+            emit_json(&json)?;
+        }
         (Err(e), Output::Text) => return Err(e),
         (Err(e), Output::Json) => {
             emit_json(&serde_json::json!({ "verified": false, "code": e.code().as_str(), "seen": e.seen() }))?;
@@ -58,6 +72,61 @@ fn verified(args: &Args) -> Result<Verified<Bundle>> {
         verify::matches_journal(&bundle, &entries).map_err(|e| e.within(path.display()))?;
     }
     Ok(bundle)
+}
+
+/// The proof that was given, and what it shows.
+fn proved(args: &Args, bundle: &Verified<Bundle>) -> Result<Option<(RecordProof, Shown)>> {
+    let Some(path) = &args.proof else { return Ok(None) };
+    let bytes = std::fs::read(path).map_err(|e| unreadable(path, &e))?;
+    let proof = RecordProof::read(&bytes).map_err(|e| e.within(path.display()))?;
+    let shown = proof.verify(bundle).map_err(|e| e.within(path.display()))?;
+    Ok(Some((proof, shown)))
+}
+
+/// What a proof shows, for people; keys and values only as digests.
+pub(super) fn proof_lines(proof: &RecordProof, shown: &Shown) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| {
+        // Writing to a String cannot err.
+        let _ = writeln!(text, "{name:<12} {value}");
+    };
+    let Leaf { base_offset, next_offset, digest, .. } = &proof.leaf;
+    line("proof", format!("{}-{}, offset {}", proof.topic, proof.partition, proof.offset));
+    line("", format!("leaf {} of {}, offsets {base_offset}..{next_offset}, {digest}", proof.leaf_number, proof.leaves));
+    line("", format!("{} levels up to root {}", proof.path.len(), proof.root));
+    match shown {
+        Shown::Record(record) => {
+            line("record", format!("in the batch that was compared, timestamp {} ms", record.timestamp));
+            line("", format!("key {}", content(record.key.as_ref())));
+            line("", format!("value {}", content(record.value.as_ref())));
+        }
+        Shown::Control => line("record", "none: a control record, which no consumer sees".to_owned()),
+        Shown::LeafOnly => line("record", "left out: that the leaf is this offset's is the proof's word".to_owned()),
+    }
+    text
+}
+
+fn content(digest: Option<&BytesDigest>) -> String {
+    digest.map_or("null".to_owned(), |d| format!("of {} bytes, SHA-256 {}", d.bytes, d.sha256))
+}
+
+fn proof_json(proof: &RecordProof, shown: &Shown) -> serde_json::Value {
+    let (kind, record) = match shown {
+        Shown::Record(record) => ("record", Some(record)),
+        Shown::Control => ("control", None),
+        Shown::LeafOnly => ("leaf_only", None),
+    };
+    serde_json::json!({
+        "topic": proof.topic,
+        "partition": proof.partition,
+        "offset": proof.offset,
+        "leaf": proof.leaf,
+        "leaf_number": proof.leaf_number,
+        "leaves": proof.leaves,
+        "root": proof.root,
+        "shown": kind,
+        "record": record,
+    })
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Error {
@@ -100,6 +169,9 @@ fn summary(bundle: &Verified<Bundle>, journal: Option<&Path>) -> String {
     line("copied", format!("topics: {}, partitions: {}, records: {}, bytes: {}", bundle.topology.len(), bundle.roots.len(), total.records, total.bytes));
     let leaves: u64 = bundle.roots.iter().map(|r| r.source.leaves).sum();
     line("roots", format!("equal on both sides, partitions: {}, leaves: {leaves}", bundle.roots.len()));
+    if let Some(place) = &bundle.leaves {
+        line("leaves", format!("kept at {place} (`kferry prove` proves single records by them)"));
+    }
     match &bundle.cutover {
         Some(cutover) => {
             let (carried_over, left_alone) = groups(bundle);
@@ -150,6 +222,7 @@ fn summary_json(bundle: &Verified<Bundle>) -> serde_json::Value {
         "plan_sha256": bundle.plan_sha256,
         "topics": bundle.topology.len(),
         "partitions": bundle.roots.len(),
+        "leaves": bundle.leaves,
         "records": total.records,
         "bytes": total.bytes,
         "groups": { "carried_over": carried_over, "left_alone": left_alone },

@@ -2,6 +2,7 @@
 
 mod aborter;
 mod fillers;
+mod leaf_row;
 pub mod limits;
 mod merge;
 pub mod partition_copy;

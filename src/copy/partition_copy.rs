@@ -13,6 +13,7 @@ use super::sequence;
 use crate::domain::batch::{Batch, ProducerStamp, control_leaf, records_leaf};
 use crate::domain::partition::TopicPartition;
 use crate::domain::digest::Digest;
+use crate::domain::leaf_file::LeafFile;
 use crate::domain::record::RecordError;
 use crate::domain::segment::{Leaf, LeafKind};
 use crate::error::{Code, Error};
@@ -959,6 +960,31 @@ impl PartitionCopy {
         if let Err(stop) = self.proof.compare(batches, &mut self.counts) {
             self.stop.get_or_insert(stop);
         }
+    }
+
+    /// Takes over the leaves that an earlier take has compared and not stored; false where some are missing that the journal knows of.
+    pub fn take_over_leaves(&mut self, left: LeafFile) -> bool {
+        self.proof.leaves.take_over(left)
+    }
+
+    /// How many leaves the store does not have yet.
+    pub fn unstored_leaves(&self) -> usize {
+        self.proof.leaves.len()
+    }
+
+    /// The next leaves to put into the store; None while some are on their way.
+    pub fn next_leaves(&mut self, leaves_max: usize) -> Option<LeafFile> {
+        self.proof.leaves.next_file(self.take, leaves_max)
+    }
+
+    /// The leaves on their way have reached the store, or have not.
+    pub fn leaves_ended(&mut self, stored: bool) {
+        self.proof.leaves.file_ended(stored);
+    }
+
+    /// The leaves of [`Self::checkpoint`]'s trees that the store does not have.
+    pub fn pending_leaves(&self) -> LeafFile {
+        self.proof.leaves.pending(self.take)
     }
 
     /// What is durable of this partition, for the journal.

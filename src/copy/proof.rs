@@ -1,5 +1,6 @@
 //! Compares what was fetched from the source with what was read again from the target, batch by batch.
 
+use super::leaf_row::LeafRow;
 use super::partition_copy::Stop;
 use crate::domain::batch::{Batch, control_leaf, records_leaf, records_leaf_from};
 use crate::domain::digest::Digest;
@@ -85,6 +86,8 @@ impl Expected {
 pub(super) struct Proof {
     pub source_tree: Frontier,
     pub target_tree: Frontier,
+    /// The trees' leaves that are not in the store yet.
+    pub leaves: LeafRow,
     /// Everything below was compared, or lies below the log start.
     pub verified_offset: i64,
     /// Records below it were on the source only as the front of a batch that retention had cut.
@@ -94,7 +97,8 @@ pub(super) struct Proof {
 
 impl Proof {
     pub fn new(verified_offset: i64, log_start: i64, source_tree: Frontier, target_tree: Frontier) -> Self {
-        Self { source_tree, target_tree, verified_offset, log_start, expected: VecDeque::new() }
+        let leaves = LeafRow::behind(source_tree.len());
+        Self { source_tree, target_tree, leaves, verified_offset, log_start, expected: VecDeque::new() }
     }
 
     pub fn expect(&mut self, expected: Expected, counts: &mut CopyCounts) {
@@ -128,10 +132,11 @@ impl Proof {
         }
     }
 
-    fn advance(&mut self, source: Digest, target: Digest, next_offset: i64) {
-        self.source_tree.push(*source.bytes());
+    fn advance(&mut self, source: Leaf, target: Digest) {
+        self.source_tree.push(*source.digest.bytes());
         self.target_tree.push(*target.bytes());
-        self.verified_offset = next_offset;
+        self.verified_offset = source.next_offset;
+        self.leaves.push(source);
     }
 
     /// Takes batches as the target returned them, in order.
@@ -173,7 +178,7 @@ impl Proof {
             return Err(mismatch(batch, "its digest differs".to_owned()));
         }
         source.add_to(counts, leaf.kind == LeafKind::Control);
-        self.advance(leaf.digest, seen, leaf.next_offset);
+        self.advance(leaf, seen);
         Ok(true)
     }
 
@@ -191,7 +196,8 @@ impl Proof {
         // Its first offsets may have expired.
         self.pass_over(batch.base_offset, counts);
         counts.hole_offsets += 1;
-        self.advance(control_leaf(batch.base_offset), batch.leaf(), batch.next_offset());
+        let (base_offset, next_offset) = (batch.base_offset, batch.next_offset());
+        self.advance(Leaf { base_offset, next_offset, kind: LeafKind::Control, digest: control_leaf(base_offset) }, batch.leaf());
         self.drop_passed();
     }
 
@@ -225,7 +231,7 @@ impl Proof {
         let records = (batch.next_offset() - from.max(self.log_start)).max(0) as u64;
         SourceCounts::of(source, records).add_to(counts, false);
         let digest = records_leaf_from(std::slice::from_ref(batch), from).map_err(unreadable)?;
-        self.advance(digest, digest, batch.next_offset());
+        self.advance(Leaf { base_offset: from, next_offset: batch.next_offset(), kind: LeafKind::Records, digest }, digest);
         self.drop_passed();
         Ok(true)
     }
@@ -277,12 +283,13 @@ impl Proof {
         if end != batch.next_offset() || (from != batch.base_offset && !is_cut) {
             return Err(mismatch(batch, format!("the source's batches cover {from}..{end}")));
         }
-        let (expected, seen) = match &source[..] {
-            [one] if one.leaf() == batch.leaf() => (one.leaf(), batch.leaf()),
-            [one] if one.is_control() || batch.is_control() => (one.leaf(), batch.leaf()),
+        let as_is = if batch.is_control() { LeafKind::Control } else { LeafKind::Batch };
+        let (kind, expected, seen) = match &source[..] {
+            [one] if one.leaf() == batch.leaf() => (as_is, one.leaf(), batch.leaf()),
+            [one] if one.is_control() || batch.is_control() => (as_is, one.leaf(), batch.leaf()),
             several => {
                 let read = |batches: &[Batch]| records_leaf_from(batches, from).map_err(|e| mismatch(batch, format!("records cannot be read: {e:?}")));
-                (read(several)?, read(std::slice::from_ref(batch))?)
+                (LeafKind::Records, read(several)?, read(std::slice::from_ref(batch))?)
             }
         };
         if expected != seen {
@@ -292,7 +299,7 @@ impl Proof {
         let records = if batch.is_control() { 0 } else { (batch.next_offset() - records_from).max(0) as u64 };
         SourceCounts::of(&source, records).add_to(counts, batch.is_control());
         self.expected.drain(..source.len());
-        self.advance(expected, seen, batch.next_offset());
+        self.advance(Leaf { base_offset: from, next_offset: batch.next_offset(), kind, digest: expected }, seen);
         Ok(true)
     }
 }

@@ -7,12 +7,17 @@ use super::limits::ABORTED_HOLD_MS;
 use super::partition_copy::{Append, AppendBody, PartitionCopy, TakeUp};
 use super::segment_builder::SealedSegment;
 use crate::domain::batch::{self, Batch, BatchSpec};
+use crate::domain::leaf_file::LeafFile;
+use crate::domain::leaf_layout::{Piece, lay_out};
 use crate::domain::partition::TopicPartition;
 use crate::domain::record::{self, Codec};
+use crate::domain::segment::Leaf;
 use crate::error::Code;
+use crate::evidence::merkle::Frontier;
+use crate::evidence::proof::digests_to;
 use crate::machine::fact::PartitionCheckpoint;
 use proptest::prelude::*;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Small and repeatable.
 struct Dice(u64);
@@ -255,6 +260,12 @@ struct World {
     uploads: Vec<SealedSegment>,
     /// What the store has acknowledged, in all takes.
     stored: Vec<(i64, i64)>,
+    /// The leaves in the store, by take and first, and those beside the journal.
+    leaf_files: BTreeMap<String, LeafFile>,
+    pending_leaves: Option<LeafFile>,
+    /// All that was proven expired beyond the target's end, so a take began its trees anew: killed before its first checkpoint, it has
+    /// stored leaves that hide those of the journaled tree, and `prove` refuses them.
+    trees_began_anew: bool,
 }
 
 fn take_up(broker: &Broker, source_log_start: i64, take: u32, checkpoint: Option<PartitionCheckpoint>) -> PartitionCopy {
@@ -306,6 +317,9 @@ impl World {
             wire: VecDeque::new(),
             uploads: Vec::new(),
             stored: Vec::new(),
+            leaf_files: BTreeMap::new(),
+            pending_leaves: None,
+            trees_began_anew: false,
         }
     }
 
@@ -339,6 +353,37 @@ impl World {
             self.stored.push((segment.base_offset, segment.next_offset));
             self.copy.stored_segment(segment.next_offset, segment.bytes as u64);
         }
+    }
+
+    /// Leaves go to the store; now and then they arrive and nobody hears of it.
+    fn store_leaves(&mut self) {
+        let leaves_max = 1 + self.dice.roll(5) as usize;
+        let Some(file) = self.copy.next_leaves(leaves_max) else { return };
+        let (arrives, heard) = (self.dice.roll(4) > 0, self.dice.roll(4) > 0);
+        if arrives {
+            self.leaf_files.insert(file.name().to_string(), file);
+        }
+        self.copy.leaves_ended(arrives && heard);
+    }
+
+    /// The leaves first; now and then the process dies before the trees are journaled.
+    fn journal(&mut self) {
+        self.pending_leaves = Some(self.copy.pending_leaves()).filter(|file| !file.leaves.is_empty());
+        if self.dice.roll(6) > 0 {
+            self.checkpoint = Some(self.copy.checkpoint());
+        }
+    }
+
+    /// The leaves of a checkpoint's trees, as they are found after the end.
+    fn leaves_of(&self, checkpoint: &PartitionCheckpoint) -> Vec<Leaf> {
+        let stored = self.leaf_files.values().map(|file| Piece::of(file.name(), file.leaves.len() as u64, Some(file)));
+        let pending = self.pending_leaves.iter().map(|file| Piece::of(file.name(), file.leaves.len() as u64, None));
+        let laid = lay_out(stored.chain(pending).collect(), checkpoint.source_tree.len()).expect("no leaf is missing");
+        let leaves = laid.into_iter().flat_map(|piece| {
+            let file = piece.key.or(self.pending_leaves.as_ref()).unwrap();
+            file.leaves[(piece.from - file.first) as usize..(piece.to - file.first) as usize].to_vec()
+        });
+        leaves.collect()
     }
 
     fn send(&mut self) {
@@ -440,12 +485,24 @@ impl World {
                 self.uploads.clear();
                 self.takes += 1;
                 let checkpoint = self.checkpoint.clone();
+                if let Some(checkpoint) = &checkpoint
+                    && !self.trees_began_anew
+                {
+                    assert_eq!(root(&self.leaves_of(checkpoint)), checkpoint.source_tree.root(), "what a crash leaves makes the journaled tree");
+                }
+                self.trees_began_anew |= checkpoint.as_ref().is_some_and(|c| c.verified_offset > self.broker.end);
                 self.copy = take_up(&self.broker, self.source_log_start, self.takes, checkpoint);
+                if let Some(left) = self.pending_leaves.clone() {
+                    assert!(self.copy.take_over_leaves(left) || self.checkpoint.is_none());
+                }
             }
-            2..=4 => self.checkpoint = Some(self.copy.checkpoint()),
+            2..=4 => self.journal(),
             5 => self.copy.append_before_store(),
             6..=12 => self.fetch(),
-            13..=18 => self.store(),
+            13..=18 => {
+                self.store();
+                self.store_leaves();
+            }
             19..=23 => self.send(),
             24..=28 => self.deliver(),
             29..=32 => {
@@ -491,6 +548,12 @@ impl World {
         self.copy.raise_log_start(self.source_log_start);
         self.copy.log_start_settled()
     }
+}
+
+fn root(leaves: &[Leaf]) -> [u8; 32] {
+    let mut tree = Frontier::default();
+    leaves.iter().for_each(|leaf| tree.push(*leaf.digest.bytes()));
+    tree.root()
 }
 
 /// Offset, timestamp, value.
@@ -572,6 +635,13 @@ proptest! {
         }
         let last = world.copy.checkpoint();
         prop_assert_eq!(last.source_tree.root(), last.target_tree.root());
+        world.pending_leaves = Some(world.copy.pending_leaves());
+        let leaves = if world.trees_began_anew { Vec::new() } else { world.leaves_of(&last) };
+        prop_assert!(world.trees_began_anew || (leaves.len() as u64, root(&leaves)) == (last.source_tree.len(), last.source_tree.root()));
+        for leaf in &leaves {
+            let batch = world.broker.log.iter().find(|batch| batch.next_offset() == leaf.next_offset).expect("a batch for each leaf");
+            prop_assert!(digests_to(batch, leaf).unwrap(), "{leaf:?} is not of {batch:?}");
+        }
         let accounted = last.counts.records + last.counts.control_records + last.counts.hole_offsets + last.counts.expired_offsets;
         prop_assert_eq!(accounted as i64, world.source_end - last.source_log_start, "{:?}", last.counts);
     }

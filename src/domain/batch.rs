@@ -260,6 +260,15 @@ impl Batch {
         header.freeze()
     }
 
+    /// The batch without what no leaf digests: producer, leader epoch, transaction.
+    pub fn bare(&self) -> Bytes {
+        let plain = Self { aborted: false, ..self.clone() };
+        let mut bytes = BytesMut::from(&plain.header_for(ProducerStamp { producer_id: -1, producer_epoch: -1, base_sequence: -1 })[..]);
+        bytes[..8].copy_from_slice(&self.base_offset.to_be_bytes());
+        bytes.extend_from_slice(&self.bytes[HEADER_BYTES..]);
+        bytes.freeze()
+    }
+
     /// Builds a batch from encoded records.
     pub fn encode(spec: &BatchSpec, payload: &[u8]) -> Self {
         let mut bytes = BytesMut::with_capacity(HEADER_BYTES + payload.len());

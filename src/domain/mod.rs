@@ -1,17 +1,17 @@
 //! Pure values: what a cluster, a log, a batch, a segment and a plan are. No I/O, no clock.
 
 pub mod acl;
-#[cfg(feature = "kafka")]
 pub mod batch;
 pub mod config_diff;
 pub mod digest;
 pub mod finding;
+pub mod leaf_file;
+pub mod leaf_layout;
 pub mod limits;
 pub mod offset;
 pub mod partition;
 pub mod plan;
 pub mod planning;
-#[cfg(feature = "kafka")]
 pub mod record;
 pub mod runbook;
 pub mod segment;

@@ -4,7 +4,8 @@ use super::aborters;
 use super::context::Context;
 use super::copier::limits::{PROBE_PAUSE, PROBE_PAUSE_OLD_RECORDS};
 use super::copier::probing::settled_log_ends;
-use super::copier::{Copier, CopierSetup, CopyStatus};
+use super::copier::{Checkpoint, Copier, CopierSetup, CopyStatus};
+use super::pending_leaves;
 use super::limits::{CHECKPOINT_INTERVAL_MAX, CHECKPOINT_INTERVAL_MIN, CHECKPOINT_SHARE, PARTITIONS_NAMED_MAX, STATUS_INTERVAL};
 use crate::copy::limits::SEQUENCE_MEMORY_MS;
 use crate::copy::{PartitionCopy, TakeUp};
@@ -190,9 +191,11 @@ impl Copying {
         self.journal(context, now)
     }
 
-    fn journal(&mut self, context: &mut Context, now: Vec<PartitionCheckpoint>) -> Result<()> {
+    fn journal(&mut self, context: &mut Context, now: Checkpoint) -> Result<()> {
         self.journaled_at = Instant::now();
-        let changed: Vec<PartitionCheckpoint> = now.into_iter().filter(|c| self.journaled.get(&c.partition) != Some(c)).collect();
+        // First the leaves, then the trees over them.
+        pending_leaves::write(context.journal.dir(), &now.pending_leaves)?;
+        let changed: Vec<PartitionCheckpoint> = now.partitions.into_iter().filter(|c| self.journaled.get(&c.partition) != Some(c)).collect();
         if changed.is_empty() {
             return Ok(());
         }
@@ -242,6 +245,7 @@ async fn take_up(context: &Context) -> Result<Taken> {
     );
     let (target_starts, source_starts) = (target_starts?, source_starts?);
     let producer = clusters.target.init_producer_id().await?;
+    let mut pending = pending_leaves::read(context.journal.dir())?;
     let (mut copies, mut taken, mut left_open) = (Vec::new(), Vec::new(), BTreeMap::new());
     for topic in &plan.topics {
         let batch_bytes_max = topic.overrides.get("max.message.bytes").and_then(|v| v.parse().ok()).unwrap_or(1 << 20);
@@ -261,7 +265,8 @@ async fn take_up(context: &Context) -> Result<Taken> {
                 left_open.insert(partition.clone(), left.producer);
                 left.transaction
             });
-            copies.push(PartitionCopy::take_up(TakeUp {
+            let left = pending.remove(&partition);
+            let mut copy = PartitionCopy::take_up(TakeUp {
                 take,
                 target_end,
                 target_log_start: target_starts.get(&partition).copied().unwrap_or(0),
@@ -274,7 +279,11 @@ async fn take_up(context: &Context) -> Result<Taken> {
                 open_transaction,
                 tiered,
                 partition,
-            }));
+            });
+            if left.is_some_and(|left| !copy.take_over_leaves(left)) {
+                tracing::warn!(partition = %copy.partition(), "leaves of its trees are missing beside the journal; its records cannot be proved one by one");
+            }
+            copies.push(copy);
         }
     }
     let transaction_timeout = aborters::transaction_timeout(&clusters.target).await;

@@ -4,9 +4,11 @@ mod archive;
 mod progress;
 
 use super::context::{self, Context};
-use super::{late_writes, release};
+use super::copier::leaves;
+use super::{late_writes, pending_leaves, release};
 use crate::cli::{flags, print, validation};
 use crate::config::Config;
+use crate::domain::leaf_file;
 use crate::domain::selection::{group_left_out, topic_left_out};
 use crate::error::{Code, Error, Exit, Result};
 use crate::evidence::bundle::{Bundle, Extra, sign};
@@ -100,8 +102,11 @@ async fn finalize(context: &mut Context, key: &SigningKey, outcome: Outcome) -> 
 /// Observes both clusters once more, builds the bundle of everything journaled so far, and writes it down before it is sent.
 async fn stage(context: &mut Context, archive: &Archive, key: &SigningKey, remarks: Vec<String>) -> Result<(u64, Staged)> {
     observe(context).await?;
+    store_leaves(context).await?;
     let entries = context.journal.entries()?;
-    let bundle = Bundle::build(&entries, context.migration()?, Extra { created_at: Timestamp::now(), not_covered: remarks });
+    let migration = context.migration()?;
+    let leaves = Some(context.store.location(&leaf_file::root(migration.id())));
+    let bundle = Bundle::build(&entries, migration, Extra { created_at: Timestamp::now(), leaves, not_covered: remarks });
     let envelope = sign(&bundle.to_bytes(), key);
     // What an auditor would refuse is not stored.
     verify::verify(&envelope, &key.verifying_key())?;
@@ -109,6 +114,15 @@ async fn stage(context: &mut Context, archive: &Archive, key: &SigningKey, remar
     archive.keep(&archive.bundle_file(), &staged.envelope)?;
     let id = context.intend(Effect::UploadBundle { key: staged.object_key.clone() })?;
     Ok((id, staged))
+}
+
+/// Puts into the store what a run that was killed after the commit has left beside the journal.
+async fn store_leaves(context: &Context) -> Result<()> {
+    let on_wait = |why: &str| tracing::warn!(why, "leaves wait for the object store");
+    for (partition, file) in pending_leaves::read(context.journal.dir())? {
+        leaves::put(context.store.as_ref(), context.migration()?.id(), &partition, &file, &on_wait).await?;
+    }
+    pending_leaves::write(context.journal.dir(), &[])
 }
 
 async fn observe(context: &mut Context) -> Result<()> {

@@ -51,3 +51,6 @@ pub const READ_BACK_PAUSE: Duration = Duration::from_millis(100);
 /// How long the source is asked for a group's offsets while an open transaction is about to commit some (KIP-447), or while
 /// its coordinator moves, which takes 8 to 14 s. It is spent within the freeze.
 pub const GROUP_OFFSETS_PATIENCE: Duration = Duration::from_secs(15);
+
+/// Leaf files that `prove` reads ahead, 800 kB each: enough that a store far away does not make it wait for each.
+pub const LEAF_FILES_AHEAD: usize = 8;

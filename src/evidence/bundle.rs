@@ -21,7 +21,7 @@ pub const BUNDLE_VERSION: u32 = 1;
 /// The envelope's payload type.
 pub const PAYLOAD_TYPE: &str = "application/vnd.kferry.evidence+json";
 
-/// Everything that an auditor gets. All of it but `created_at`, `kferry_version` and additions to `not_covered` derives
+/// Everything that an auditor gets. All of it but `created_at`, `kferry_version`, `leaves` and additions to `not_covered` derives
 /// from the journal, and verification derives it again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -52,6 +52,9 @@ pub struct Bundle {
     /// None before the first validation.
     pub validation: Option<ValidationReport>,
     pub roots: Vec<PartitionRoots>,
+    /// Where the trees' leaves lie in the store, which `prove` reads; the roots vouch for them. None in bundles from before they were kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaves: Option<String>,
     /// What this evidence does not show, each with its reason.
     pub not_covered: Vec<String>,
 }
@@ -143,6 +146,7 @@ impl From<&Frontier> for TreeRoot {
 #[derive(Clone, Debug)]
 pub struct Extra {
     pub created_at: jiff::Timestamp,
+    pub leaves: Option<String>,
     /// Added to what the journal shows as not covered.
     pub not_covered: Vec<String>,
 }

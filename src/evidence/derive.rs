@@ -44,6 +44,7 @@ impl Bundle {
             cutover: migration.cutover_report.clone(),
             validation: migration.validation.clone(),
             roots: roots(migration),
+            leaves: extra.leaves,
             not_covered,
         }
     }

@@ -21,7 +21,7 @@ pub fn fixture(name: &str) -> PathBuf {
 }
 
 /// The bytes of a frozen file, which `made` must still be.
-fn frozen(name: &str, made: &[u8]) -> Vec<u8> {
+pub fn frozen(name: &str, made: &[u8]) -> Vec<u8> {
     let path = fixture(name);
     if !path.exists() && std::env::var_os("KFERRY_WRITE_VECTORS").is_some() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -56,7 +56,7 @@ fn journals_are_frozen() {
 #[test]
 fn the_bundle_is_frozen() {
     let entries = Journal::read_file(&fixture("journal/journey.jsonl")).unwrap();
-    let extra = Extra { created_at: "2026-01-02T06:00:00Z".parse().unwrap(), not_covered: vec![] };
+    let extra = Extra { created_at: "2026-01-02T06:00:00Z".parse().unwrap(), leaves: None, not_covered: vec![] };
     let bundle = Bundle::build(&entries, &Migration::fold(&entries).unwrap(), extra);
     // What follows kferry's version would thaw with every release.
     let bundle = Bundle { kferry_version: "0.1.0".into(), ..bundle };
@@ -124,7 +124,7 @@ fn openssl_verifies_the_bundle_as_the_page_says() {
     let (holds, said) = follow(&both, &bundle);
     assert!(holds && said.contains(&format!("{} entries hold", sample::journey().len())), "{said}");
     let mut gap = sample::entries(sample::journey());
-    let whole = Bundle::build(&gap, &Migration::fold(&gap).unwrap(), Extra { created_at: jiff::Timestamp::UNIX_EPOCH, not_covered: vec![] });
+    let whole = Bundle::build(&gap, &Migration::fold(&gap).unwrap(), Extra { created_at: jiff::Timestamp::UNIX_EPOCH, leaves: None, not_covered: vec![] });
     gap.remove(4);
     let gap = Bundle { journal: gap.iter().map(|e| e.line().to_owned()).collect(), ..whole };
     let (holds, said) = follow(&both, &sign(&gap.to_bytes(), &key()));

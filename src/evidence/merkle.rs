@@ -68,6 +68,77 @@ impl Frontier {
     }
 }
 
+/// Finds one leaf's audit path while all leaves of the tree pass by; needs no more memory than a frontier.
+///
+/// **Source**: RFC 6962, section 2.1.1.
+#[derive(Debug, Default)]
+pub struct PathFinder {
+    leaves: u64,
+    /// As [`Frontier`]'s nodes; set for the one that the leaf lies below.
+    nodes: Vec<(Digest, bool)>,
+    path: Vec<Digest>,
+}
+
+impl PathFinder {
+    /// Appends a leaf; exactly one is the one whose path is wanted.
+    pub fn push(&mut self, leaf_digest: &Digest, wanted: bool) {
+        let mut node = (leaf_node(leaf_digest), wanted);
+        for _ in 0..self.leaves.trailing_ones() {
+            if let Some(left) = self.nodes.pop() {
+                node = self.join(left, node);
+            }
+        }
+        self.nodes.push(node);
+        self.leaves += 1;
+    }
+
+    fn join(&mut self, left: (Digest, bool), right: (Digest, bool)) -> (Digest, bool) {
+        match (left.1, right.1) {
+            (true, _) => self.path.push(right.0),
+            (_, true) => self.path.push(left.0),
+            (false, false) => {}
+        }
+        (parent(&left.0, &right.0), left.1 || right.1)
+    }
+
+    /// The tree's size and root, and the path from the wanted leaf to it, that leaf's sibling first.
+    pub fn finish(mut self) -> (u64, Digest, Vec<Digest>) {
+        let mut edge = self.nodes.pop();
+        while let (Some(right), Some(left)) = (edge, self.nodes.pop()) {
+            edge = Some(self.join(left, right));
+        }
+        (self.leaves, edge.map_or_else(|| Digest::of([]), |(root, _)| root), self.path)
+    }
+}
+
+/// The root that a path leads to from the leaf of this number in a tree of so many; None where the path does not fit the tree.
+///
+/// **Source**: RFC 9162, section 2.1.3.2.
+pub fn root_by_path(leaf_digest: &Digest, number: u64, leaves: u64, path: &[Digest]) -> Option<Digest> {
+    let (mut at, mut last) = (number, leaves.checked_sub(1).filter(|last| number <= *last)?);
+    let mut node = leaf_node(leaf_digest);
+    for sibling in path {
+        if last == 0 {
+            return None;
+        }
+        if at & 1 == 1 || at == last {
+            node = parent(sibling, &node);
+            // Levels where the right edge has no sibling.
+            while at & 1 == 0 && at != 0 {
+                (at, last) = (at >> 1, last >> 1);
+            }
+        } else {
+            node = parent(&node, sibling);
+        }
+        (at, last) = (at >> 1, last >> 1);
+    }
+    (last == 0).then_some(node)
+}
+
+fn leaf_node(leaf_digest: &Digest) -> Digest {
+    Digest::of_parts(&[&[0], leaf_digest.bytes()])
+}
+
 fn parent(left: &Digest, right: &Digest) -> Digest {
     Digest::of_parts(&[&[1], left.bytes(), right.bytes()])
 }
@@ -138,6 +209,50 @@ mod tests {
                 tree.push(*input);
             }
             prop_assert_eq!((tree.len(), tree.root()), (count as u64, *defined(&inputs).bytes()));
+        }
+    }
+
+    fn path_of(inputs: &[Digest], number: u64) -> (u64, Digest, Vec<Digest>) {
+        let mut finder = PathFinder::default();
+        inputs.iter().zip(0..).for_each(|(input, n)| finder.push(input, n == number));
+        finder.finish()
+    }
+
+    #[test]
+    fn every_leaf_of_every_small_tree_has_a_path() {
+        let inputs: Vec<Digest> = (0..300u64).map(|i| Digest::of(i.to_be_bytes())).collect();
+        let mut tree = Frontier::default();
+        for size in 1..=300 {
+            let inputs = &inputs[..size as usize];
+            tree.push(*inputs[inputs.len() - 1].bytes());
+            for (leaf, number) in inputs.iter().zip(0..) {
+                let (leaves, root, path) = path_of(inputs, number);
+                assert_eq!((leaves, *root.bytes()), (size, tree.root()));
+                assert_eq!(root_by_path(leaf, number, leaves, &path), Some(root), "leaf {number} of {size}");
+                assert!(path.len() <= 9);
+                // Neither another place nor a path of another length.
+                let other = (number + 1) % size;
+                assert!(other == number || root_by_path(leaf, other, leaves, &path) != Some(root));
+                assert_eq!(root_by_path(leaf, number, leaves, &[&path[..], &[root]].concat()), None);
+                assert!(path.is_empty() || root_by_path(leaf, number, leaves, &path[1..]) != Some(root));
+            }
+        }
+        assert_eq!(root_by_path(&inputs[0], 0, 0, &[]), None);
+        assert_eq!(root_by_path(&inputs[0], 5, 5, &[]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_path_with_a_changed_bit_leads_elsewhere(size in 1u64..600, place in any::<u64>(), bit in any::<usize>()) {
+            let inputs: Vec<Digest> = (0..size).map(|i| Digest::of(i.to_be_bytes())).collect();
+            let number = place % size;
+            let (leaves, root, path) = path_of(&inputs, number);
+            let mut all: Vec<Digest> = [&[inputs[number as usize]], &path[..]].concat();
+            let bit = bit % (all.len() * 256);
+            let mut bytes = *all[bit / 256].bytes();
+            bytes[bit % 256 / 8] ^= 1 << (bit % 8);
+            all[bit / 256] = Digest::from_bytes(bytes);
+            prop_assert_ne!(root_by_path(&all[0], number, leaves, &all[1..]), Some(root));
         }
     }
 

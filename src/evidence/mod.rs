@@ -7,4 +7,5 @@ pub mod envelope;
 pub(crate) mod frozen;
 pub mod key;
 pub mod merkle;
+pub mod proof;
 pub mod verify;

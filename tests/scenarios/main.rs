@@ -19,6 +19,7 @@ mod interruption;
 mod kafka_calls;
 mod lab_smoke;
 mod offline;
+mod proofs;
 mod random_logs;
 mod refusals;
 mod segments;

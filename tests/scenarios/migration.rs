@@ -386,6 +386,11 @@ impl Migration {
         self.setup.s3_root.join(&self.setup.id).join("segments").join(&self.setup.id).join("segments")
     }
 
+    /// Where the leaves of this migration's trees lie.
+    pub fn leaves(&self) -> PathBuf {
+        self.setup.s3_root.join(&self.setup.id).join("segments").join(&self.setup.id).join("proofs")
+    }
+
     #[track_caller]
     pub fn verify(&self, bundle: &Path, public_key: &Path, more: &[&str]) -> Outcome {
         let (bundle, key) = (bundle.display().to_string(), public_key.display().to_string());

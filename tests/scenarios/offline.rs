@@ -23,6 +23,11 @@ fn a_build_without_features_verifies_a_bundle() {
     let (bundle, key) = (migration.bundle().display().to_string(), migration.public_key().display().to_string());
     let said = offline.run(&["verify", &bundle, "--public-key", &key, "--output", "json"]).ok().json();
     assert_eq!(said, migration.expect_verified());
+    let proof = migration.dir().join("offline.proof.json").display().to_string();
+    let words = ["prove", "small-orders", "1", "77", "--config", "kferry.yaml", "--journal-dir", "journal", "--out", &proof];
+    migration.kferry().run(&words).ok();
+    let said = offline.run(&["verify", &bundle, "--public-key", &key, "--proof", &proof, "--output", "json"]).ok().json();
+    assert_eq!(said["proof"]["shown"], "record");
     let altered = migration.dir().join("altered.dsse.json");
     let mut bytes = std::fs::read(&bundle).unwrap();
     let middle = bytes.len() / 2;

@@ -2,7 +2,7 @@ use super::*;
 use crate::evidence::frozen::fixture;
 
 fn args(journal: Option<PathBuf>, output: Output) -> Args {
-    Args { bundle: fixture("evidence/bundle.dsse.json"), public_key: fixture("evidence/evidence.pub"), journal, output }
+    Args { bundle: fixture("evidence/bundle.dsse.json"), public_key: fixture("evidence/evidence.pub"), journal, proof: None, output }
 }
 
 #[test]
@@ -77,4 +77,31 @@ fn a_bundle_that_is_altered_is_named_with_its_file() {
     let error = run(Args { bundle: path.clone(), ..args(None, Output::Json) }).unwrap_err();
     assert_eq!(error.code(), Code::BundleInvalid);
     assert!(error.seen().starts_with(&path.display().to_string()) && error.seen().contains("does not hold"), "{error}");
+}
+
+#[test]
+fn a_proof_says_what_it_shows_and_nothing_of_the_content() {
+    let proof = RecordProof::read(&std::fs::read(fixture("evidence/proof.json")).unwrap()).unwrap();
+    insta::assert_snapshot!(proof_lines(&proof, &proof.check().unwrap()), @r"
+    proof        orders-1, offset 12
+                 leaf 0 of 7, offsets 10..15, b81be109c91a4ac31506692806f6b7ea2f17f73b84a5eff351c1d2d03cc0b74c
+                 3 levels up to root beee2439b9a79f61ef8530290e5ba1d549f8266b5e3c058f59e28e9f69df5b06
+    record       in the batch that was compared, timestamp 1002 ms
+                 key of 3 bytes, SHA-256 2c70e12b7a0646f92279f427c7b38e7334d8e5389cff167a1dc30e73f826b683
+                 value of 8 bytes, SHA-256 3817baa713a5c0ce290faef96eb8523dbbda99847f9ef4277854c0405933d84a
+    ");
+    let bare = RecordProof { batch: None, ..proof.clone() };
+    assert!(proof_lines(&bare, &bare.check().unwrap()).ends_with("record       left out: that the leaf is this offset's is the proof's word\n"));
+    let json = proof_json(&proof, &proof.check().unwrap());
+    assert_eq!((&json["shown"], &json["record"]["key"]["bytes"]), (&"record".into(), &3.into()));
+}
+
+#[test]
+fn a_proof_that_is_of_another_tree_fails_the_command() {
+    let proof = Some(fixture("evidence/proof.json"));
+    let error = run(Args { proof, ..args(None, Output::Json) }).unwrap_err();
+    assert_eq!(error.code().exit(), Exit::Check);
+    assert!(error.seen().contains("proof.json: the proof is for a tree of 7 leaves"), "{error}");
+    let missing = run(Args { proof: Some(fixture("evidence/none")), ..args(None, Output::Text) }).unwrap_err();
+    assert_eq!(missing.code(), Code::UsageInvalid);
 }

@@ -6,7 +6,7 @@ use super::fetching::{Fetched, FetchSlot, FetchedPartition};
 use super::limits::*;
 use super::proving::ReadBack;
 use super::storing::Stored;
-use super::{Command, CopierSetup, CopyStatus, PartitionProgress};
+use super::{Checkpoint, Command, CopierSetup, CopyStatus, PartitionProgress};
 use crate::copy::PartitionCopy;
 use crate::domain::partition::TopicPartition;
 use crate::error::{Code, Error, Result};
@@ -24,6 +24,7 @@ pub(super) enum Event {
     Fetched(Fetched),
     SlotOpened { broker: i32, slot: usize, connection: Option<crate::kafka::source::ReadConnection> },
     Stored(Stored),
+    LeavesStored { index: usize, failed: Option<Error> },
     LaneOpened { broker: i32, lane: usize, connection: Option<crate::kafka::connection::Connection> },
     Produced(Produced),
     Marked { appends: Vec<(usize, i64)>, done: bool },
@@ -50,6 +51,8 @@ pub(super) struct Slotted {
     pub sent_to: Option<i32>,
     /// Whether a read-back is under way.
     pub proving: bool,
+    /// Whether the leaves that have been compared are to go to the store now.
+    pub leaves_due: bool,
     /// The source's end when SEED began, until it is reached.
     pub seed_end: Option<i64>,
     /// Rotates partitions through the fetches.
@@ -75,6 +78,8 @@ pub(super) struct Engine {
     pub proof_reads: HashMap<i32, bool>,
     pub stores_under_way: usize,
     pub store_turn: usize,
+    pub leaf_stores_under_way: usize,
+    pub leaves_due_at: Instant,
     pub starved: bool,
     pub tailing: bool,
     /// Nothing is fetched any more.
@@ -130,6 +135,7 @@ impl Engine {
                     aborter,
                     sent_to: None,
                     proving: false,
+                    leaves_due: false,
                     seed_end: None,
                     fetch_turn: 0,
                 }
@@ -153,6 +159,8 @@ impl Engine {
             proof_reads: HashMap::new(),
             stores_under_way: 0,
             store_turn: 0,
+            leaf_stores_under_way: 0,
+            leaves_due_at: now + LEAVES_INTERVAL,
             starved: false,
             tailing: false,
             stopping: false,
@@ -211,11 +219,12 @@ impl Engine {
                             }
                         }
                     }
-                    Some(Command::Checkpoint(reply)) => { let _ = reply.send(self.checkpoints()); }
+                    Some(Command::Checkpoint(reply)) => { let _ = reply.send(self.checkpoint()); }
                     Some(Command::Stop(patience, reply)) => {
                         self.stopping = true;
                         stop_by = Instant::now() + patience;
                         self.partitions.iter_mut().for_each(|p| p.copy.seal());
+                        self.make_leaves_due();
                         last_words = Some(reply);
                     }
                 },
@@ -233,19 +242,20 @@ impl Engine {
         }
         self.publish.send_replace(self.status());
         if let Some(reply) = last_words {
-            let _ = reply.send(self.checkpoints());
+            let _ = reply.send(self.checkpoint());
         }
     }
 
     fn settled(&self) -> bool {
         self.stores_under_way == 0
             && self.partitions.iter().all(|p| !p.copy.waits_for_store())
+            && self.leaves_settled()
             && self.lanes.values().all(|lane| lane.under_way == 0) && self.marking == 0
             && self.partitions.iter().all(|p| !p.copy.ends_soon())
     }
 
-    fn checkpoints(&self) -> Vec<crate::machine::fact::PartitionCheckpoint> {
-        self.partitions.iter().map(|p| p.copy.checkpoint()).collect()
+    fn checkpoint(&self) -> Checkpoint {
+        Checkpoint { partitions: self.partitions.iter().map(|p| p.copy.checkpoint()).collect(), pending_leaves: self.pending_leaves() }
     }
 
     fn status(&self) -> CopyStatus {
@@ -308,7 +318,7 @@ impl Engine {
         self.schedule_controls();
         self.schedule_truncations();
         self.schedule_proofs();
-        if !self.stopping {
+        if self.schedule_leaves() && !self.stopping {
             self.schedule_fetches();
         }
     }
@@ -323,6 +333,7 @@ impl Engine {
                 }
             }
             Event::Stored(stored) => self.on_stored(stored),
+            Event::LeavesStored { index, failed } => self.on_leaves_stored(index, failed),
             Event::LaneOpened { broker, lane, connection } => {
                 self.refresh_target_if(connection.is_none());
                 if connection.is_some() {

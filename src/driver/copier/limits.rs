@@ -29,6 +29,16 @@ pub const PRODUCE_TIMEOUT: Duration = Duration::from_secs(25);
 
 /// Segments on their way to the store at once.
 pub const STORES_MAX: usize = 4;
+/// Leaves in one file: 800 kB, so that one proof does not read much more than it needs.
+pub const LEAVES_PER_FILE: usize = 16_384;
+/// How often leaves go to the store that make no whole file.
+pub const LEAVES_INTERVAL: Duration = Duration::from_secs(60);
+/// Leaves of all partitions that may wait for that: what waits is written beside the journal with each checkpoint (49 bytes each).
+pub const LEAVES_HELD_MAX: usize = 1 << 17;
+/// Leaves of all partitions that the store may lack before fetching pauses (56 bytes each).
+pub const LEAVES_UNSTORED_MAX: usize = 1 << 20;
+/// Leaf files on their way to the store at once.
+pub const LEAF_STORES_MAX: usize = 8;
 /// Age at which an open segment is stored while TAIL goes on.
 pub const SEGMENT_AGE_MS_MAX: u64 = 10_000;
 

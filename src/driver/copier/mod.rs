@@ -5,6 +5,7 @@ mod appending;
 pub mod budget;
 mod engine;
 mod fetching;
+pub mod leaves;
 pub mod limits;
 pub mod probing;
 mod proving;
@@ -12,6 +13,7 @@ mod storing;
 
 use crate::config::model::SeedConfig;
 use crate::copy::{PartitionCopy, Stop};
+use crate::domain::leaf_file::LeafFile;
 use crate::domain::partition::TopicPartition;
 use crate::kafka::markers::Markers;
 use crate::kafka::source::Source;
@@ -83,14 +85,22 @@ impl CopyStatus {
     }
 }
 
+/// What is durable at one moment, but for the leaves that the store does not have.
+#[derive(Clone, Debug, Default)]
+pub struct Checkpoint {
+    pub partitions: Vec<PartitionCheckpoint>,
+    /// The leaves of these partitions' trees that are not in the store; to be kept elsewhere before the trees are journaled.
+    pub pending_leaves: Vec<(TopicPartition, LeafFile)>,
+}
+
 pub(super) enum Command {
     Tail,
     SeedEnds(BTreeMap<TopicPartition, i64>),
     FetchNoMore,
     Journaled(usize),
     RaiseLogStarts(BTreeMap<TopicPartition, i64>),
-    Checkpoint(oneshot::Sender<Vec<PartitionCheckpoint>>),
-    Stop(Duration, oneshot::Sender<Vec<PartitionCheckpoint>>),
+    Checkpoint(oneshot::Sender<Checkpoint>),
+    Stop(Duration, oneshot::Sender<Checkpoint>),
 }
 
 /// A running copier.
@@ -139,14 +149,14 @@ impl Copier {
     }
 
     /// What is durable now.
-    pub async fn checkpoint(&self) -> Vec<PartitionCheckpoint> {
+    pub async fn checkpoint(&self) -> Checkpoint {
         let (reply, answer) = oneshot::channel();
         let _ = self.commands.send(Command::Checkpoint(reply));
         answer.await.unwrap_or_default()
     }
 
     /// Stops: fetches no more, waits at most `patience` for what is under way, and says what is durable.
-    pub async fn stop(&self, patience: Duration) -> Vec<PartitionCheckpoint> {
+    pub async fn stop(&self, patience: Duration) -> Checkpoint {
         let (reply, answer) = oneshot::channel();
         let _ = self.commands.send(Command::Stop(patience, reply));
         answer.await.unwrap_or_default()

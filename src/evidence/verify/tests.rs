@@ -13,7 +13,7 @@ fn key() -> SigningKey {
 fn built(facts: Vec<Fact>) -> Bundle {
     let entries = entries(facts);
     let migration = Migration::fold(&entries).unwrap();
-    let extra = Extra { created_at: "2026-01-02T06:00:00Z".parse().unwrap(), not_covered: vec!["the weather".into()] };
+    let extra = Extra { created_at: "2026-01-02T06:00:00Z".parse().unwrap(), leaves: None, not_covered: vec!["the weather".into()] };
     Bundle::build(&entries, &migration, extra)
 }
 
