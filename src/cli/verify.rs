@@ -100,7 +100,7 @@ pub(super) fn proof_lines(proof: &RecordProof, shown: &Shown) -> String {
             line("", format!("key {}", content(record.key.as_ref())));
             line("", format!("value {}", content(record.value.as_ref())));
         }
-        Shown::Control => line("record", "none: a control record, which no consumer sees".to_owned()),
+        Shown::Control => line("record", "none: on the target a control record, which no consumer sees; the source has one too, or nothing at all".to_owned()),
         Shown::LeafOnly => line("record", "left out: that the leaf is this offset's is the proof's word".to_owned()),
     }
     text

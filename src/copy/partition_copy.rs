@@ -170,6 +170,8 @@ pub struct PartitionCopy {
     /// Where the last control record ends that is ready, and since when aborted data waits for one.
     control_ready_to: i64,
     held_since_ms: Option<i64>,
+    /// The run ends: nothing begins any more that would stay open.
+    closing: bool,
     in_flight: VecDeque<InFlight>,
     probing: bool,
     acknowledged: i64,
@@ -229,6 +231,7 @@ impl PartitionCopy {
             ready: VecDeque::new(),
             control_ready_to: 0,
             held_since_ms: None,
+            closing: false,
             in_flight: VecDeque::new(),
             probing: false,
             acknowledged: from.target_end,
@@ -653,6 +656,12 @@ impl PartitionCopy {
 
     // ---- store
 
+    /// Prepares for the run's end: what is there goes to the store, and no transaction is begun that cannot be ended at once.
+    pub fn close(&mut self) {
+        self.closing = true;
+        self.seal();
+    }
+
     /// Closes the open segment, whatever its size.
     pub fn seal(&mut self) {
         self.sealed.extend(self.segment.seal());
@@ -757,7 +766,10 @@ impl PartitionCopy {
             self.held_since_ms = None;
             return false;
         }
-        now_ms - *self.held_since_ms.get_or_insert(now_ms) < ABORTED_HOLD_MS
+        // The clock may be set back.
+        let since_ms = self.held_since_ms.map_or(now_ms, |since_ms| since_ms.min(now_ms));
+        self.held_since_ms = Some(since_ms);
+        self.closing || now_ms - since_ms < ABORTED_HOLD_MS
     }
 
     /// Whether the broker remembers a producer by an append with this timestamp.

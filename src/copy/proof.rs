@@ -2,7 +2,7 @@
 
 use super::leaf_row::LeafRow;
 use super::partition_copy::Stop;
-use crate::domain::batch::{Batch, control_leaf, records_leaf, records_leaf_from};
+use crate::domain::batch::{Batch, canonical_leaf, control_leaf, records_leaf, records_leaf_from};
 use crate::domain::digest::Digest;
 use crate::domain::record::{self, RecordError};
 use crate::domain::segment::{Leaf, LeafKind};
@@ -132,6 +132,16 @@ impl Proof {
         }
     }
 
+    /// Where compaction is at work, a difference from what an earlier take has appended need not be damage: it may have read another replica of the
+    /// source, which was cleaned further than this one. Either way the partition is to be filled again.
+    fn apart(&self, stop: Stop, counts: &CopyCounts) -> Stop {
+        let compacted = counts.hole_offsets > 0 || self.expected.iter().any(|e| matches!(e, Expected::Hole { .. } | Expected::CaughtUpHole { .. }));
+        match compacted && stop.code == Code::DigestMismatch {
+            true => Stop { code: Code::CopyQuarantined, seen: format!("{}; replicas of the source may be compacted differently", stop.seen) },
+            false => stop,
+        }
+    }
+
     fn advance(&mut self, source: Leaf, target: Digest) {
         self.source_tree.push(*source.digest.bytes());
         self.target_tree.push(*target.bytes());
@@ -153,7 +163,7 @@ impl Proof {
                     None | Some(Expected::Gap { .. }) => false,
                     Some(Expected::Leaf { .. }) => self.compare_leaf(batch, counts)?,
                     Some(Expected::Hole { .. }) => self.compare_hole(batch, counts)?,
-                    Some(Expected::CaughtUp(_) | Expected::CaughtUpHole { .. }) => self.compare_caught_up(batch, counts)?,
+                    Some(Expected::CaughtUp(_) | Expected::CaughtUpHole { .. }) => self.compare_caught_up(batch, counts).map_err(|stop| self.apart(stop, counts))?,
                 };
                 if !goes_on {
                     return Ok(());
@@ -205,8 +215,19 @@ impl Proof {
     /// difference, and is counted; whatever the source still has must be there and equal.
     fn compare_around_holes(&mut self, batch: &Batch, source: &[Batch], end: i64, counts: &mut CopyCounts) -> Result<bool, Stop> {
         if end < batch.next_offset() {
+            let passed = self.expected.iter().take_while(|e| e.next_offset() <= end && !matches!(e, Expected::Gap { .. })).count();
+            // The source has let go of the rest, so of what lies before it too, and the target will.
+            if let Some(Expected::Gap { next_offset }) = self.expected.get(passed) {
+                let next_offset = *next_offset;
+                self.expected.drain(..=passed);
+                self.pass_over(next_offset, counts);
+                return Ok(true);
+            }
             // More of the source has to be fetched first, unless what follows is known and does not fit.
-            return Ok(false);
+            return match self.expected.len() > passed {
+                true => Err(mismatch(batch, format!("the source's batches end at {end}"))),
+                false => Ok(false),
+            };
         }
         if batch.is_control() {
             check_view(batch, true, false)?;
@@ -216,22 +237,24 @@ impl Proof {
         self.pass_over(batch.base_offset, counts);
         let from = batch.base_offset.max(self.verified_offset);
         let unreadable = |e| mismatch(batch, format!("records cannot be read: {e:?}"));
-        let (mut left, mut drifted) = (canonical(source, from).map_err(unreadable)?, 0);
-        for (offset, record) in canonical(std::slice::from_ref(batch), from).map_err(unreadable)? {
-            match left.remove(&offset) {
-                Some(expected) if expected == record => {}
-                Some(_) => return Err(mismatch(batch, format!("the record at {offset} differs"))),
-                None => drifted += 1,
-            }
-        }
-        if let Some(offset) = left.keys().next() {
+        let mut of_target = canonical(std::slice::from_ref(batch), from).map_err(unreadable)?;
+        let of_source = canonical(source, from).map_err(unreadable)?;
+        let before = of_target.len();
+        of_target.retain(|offset, _| of_source.contains_key(offset));
+        let drifted = (before - of_target.len()) as u64;
+        if let Some(offset) = of_source.keys().find(|offset| !of_target.contains_key(offset)) {
             return Err(mismatch(batch, format!("the source's record at {offset} is missing")));
+        }
+        // Of what the target alone has, the digests say nothing: it was not compared.
+        let leaf = |records: &BTreeMap<i64, Vec<u8>>| canonical_leaf(from, batch.next_offset(), records.values().map(Vec::as_slice));
+        let (expected, seen) = (leaf(&of_source), leaf(&of_target));
+        if expected != seen {
+            return Err(mismatch(batch, "its records differ".to_owned()));
         }
         counts.drifted_records += drifted;
         let records = (batch.next_offset() - from.max(self.log_start)).max(0) as u64;
         SourceCounts::of(source, records).add_to(counts, false);
-        let digest = records_leaf_from(std::slice::from_ref(batch), from).map_err(unreadable)?;
-        self.advance(Leaf { base_offset: from, next_offset: batch.next_offset(), kind: LeafKind::Records, digest }, digest);
+        self.advance(Leaf { base_offset: from, next_offset: batch.next_offset(), kind: LeafKind::Records, digest: expected }, seen);
         self.drop_passed();
         Ok(true)
     }
@@ -328,7 +351,7 @@ fn canonical(batches: &[Batch], from: i64) -> Result<BTreeMap<i64, Vec<u8>>, Rec
 fn check_view(batch: &Batch, control: bool, aborted: bool) -> Result<(), Stop> {
     match (batch.is_control(), control) {
         (true, false) => {
-            let seen = format!("the target has a control record at {}, where the source has data: a transaction of ours was aborted before its place", batch.base_offset);
+            let seen = format!("the target has a control record at {}, where the source has data: a transaction of ours was aborted before its place, or another replica of the source has a record there", batch.base_offset);
             Err(Stop { code: Code::CopyQuarantined, seen })
         }
         (false, true) => Err(mismatch(batch, "the source has a control record there".to_owned())),

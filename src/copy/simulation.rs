@@ -11,7 +11,7 @@ use crate::domain::leaf_file::LeafFile;
 use crate::domain::leaf_layout::{Piece, lay_out};
 use crate::domain::partition::TopicPartition;
 use crate::domain::record::{self, Codec};
-use crate::domain::segment::Leaf;
+use crate::domain::segment::{Leaf, LeafKind};
 use crate::error::Code;
 use crate::evidence::merkle::Frontier;
 use crate::evidence::proof::digests_to;
@@ -640,7 +640,9 @@ proptest! {
         prop_assert!(world.trees_began_anew || (leaves.len() as u64, root(&leaves)) == (last.source_tree.len(), last.source_tree.root()));
         for leaf in &leaves {
             let batch = world.broker.log.iter().find(|batch| batch.next_offset() == leaf.next_offset).expect("a batch for each leaf");
-            prop_assert!(digests_to(batch, leaf).unwrap(), "{leaf:?} is not of {batch:?}");
+            // What compaction had taken from the source by then was not compared, and its leaf says nothing of it.
+            let drifted = leaf.kind == LeafKind::Records && last.counts.drifted_records > 0;
+            prop_assert!(drifted || digests_to(batch, leaf).unwrap(), "{leaf:?} is not of {batch:?}");
         }
         let accounted = last.counts.records + last.counts.control_records + last.counts.hole_offsets + last.counts.expired_offsets;
         prop_assert_eq!(accounted as i64, world.source_end - last.source_log_start, "{:?}", last.counts);
@@ -726,14 +728,14 @@ fn around_holes_what_the_source_still_has_must_be_there_and_equal() {
         (copy.stop().map(|stop| stop.code), copy.verified(), copy.counts().drifted_records)
     };
     assert_eq!(judged(&left, std::slice::from_ref(&whole)), (None, 6, 4));
-    assert_eq!(judged(&left, &[changed]), (Some(Code::DigestMismatch), 0, 0));
+    assert_eq!(judged(&left, &[changed]), (Some(Code::CopyQuarantined), 0, 0));
     // The source has a record where control records were written.
     assert_eq!(judged(&left, &controls), (Some(Code::CopyQuarantined), 1, 0));
     assert_eq!(judged(&compacted(0, 6, &[], Codec::Lz4), &controls), (None, 6, 0));
     // A record is missing on the target in the middle of what it has as one batch.
     assert_eq!(judged(&whole, &[left]).0, Some(Code::DigestMismatch));
     let without = compacted(0, 6, &[0, 1, 2, 3, 5], Codec::Lz4);
-    assert_eq!(judged(&compacted(0, 6, &[1, 4], Codec::None), &[without]).0, Some(Code::DigestMismatch));
+    assert_eq!(judged(&compacted(0, 6, &[1, 4], Codec::None), &[without]).0, Some(Code::CopyQuarantined));
 }
 
 /// Compaction may leave nothing up to the last stable offset. That is believed only after a while, and never where the history is in tiered storage.

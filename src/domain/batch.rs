@@ -363,6 +363,16 @@ pub fn control_leaf(offset: i64) -> Digest {
     Digest::from_bytes(hash.finalize().into())
 }
 
+/// The same digest as [`records_leaf_from`], of records that are in canonical form already.
+pub fn canonical_leaf<'a>(base_offset: i64, next_offset: i64, records: impl Iterator<Item = &'a [u8]>) -> Digest {
+    let mut hash = Sha256::new();
+    hash.update(b"kferry.leaf.records.v1\0");
+    hash.update(base_offset.to_be_bytes());
+    hash.update(next_offset.to_be_bytes());
+    records.for_each(|record| hash.update(record));
+    Digest::from_bytes(hash.finalize().into())
+}
+
 /// Digests the records of one or several adjoining batches in canonical form, so that it does not matter how they were
 /// cut into batches or compressed.
 ///

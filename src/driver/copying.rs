@@ -227,8 +227,9 @@ async fn take_up(context: &Context) -> Result<Taken> {
     let names = planned_partitions(&plan);
     let clusters = &context.clusters;
     // Before the log ends are looked at: what a predecessor left open under this id is decided now, where it was due.
-    let markers = Markers::begin(&clusters.target_cluster, &format!("kferry-{}-markers", plan.migration_id)).await?;
-    let mut open = aborters::left_open(&clusters.target, &plan.migration_id, &names).await?;
+    let markers = Markers::begin(&clusters.target_cluster, &aborters::markers_id(&plan.migration_id)).await?;
+    // Nothing of theirs is to land any more when the log ends are looked at.
+    aborters::left_open(&clusters.target, &plan.migration_id, &names).await?;
     // Appends of a process that was killed may still be on their way, and the broker may have forgotten its producer id.
     let taken_before = migration.partitions.values().any(|p| p.take > 0);
     let pause = if taken_before { PROBE_PAUSE_OLD_RECORDS } else { PROBE_PAUSE };
@@ -244,6 +245,8 @@ async fn take_up(context: &Context) -> Result<Taken> {
         sequence_memory_ms(&clusters.target),
     );
     let (target_starts, source_starts) = (target_starts?, source_starts?);
+    // Asked once more: appends that were still on their way have been counted by now.
+    let mut open = aborters::left_open(&clusters.target, &plan.migration_id, &names).await?;
     let producer = clusters.target.init_producer_id().await?;
     let mut pending = pending_leaves::read(context.journal.dir())?;
     let (mut copies, mut taken, mut left_open) = (Vec::new(), Vec::new(), BTreeMap::new());

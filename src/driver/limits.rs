@@ -19,6 +19,10 @@ pub const LAST_SEGMENTS_PATIENCE: Duration = Duration::from_secs(300);
 
 /// Pause between two looks at a transaction of an earlier run that is being decided.
 pub const DECISION_POLL_INTERVAL: Duration = Duration::from_millis(200);
+/// How long the target's last stable offsets may take to reach its ends once all is copied.
+pub const LAST_STABLE_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a coordinator may be away that would know of an open transaction; longer than one moves to another broker.
+pub const UNLISTED_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How often a phase looks at the copier's progress at the latest.
 pub const STATUS_INTERVAL: Duration = Duration::from_millis(250);

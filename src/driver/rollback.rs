@@ -4,6 +4,7 @@ pub(super) mod ours;
 
 use super::aborters;
 use super::context::{self, Context};
+use super::copying::planned_partitions;
 use super::effects::{intend_once, open, read_back};
 use super::{acls, cutover, topics};
 use crate::cli::{flags, print};
@@ -62,8 +63,8 @@ async fn roll_back(context: &mut Context) -> Result<Undone> {
         acls::create_acls(context, &bindings).await?;
         return Err(written);
     }
-    let touched = ours::touched(context.migration()?);
-    aborters::abort_left_open(&context.clusters.target, context.migration()?.id(), &touched).await?;
+    let partitions = planned_partitions(&context.migration()?.plan);
+    aborters::abort_left_open(&context.clusters.target, context.migration()?.id(), &partitions).await?;
     delete_topics(context).await?;
     let emptied = empty_adopted(context).await?;
     restore_settings(context).await?;

@@ -3,9 +3,11 @@
 use super::aborters;
 use super::acls;
 use super::context::Context;
+use super::copying::planned_partitions;
 use super::rollback::ours;
 use super::topics;
 use crate::domain::acl::DriftPolicy;
+use crate::domain::partition::TopicPartition;
 use crate::domain::plan::{Plan, TopicAction, TopicPlan};
 use crate::error::{Code, Error, Result};
 use crate::kafka::topics::{NewTopic, TopicCreated};
@@ -129,7 +131,8 @@ pub async fn recreate_quarantined(context: &mut Context) -> Result<()> {
         );
         return Err(Error::new(Code::CopyQuarantined, seen));
     }
-    interrupt.or(aborters::abort_left_open(&context.clusters.target, &plan.migration_id, &names)).await?;
+    let partitions: Vec<TopicPartition> = planned_partitions(&plan).into_iter().filter(|p| names.contains(&*p.topic)).collect();
+    interrupt.or(aborters::abort_left_open(&context.clusters.target, &plan.migration_id, &partitions)).await?;
     for topic in plan.topics.iter().filter(|t| reasons.contains_key(&t.name)) {
         let reason = reasons[&topic.name].clone();
         eprintln!("note: topic {} is created anew and filled again ({reason})", topic.name);

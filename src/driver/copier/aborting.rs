@@ -30,6 +30,9 @@ impl Engine {
     pub(super) fn schedule_aborters(&mut self) {
         let now = Instant::now();
         for index in 0..self.partitions.len() {
+            if self.awaits_journal(index) {
+                continue;
+            }
             let entry = &mut self.partitions[index];
             if !entry.copy.needs_aborter() || entry.aborter_retry_at > now {
                 continue;
@@ -52,6 +55,7 @@ impl Engine {
             self.partitions[index].copy.append_lost(base_offset);
             return;
         };
+        self.aborting += 1;
         let (target, partition, events) = (self.setup.target.clone(), entry.copy.partition().clone(), self.events.clone());
         tokio::spawn(async move {
             let outcome = match append_aborted(&target, &producer, &partition, header, payload, begins).await {
@@ -68,6 +72,7 @@ impl Engine {
             self.partitions[index].copy.append_lost(offset);
             return;
         };
+        self.aborting += 1;
         let (partition, events) = (entry.copy.partition().clone(), self.events.clone());
         tokio::spawn(async move {
             let outcome = match producer.abort_at(&partition, offset).await {
@@ -101,9 +106,10 @@ impl Engine {
     }
 }
 
-/// A coordinator that refuses has fenced the producer, or has forgotten it.
+/// A coordinator that refuses has fenced the producer, or has forgotten it, unless it is not permitted at all.
 fn in_doubt(error: Error) -> AppendOutcome {
     match error.code() {
+        Code::KafkaRefused if error.seen().contains("AUTHORIZATION") => AppendOutcome::Refused(error.seen().to_owned()),
         Code::KafkaRefused => AppendOutcome::SequenceRefused,
         _ => AppendOutcome::InDoubt(error.seen().to_owned()),
     }

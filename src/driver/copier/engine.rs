@@ -90,6 +90,8 @@ pub(super) struct Engine {
     controls_due: Vec<(usize, Run)>,
     /// Requests for control records under way.
     marking: usize,
+    /// Appends and ends of aborted transactions under way.
+    pub aborting: usize,
     pub bytes_fetched: u64,
     pub bytes_produced: u64,
     /// Producer ids that partitions are to go over to, in the order of their coming, and those that wait to be journaled.
@@ -169,6 +171,7 @@ impl Engine {
             rate_at: now,
             controls_due: Vec::new(),
             marking: 0,
+            aborting: 0,
             bytes_fetched: 0,
             bytes_produced: 0,
             renewed: Vec::new(),
@@ -223,7 +226,7 @@ impl Engine {
                     Some(Command::Stop(patience, reply)) => {
                         self.stopping = true;
                         stop_by = Instant::now() + patience;
-                        self.partitions.iter_mut().for_each(|p| p.copy.seal());
+                        self.partitions.iter_mut().for_each(|p| p.copy.close());
                         self.make_leaves_due();
                         last_words = Some(reply);
                     }
@@ -251,6 +254,7 @@ impl Engine {
             && self.partitions.iter().all(|p| !p.copy.waits_for_store())
             && self.leaves_settled()
             && self.lanes.values().all(|lane| lane.under_way == 0) && self.marking == 0
+            && self.aborting == 0
             && self.partitions.iter().all(|p| !p.copy.ends_soon())
     }
 
@@ -317,8 +321,12 @@ impl Engine {
         self.schedule_appends();
         self.schedule_controls();
         self.schedule_truncations();
-        self.schedule_proofs();
-        if self.schedule_leaves() && !self.stopping {
+        // What was proven waits for the store, in memory: no more of it than there is room.
+        let room = self.schedule_leaves();
+        if room {
+            self.schedule_proofs();
+        }
+        if room && !self.stopping {
             self.schedule_fetches();
         }
     }
@@ -372,12 +380,16 @@ impl Engine {
                     self.unjournaled.push_back(Renewed::Aborter { index, producer: Arc::new(producer) });
                     self.waits("transactional id", None);
                 }
+                Err(error) if error.code() == Code::KafkaRefused => self.halt(index, Error::new(Code::CopyRefused, error.seen())),
                 Err(error) => {
                     self.partitions[index].aborter_retry_at = Instant::now() + PARTITION_BACKOFF;
                     self.waits("transactional id", Some(error.to_string()));
                 }
             },
-            Event::AbortedAppended { index, base_offset, outcome } => self.on_aborted_appended(index, base_offset, outcome),
+            Event::AbortedAppended { index, base_offset, outcome } => {
+                self.aborting -= 1;
+                self.on_aborted_appended(index, base_offset, outcome);
+            }
             Event::Truncated(starts) => {
                 for (index, start) in starts {
                     self.partitions[index].copy.truncated(start);
@@ -488,6 +500,9 @@ impl Engine {
     fn schedule_producers(&mut self) {
         let now = Instant::now();
         for index in 0..self.partitions.len() {
+            if self.awaits_journal(index) {
+                continue;
+            }
             let entry = &mut self.partitions[index];
             if !entry.copy.needs_producer() || entry.target_retry_at > now {
                 continue;
@@ -500,6 +515,13 @@ impl Engine {
                 let _ = events.send(Event::ProducerRenewed { index, producer });
             });
         }
+    }
+
+    /// Whether a producer of the partition waits to be journaled.
+    pub fn awaits_journal(&self, index: usize) -> bool {
+        self.unjournaled.iter().any(|renewed| match renewed {
+            Renewed::Plain { index: of, .. } | Renewed::Aborter { index: of, .. } => *of == index,
+        })
     }
 
     /// The journal knows the first `count` of the producers that partitions were to go over to.

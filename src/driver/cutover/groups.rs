@@ -121,7 +121,11 @@ async fn read_back(context: &Context, outcomes: &[GroupOutcome], drained: &BTree
         }
     }
     if !foreign.is_empty() {
-        target.delete_group_offsets(&foreign).await?;
+        let of = |error: Error| {
+            let names: Vec<&str> = foreign.keys().map(String::as_str).collect();
+            Error::new(Code::GroupRefused, format!("offsets that the source does not have cannot be removed of {}: {}", names.join(", "), error.seen()))
+        };
+        target.delete_group_offsets(&foreign).await.map_err(of)?;
     }
     Ok(foreign.values().map(Vec::len).sum())
 }

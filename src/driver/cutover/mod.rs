@@ -10,7 +10,7 @@ mod transactions;
 use super::context::{self, Context};
 use super::copying::{Copying, planned_partitions};
 use super::execute::{check_source, until_drain_ready, within};
-use super::limits::{COMMIT_RESERVE_MAX, COMMIT_RESERVE_MIN, LAST_SEGMENTS_PATIENCE, STOP_PATIENCE};
+use super::limits::{COMMIT_RESERVE_MAX, COMMIT_RESERVE_MIN, DECISION_POLL_INTERVAL, LAST_SEGMENTS_PATIENCE, LAST_STABLE_PATIENCE, STOP_PATIENCE};
 use super::{health, release};
 use crate::cli::{flags, print};
 use crate::config::Config;
@@ -182,7 +182,15 @@ async fn frozen(
     };
     let id = context.intend(Effect::FreezeProducers { attempt: number, mode: mode.to_owned(), expires_at: request.expires_at.to_string() })?;
     let interrupt = context.interrupt.clone();
-    let confirmed = interrupt.or(freeze.freeze(request)).await?;
+    // The copy goes on meanwhile, and what it needs of the journal with it.
+    let confirmed = tokio::select! {
+        biased;
+        confirmed = interrupt.or(freeze.freeze(request)) => confirmed?,
+        stopped = copying.run_until(context, |_| false) => {
+            stopped?;
+            return Err(Error::new(Code::Bug, "the copy has ended while the freeze was asked for"));
+        }
+    };
     context.complete(id, "frozen")?;
     // Producers stand still from the moment they were asked to, unless a person stopped them one by one.
     let (frozen_at, frozen_since) = match mode {
@@ -301,6 +309,19 @@ async fn drain(context: &mut Context, copying: &mut Copying, number: u32, partit
             break;
         }
         context.clusters.target.delete_records(&starts).await?;
+    }
+    // Consumers of `read_committed` must not stand before a transaction of ours; each has ended with a control record that was copied.
+    let names: Vec<TopicPartition> = ends.keys().cloned().collect();
+    let began = Instant::now();
+    loop {
+        let decided = context.clusters.target.offsets(&names, OffsetAt::LastStable).await?;
+        let Some((partition, end)) = ends.iter().find(|(partition, end)| decided.get(*partition) != Some(end)) else { break };
+        // A new leader takes a moment to know.
+        if began.elapsed() >= LAST_STABLE_PATIENCE {
+            let seen = format!("{partition} ends at {end} on the target, but a transaction is open there from {} on", decided.get(partition).copied().unwrap_or(-1));
+            return Err(Error::new(Code::CopyQuarantined, seen));
+        }
+        tokio::time::sleep(DECISION_POLL_INTERVAL).await;
     }
     context.record(Fact::Drained { attempt: number }).map(drop)
 }
