@@ -170,7 +170,7 @@ pub struct PartitionCopy {
     /// Where the last control record ends that is ready, and since when aborted data waits for one.
     control_ready_to: i64,
     held_since_ms: Option<i64>,
-    /// The run ends: nothing begins any more that would stay open.
+    /// The run ends: no aborted transaction begins any more.
     closing: bool,
     in_flight: VecDeque<InFlight>,
     probing: bool,
@@ -656,7 +656,7 @@ impl PartitionCopy {
 
     // ---- store
 
-    /// Prepares for the run's end: what is there goes to the store, and no transaction is begun that cannot be ended at once.
+    /// Prepares for the run's end: what is there goes to the store, and no transaction is begun; one that is open may still end.
     pub fn close(&mut self) {
         self.closing = true;
         self.seal();
@@ -762,6 +762,9 @@ impl PartitionCopy {
     fn holds_aborted(&mut self, now_ms: i64) -> bool {
         let is_open = self.aborter.as_ref().is_some_and(|aborter| aborter.open);
         let due = self.ready.front().filter(|(unit, _)| unit.is_aborted()).map(|(unit, _)| unit.base_offset());
+        if due.is_some() && !is_open && self.closing {
+            return true;
+        }
         if due.is_none_or(|offset| is_open || self.control_ready_to > offset) {
             self.held_since_ms = None;
             return false;
@@ -769,7 +772,7 @@ impl PartitionCopy {
         // The clock may be set back.
         let since_ms = self.held_since_ms.map_or(now_ms, |since_ms| since_ms.min(now_ms));
         self.held_since_ms = Some(since_ms);
-        self.closing || now_ms - since_ms < ABORTED_HOLD_MS
+        now_ms - since_ms < ABORTED_HOLD_MS
     }
 
     /// Whether the broker remembers a producer by an append with this timestamp.

@@ -818,6 +818,38 @@ fn a_transaction_that_ended_before_its_place_stops_the_partition() {
     assert_eq!(copy.stop().map(|stop| stop.code), Some(Code::CopyQuarantined), "its marker is still to come");
 }
 
+/// Aborted data waits for the control record behind it, for a while; at the end of a run nothing is begun, and what is open may end.
+#[test]
+fn a_transaction_is_short_and_none_begins_at_the_end() {
+    let part = |base_offset| { let mut log = vec![data(base_offset, NOW_MS, 2, 20).transactional(100, false)]; batch::mark_aborted(&mut log, vec![(100, 0)]); log.remove(0) };
+    let fetched = |copy: &mut PartitionCopy, batch: Batch| {
+        copy.fetch_sent();
+        copy.fetched(vec![(batch.clone(), batch.leaf())], 0, 5, false, 0);
+    };
+    let taken_up = || {
+        let mut copy = take_up(&Broker::default(), 0, 1, None);
+        copy.append_before_store();
+        fetched(&mut copy, part(0));
+        copy.aborter_taken(50, 0);
+        copy
+    };
+    let mut copy = taken_up();
+    assert!(copy.next_append(NOW_MS).is_none() && copy.next_append(NOW_MS + ABORTED_HOLD_MS - 1).is_none());
+    assert!(copy.next_append(NOW_MS + ABORTED_HOLD_MS).is_some(), "it may be larger than memory");
+
+    let mut copy = taken_up();
+    fetched(&mut copy, Batch::marker(2, 100, false));
+    assert!(copy.next_append(NOW_MS).is_some(), "what ends it is there");
+    copy.appended(0, 0);
+    fetched(&mut copy, part(3));
+    fetched(&mut copy, Batch::marker(5, 100, false));
+    assert!(copy.ends_soon());
+    copy.close();
+    assert!(matches!(copy.next_append(NOW_MS), Some(Append { base_offset: 2, body: AppendBody::EndAborted })));
+    copy.appended(2, 2);
+    assert!(copy.next_append(NOW_MS + 10 * ABORTED_HOLD_MS).is_none() && !copy.ends_soon());
+}
+
 /// Whatever the reason: an append that is not where it was due is never counted as copied.
 #[test]
 fn an_append_at_another_offset_stops_the_partition() {

@@ -209,3 +209,32 @@ fn a_transaction_that_times_out_on_the_target_costs_its_topic_a_second_copy() {
     expect_same_views(&migration, &lab, &[&topic], 16_000);
     assert_eq!(migration.expect_verified()["outcome"], "PASSED");
 }
+
+/// A run that is told to stop ends what it has begun: nothing waits for a coordinator's patience.
+#[test]
+fn an_interrupted_run_leaves_no_transaction_open() {
+    let lab = Lab::shared();
+    let (source, agent) = (lab.source.bootstrap(), Agent::shared());
+    let topics = ["stopped-a", "stopped-b"];
+    agent.create_topics(&source, &topics.map(|topic| Topic::new(topic, 2)));
+    let weave = Weave { producers: 2, abort_ratio: 0.9, burst: 30, ..Weave::new("stopped", 500) };
+    agent.weave(&source, &topics, &weave, &Load::records(0).values(900, 1_500).random());
+    let migration = lab.setup("stopped").set("seed.rate_limit", "1MiB/s").set("seed.segment_max_bytes", "1MiB").begin();
+    let copied = || agent.offsets(&lab.target.bootstrap()).iter().filter(|((name, _), _)| name.starts_with("stopped-")).map(|(_, span)| span.log_end).sum::<i64>();
+    for round in 0..3 {
+        let mut running = migration.spawn("execute");
+        let (before, deadline) = (copied(), Instant::now() + SOON);
+        while copied() < before + 300 {
+            assert!(running.is_running() && Instant::now() < deadline, "round {round}: {:?}", running.printed());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        running.interrupt();
+        let outcome = running.wait(SOON);
+        assert_eq!(outcome.code, Some(130), "{outcome}");
+        let open: Vec<String> = agent.open_transactions(&lab.target.bootstrap()).into_iter().filter(|id| id.contains("stopped")).collect();
+        assert!(open.is_empty(), "round {round}: {open:?}");
+    }
+    migration.finish();
+    migration.expect_same(lab, &topics);
+    assert_eq!(migration.expect_verified()["outcome"], "PASSED");
+}
