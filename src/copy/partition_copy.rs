@@ -632,8 +632,9 @@ impl PartitionCopy {
     fn push_unit(&mut self, unit: Unit) {
         self.head = unit.next_offset();
         self.unclosed = unit.is_aborted() || (self.unclosed && !matches!(unit, Unit::Controls { .. }));
-        // What holds no records needs no store.
-        let waits = self.store_first && (matches!(unit, Unit::Batch(_)) || !self.unstored.is_empty());
+        // What holds no records needs no store, and an earlier take may have stored what it did not come to append.
+        let needs_store = matches!(unit, Unit::Batch(_)) && unit.next_offset() > self.stored_offset;
+        let waits = self.store_first && (needs_store || !self.unstored.is_empty());
         match waits {
             true => self.unstored.push_back(unit),
             false => self.make_ready(unit),
