@@ -12,7 +12,7 @@ fn eager(name: &str, partitions: u32, policy: &str) -> Topic {
     Topic::new(name, partitions)
         .config("cleanup.policy", policy)
         .config("min.cleanable.dirty.ratio", 0.001)
-        .config("segment.bytes", 48 << 10)
+        .config("segment.bytes", 20 << 10)
         .config("retention.ms", -1)
 }
 
@@ -55,15 +55,14 @@ fn every_record_that_is_left_keeps_its_offset() {
             eager(topics[4], 1, "compact").config("message.timestamp.type", "LogAppendTime"),
         ],
     );
-    let load = |records| Load::records(records).values(50, 400).keys(150).nulls(0.0, 0.15).batches(8 << 10, 5).odd_headers();
+    let load = |records| Load::records(records).values(50, 400).keys(150).nulls(0.0, 0.15).batches(4 << 10, 5).odd_headers();
     for (codec, topic) in ["lz4", "none", "zstd"].iter().zip(topics) {
         agent.produce(&source, topic, &load(4_000).codec(codec));
     }
-    agent.weave(&source, &[topics[3]], &Weave { burst: 30, ..Weave::new("compact", 200) }, &Load::records(0).values(100, 600).keys(40).batches(8 << 10, 5));
+    agent.weave(&source, &[topics[3]], &Weave { burst: 30, ..Weave::new("compact", 200) }, &Load::records(0).values(100, 600).keys(40).batches(4 << 10, 5));
     agent.produce(&source, topics[4], &load(1_500).codec("gzip"));
-    for (topic, share) in topics.iter().zip([0.4, 0.4, 0.4, 0.7, 0.4]) {
-        wait_until_cleaned(&source, topic, share);
-    }
+    // The segment that is written to is never cleaned: how much of a log lies there depends on how well its batches are compressed.
+    topics.iter().for_each(|topic| wait_until_cleaned(&source, topic, 0.6));
     agent.delete_records(&source, topics[1], 0, 700);
     // No longer compacted; what comes behind may have no key.
     agent.alter_topic_configs(&source, topics[2], &[("cleanup.policy", "delete")], &[]);
@@ -71,7 +70,7 @@ fn every_record_that_is_left_keeps_its_offset() {
     topics.iter().for_each(|topic| hold_still(&source, topic));
     std::thread::sleep(Duration::from_secs(1));
 
-    let migration = lab.setup("compact").set("seed.rate_limit", "300KiB/s").set("seed.segment_max_bytes", "1MiB").begin();
+    let migration = lab.setup("compact").set("seed.rate_limit", "700KiB/s").set("seed.segment_max_bytes", "1MiB").begin();
     let outcome = migration.precheck();
     assert!(outcome.stdout.contains("KF-PRE-COMPACTED"), "{outcome}");
     let mut running = migration.spawn("execute");
@@ -89,7 +88,7 @@ fn every_record_that_is_left_keeps_its_offset() {
     let judged = agent.judge_but_timestamp_types(&source, &target, &topics);
     judged.expect_equal();
     assert_eq!(offsets_without_records(&target, &topics), offsets_without_records(&source, &topics));
-    assert!(migration.counted("hole_offsets") > 3_000 && migration.counted("split_batches") > 20, "{:?}", migration.fact("copy_checkpointed"));
+    assert!(migration.counted("hole_offsets") > 2_000 && migration.counted("split_batches") > 20, "{:?}", migration.fact("copy_checkpointed"));
     assert_eq!(migration.counted("drifted_records"), 0);
     assert_eq!(migration.expect_verified()["outcome"], "PASSED");
     for (topic, policy) in topics.iter().zip(["compact", "compact,delete", "delete", "compact", "compact"]) {
