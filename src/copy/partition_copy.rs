@@ -831,17 +831,16 @@ impl PartitionCopy {
         self.set_fate(base_offset, Fate::Lost);
     }
 
-    /// The broker did not know what to make of the sequence; the next attempt goes under a fresh producer id.
+    /// The target did not know what to make of the append: of its sequence, so that the next attempt goes under a fresh producer id, or of the transaction
+    /// that it belongs to, which its coordinator has aborted by itself or no longer knows.
     pub fn sequence_refused(&mut self, base_offset: i64) {
-        if self.in_flight.front().is_some_and(|f| f.unit.base_offset() == base_offset) {
-            self.renew_producer = true;
+        let refused = self.in_flight.iter().position(|f| f.unit.base_offset() == base_offset);
+        match refused.map(|at| (at, &self.in_flight[at].unit)) {
+            // A control record is refused only as the end of a transaction.
+            Some((_, unit)) if unit.is_aborted() || matches!(unit, Unit::Controls { .. }) => self.aborter_lost = true,
+            Some((0, _)) => self.renew_producer = true,
+            Some(_) | None => {}
         }
-        self.append_lost(base_offset);
-    }
-
-    /// The target's coordinator no longer knows the aborter, or has aborted its transaction by itself.
-    pub fn aborter_refused(&mut self, base_offset: i64) {
-        self.aborter_lost = true;
         self.append_lost(base_offset);
     }
 

@@ -4,7 +4,7 @@ use super::leaf_row::LeafRow;
 use super::partition_copy::Stop;
 use crate::domain::batch::{Batch, canonical_leaf, control_leaf, records_leaf, records_leaf_from};
 use crate::domain::digest::Digest;
-use crate::domain::record::{self, RecordError};
+use crate::domain::record::RecordError;
 use crate::domain::segment::{Leaf, LeafKind};
 use crate::error::Code;
 use crate::evidence::merkle::Frontier;
@@ -331,16 +331,13 @@ impl Proof {
 fn canonical(batches: &[Batch], from: i64) -> Result<BTreeMap<i64, Vec<u8>>, RecordError> {
     let mut records = BTreeMap::new();
     for batch in batches {
-        let plain = record::decompress(batch.codec().ok_or(RecordError::UnknownCodec)?, &batch.payload())?;
-        for item in record::walk(&plain, batch.base_offset, batch.base_timestamp) {
-            let mut record = item?;
-            record.timestamp = batch.append_time().unwrap_or(record.timestamp);
+        batch.each_record(|record| {
             if record.offset >= from {
                 let mut bytes = Vec::new();
                 record.canonical(|part| bytes.extend_from_slice(part));
                 records.insert(record.offset, bytes);
             }
-        }
+        })?;
     }
     Ok(records)
 }

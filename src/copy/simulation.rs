@@ -439,10 +439,9 @@ impl World {
                 let _ = self.broker.perform(&Request::Controls { count: 1 });
                 self.copy.append_lost(base_offset);
             }
-            _ => match (self.broker.perform(&request), request) {
-                (Ok(offset), _) => self.copy.appended(base_offset, offset),
-                (Err(()), Request::Batch(_)) => self.copy.sequence_refused(base_offset),
-                (Err(()), _) => self.copy.aborter_refused(base_offset),
+            _ => match self.broker.perform(&request) {
+                Ok(offset) => self.copy.appended(base_offset, offset),
+                Err(()) => self.copy.sequence_refused(base_offset),
             },
         }
     }
@@ -819,7 +818,7 @@ fn a_transaction_that_ended_before_its_place_stops_the_partition() {
     copy.fetch_sent();
     copy.fetched(log.iter().map(|batch| (batch.clone(), batch.leaf())).collect(), 0, 5, false, 0);
     assert!(matches!(copy.next_append(NOW_MS), Some(Append { base_offset: 4, body: AppendBody::EndAborted })));
-    copy.aborter_refused(4);
+    copy.sequence_refused(4);
     copy.probe_sent();
     copy.probed(4);
     assert_eq!(copy.stop().map(|stop| stop.code), Some(Code::CopyQuarantined), "its marker is still to come");

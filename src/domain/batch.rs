@@ -208,6 +208,22 @@ impl Batch {
         Codec::from_attributes(self.attributes & CODEC_MASK)
     }
 
+    /// Shows each record with the time that consumers see.
+    ///
+    /// **Errors:** a payload that cannot be decoded, or that holds another number of records than the header says.
+    pub fn each_record(&self, mut show: impl FnMut(record::Record<'_>)) -> Result<(), record::RecordError> {
+        let codec = self.codec().ok_or(record::RecordError::UnknownCodec)?;
+        let records = record::decompress(codec, &self.payload())?;
+        let mut shown = 0;
+        for item in record::walk(&records, self.base_offset, self.base_timestamp) {
+            let mut record = item?;
+            record.timestamp = self.append_time().unwrap_or(record.timestamp);
+            show(record);
+            shown += 1;
+        }
+        if shown != self.record_count { Err(record::RecordError::Malformed) } else { Ok(()) }
+    }
+
     /// Of a control batch: whether it is a commit marker (as opposed to an abort marker, or to something else).
     ///
     /// **Source:** `org.apache.kafka.common.record.ControlRecordType`: the key is version and type, 0 abort, 1 commit.
@@ -392,20 +408,11 @@ pub fn records_leaf_from(batches: &[Batch], from: i64) -> Result<Digest, record:
         hash.update(last.next_offset().to_be_bytes());
     }
     for batch in batches {
-        let codec = batch.codec().ok_or(record::RecordError::UnknownCodec)?;
-        let records = record::decompress(codec, &batch.payload())?;
-        let mut seen = 0;
-        for item in record::walk(&records, batch.base_offset, batch.base_timestamp) {
-            let mut record = item?;
-            record.timestamp = batch.append_time().unwrap_or(record.timestamp);
+        batch.each_record(|record| {
             if record.offset >= from {
                 record.canonical(|bytes| hash.update(bytes));
             }
-            seen += 1;
-        }
-        if seen != batch.record_count {
-            return Err(record::RecordError::Malformed);
-        }
+        })?;
     }
     Ok(Digest::from_bytes(hash.finalize().into()))
 }

@@ -14,7 +14,10 @@ mod topics;
 
 pub use clusters::{config_findings, describe_cluster, source_unreachable, BROKER_CONFIG_KEYS, NOT_EXAMINED};
 pub use identity::derive_migration_id;
-pub(crate) use markers::{words as controls_in_words, words_of as controls_of_topic_in_words};
+pub(crate) use markers::words as controls_in_words;
+// The commands that make a plan need a cluster.
+#[cfg(feature = "kafka")]
+pub(crate) use markers::words_of as controls_of_topic_in_words;
 pub use reconcile::{reconcile, Drift};
 pub(crate) use report::{bytes, count, duration, grouped, names};
 pub use samples::{Counts, Sample};

@@ -86,9 +86,14 @@ fn unsettled(
 pub async fn abort_left_open(target: &Target, migration_id: &str, partitions: &[TopicPartition]) -> Result<()> {
     let ours: BTreeSet<String> = partitions.iter().map(|p| transactional_id(migration_id, p)).chain([markers_id(migration_id)]).collect();
     let open = target.open_transactions().await?.unwrap_or_default();
-    for t in open.into_iter().filter(|t| ours.contains(&t.transactional_id)) {
+    let open: Vec<_> = open.into_iter().filter(|t| ours.contains(&t.transactional_id)).collect();
+    if open.is_empty() {
+        return Ok(());
+    }
+    let timeout = transaction_timeout(&target.lowest_broker_configs().await);
+    for t in open {
         tracing::info!(t.transactional_id, "aborting what an earlier run has left open");
-        target.transactional_producer(&t.transactional_id, transaction_timeout(target).await).await?;
+        target.transactional_producer(&t.transactional_id, timeout).await?;
     }
     Ok(())
 }
@@ -99,8 +104,8 @@ pub fn markers_id(migration_id: &str) -> String {
 }
 
 /// As long as the target's brokers allow a transaction to be open: only an outage of that length, in the middle of aborted data, costs a topic its copy.
-pub async fn transaction_timeout(target: &Target) -> Duration {
-    let told = target.lowest_broker_configs().await.get("transaction.max.timeout.ms").and_then(|value| value.parse().ok());
+pub fn transaction_timeout(broker_configs: &BTreeMap<String, String>) -> Duration {
+    let told = broker_configs.get("transaction.max.timeout.ms").and_then(|value| value.parse().ok());
     // Brokers' default.
     Duration::from_millis(told.unwrap_or(900_000).min(i32::MAX as u64))
 }

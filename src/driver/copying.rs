@@ -14,7 +14,6 @@ use crate::domain::plan::Plan;
 use crate::error::{Code, Error, Result};
 use crate::kafka::offsets::OffsetAt;
 use crate::kafka::markers::Markers;
-use crate::kafka::target::Target;
 use crate::kafka::transactions::TransactionalProducer;
 use crate::machine::fact::{Fact, PartitionCheckpoint, TakenPartition};
 use crate::telemetry::Observation;
@@ -238,13 +237,14 @@ async fn take_up(context: &Context) -> Result<Taken> {
             tracing::warn!(why, "the target's log ends cannot be read yet");
         }
     };
-    let (target_ends, target_starts, source_starts, sequence_memory_ms) = futures::join!(
+    let (target_ends, target_starts, source_starts, broker_configs) = futures::join!(
         settled_log_ends(&clusters.target, &names, pause, &tell),
         clusters.target.offsets(&names, OffsetAt::Earliest),
         clusters.source.offsets(&names, OffsetAt::Earliest),
-        sequence_memory_ms(&clusters.target),
+        clusters.target.lowest_broker_configs(),
     );
     let (target_starts, source_starts) = (target_starts?, source_starts?);
+    let sequence_memory_ms = sequence_memory_ms(&broker_configs);
     // Asked once more: appends that were still on their way have been counted by now.
     let mut open = aborters::left_open(&clusters.target, &plan.migration_id, &names).await?;
     let producer = clusters.target.init_producer_id().await?;
@@ -289,14 +289,14 @@ async fn take_up(context: &Context) -> Result<Taken> {
             copies.push(copy);
         }
     }
-    let transaction_timeout = aborters::transaction_timeout(&clusters.target).await;
+    let transaction_timeout = aborters::transaction_timeout(&broker_configs);
     let fact = Fact::PartitionsTaken { producer_id: producer.producer_id, partitions: taken };
     Ok(Taken { copies, markers, left_open, transaction_timeout, fact })
 }
 
 /// Half of what the target's broker of the lowest id says, so that neither its clock nor ours matters.
-async fn sequence_memory_ms(target: &Target) -> i64 {
-    let told = target.lowest_broker_configs().await.get("producer.id.expiration.ms").and_then(|value| value.parse::<i64>().ok());
+fn sequence_memory_ms(broker_configs: &BTreeMap<String, String>) -> i64 {
+    let told = broker_configs.get("producer.id.expiration.ms").and_then(|value| value.parse::<i64>().ok());
     told.map_or(SEQUENCE_MEMORY_MS, |expiration| SEQUENCE_MEMORY_MS.min(expiration / 2))
 }
 

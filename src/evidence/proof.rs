@@ -162,19 +162,15 @@ impl RecordProof {
 
     fn record(&self, batch: &Batch) -> Result<RecordDigests> {
         let unreadable = |e: record::RecordError| invalid(format!("the batch's records cannot be read: {e:?}"));
-        let codec = batch.codec().ok_or(record::RecordError::UnknownCodec).map_err(unreadable)?;
-        let records = record::decompress(codec, &batch.payload()).map_err(unreadable)?;
-        for item in record::walk(&records, batch.base_offset, batch.base_timestamp) {
-            let item = item.map_err(unreadable)?;
-            if item.offset == self.offset {
-                return Ok(RecordDigests {
-                    timestamp: batch.append_time().unwrap_or(item.timestamp),
-                    key: item.key.map(BytesDigest::from),
-                    value: item.value.map(BytesDigest::from),
-                });
+        let mut found = None;
+        let show = |record: record::Record<'_>| {
+            if record.offset == self.offset {
+                let (key, value) = (record.key.map(BytesDigest::from), record.value.map(BytesDigest::from));
+                found = Some(RecordDigests { timestamp: record.timestamp, key, value });
             }
-        }
-        Err(invalid(format!("the batch of {}..{} holds no record at offset {}", batch.base_offset, batch.next_offset(), self.offset)))
+        };
+        batch.each_record(show).map_err(unreadable)?;
+        found.ok_or_else(|| invalid(format!("the batch of {}..{} holds no record at offset {}", batch.base_offset, batch.next_offset(), self.offset)))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::lab::{Agent, Load, Topic, Weave};
-use crate::migration::{Lab, Migration};
+use crate::migration::Lab;
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -108,14 +108,10 @@ fn compaction_goes_on_meanwhile_on_both_sides() {
     let migration = lab.setup("drift").set("seed.rate_limit", "700KiB/s").set("seed.segment_max_bytes", "1MiB").begin();
     migration.webhook.keep(agent.live(&source, &[topic], 150.0, &Load::records(0).values(100, 300).keys(120)));
     // Each run finds the source compacted further behind and before the place where it goes on.
-    let copied = || agent.offsets(&target).iter().filter(|((name, _), _)| name == topic).map(|(_, span)| span.log_end).sum::<i64>();
     for round in 0..2 {
+        let before = migration.copied(&target);
         let mut running = migration.spawn("execute");
-        let (before, deadline) = (copied(), Instant::now() + SOON);
-        while copied() < before + 700 {
-            assert!(running.is_running() && Instant::now() < deadline, "{:?}", running.printed());
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        migration.wait_until_copied(&mut running, &target, before + 700, SOON);
         running.kill();
         agent.produce(&source, topic, &load(10 + round));
         std::thread::sleep(Duration::from_millis(1_000));
@@ -127,15 +123,10 @@ fn compaction_goes_on_meanwhile_on_both_sides() {
     assert!(migration.counted("hole_offsets") > 500);
     assert!(migration.counted("drifted_records") > 0, "nothing was compacted between an append and its proof");
     agent.expect_same_by_key(&source, &target, &[topic]);
-    expect_verified(&migration);
-    assert!(migration.expect_verified()["not_covered"].to_string().contains("compacted away"));
+    let verified = migration.expect_verified();
+    assert_eq!(verified["outcome"], "PASSED", "{verified:#}");
+    assert!(verified["not_covered"].to_string().contains("compacted away"));
     // The cleaner of the target goes over all of it.
     wait_until_cleaned(&target, topic, 0.35);
     agent.expect_same_by_key(&source, &target, &[topic]);
-}
-
-#[track_caller]
-fn expect_verified(migration: &Migration) {
-    let verified = migration.expect_verified();
-    assert_eq!(verified["outcome"], "PASSED", "{verified:#}");
 }

@@ -78,13 +78,7 @@ fn append_times_stay_what_they_were() {
 
 /// The last checkpoint of each partition of a topic, in the order of their numbers.
 fn checkpoints(migration: &Migration, topic: &str) -> Vec<Value> {
-    let mut last = std::collections::BTreeMap::new();
-    for fact in migration.facts().into_iter().filter(|fact| fact["fact"] == "copy_checkpointed") {
-        for checkpoint in fact["partitions"].as_array().into_iter().flatten().filter(|c| c["topic"] == topic) {
-            last.insert(checkpoint["partition"].as_i64(), checkpoint.clone());
-        }
-    }
-    last.into_values().collect()
+    migration.checkpoints().into_iter().filter(|checkpoint| checkpoint["topic"] == topic).collect()
 }
 
 #[test]

@@ -303,13 +303,34 @@ impl Migration {
 
     /// A count of the copy, over the last checkpoints of all partitions.
     pub fn counted(&self, count: &str) -> u64 {
+        self.checkpoints().iter().map(|checkpoint| checkpoint["counts"][count].as_u64().unwrap_or(0)).sum()
+    }
+
+    /// The last checkpoint of each partition, in the order of topics and numbers.
+    pub fn checkpoints(&self) -> Vec<Value> {
         let mut last = BTreeMap::new();
         for fact in self.facts().into_iter().filter(|fact| fact["fact"] == "copy_checkpointed") {
             for checkpoint in fact["partitions"].as_array().into_iter().flatten() {
-                last.insert((checkpoint["topic"].to_string(), checkpoint["partition"].as_i64()), checkpoint["counts"][count].as_u64().unwrap_or(0));
+                last.insert((checkpoint["topic"].to_string(), checkpoint["partition"].as_i64()), checkpoint.clone());
             }
         }
-        last.into_values().sum()
+        last.into_values().collect()
+    }
+
+    /// Where this migration's logs end on the target, taken together.
+    pub fn copied(&self, target: &str) -> i64 {
+        let prefix = format!("{}-", self.id());
+        Agent::shared().offsets(target).iter().filter(|((topic, _), _)| topic.starts_with(&prefix)).map(|(_, span)| span.log_end).sum()
+    }
+
+    /// Waits until that is at least so far, while this command runs.
+    #[track_caller]
+    pub fn wait_until_copied(&self, running: &mut Running, target: &str, at_least: i64, timeout: Duration) {
+        let deadline = Instant::now() + timeout;
+        while self.copied(target) < at_least {
+            assert!(running.is_running() && Instant::now() < deadline, "{:?}", running.printed());
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     // ---- the way through

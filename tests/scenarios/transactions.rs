@@ -148,12 +148,7 @@ fn long_aborted(lab: &Lab, id: &str) -> (Migration, String) {
     agent.end_transaction(id, false);
     let migration = lab.setup(id).set("seed.rate_limit", "2MiB/s").set("seed.segment_max_bytes", "1MiB").begin();
     let mut running = migration.spawn("execute");
-    let deadline = Instant::now() + SOON;
-    let copied = || agent.offsets(&lab.target.bootstrap()).get(&(topic.clone(), 0)).map_or(0, |span| span.log_end);
-    while copied() < 3_000 {
-        assert!(running.is_running() && Instant::now() < deadline, "{:?}", running.printed());
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    migration.wait_until_copied(&mut running, &lab.target.bootstrap(), 3_000, SOON);
     running.kill();
     let span = agent.offsets(&lab.target.bootstrap())[&(topic.clone(), 0)];
     assert!(span.last_stable < span.log_end && span.log_end < 16_000, "it was to be killed within the transaction: {span:?}");
@@ -220,14 +215,10 @@ fn an_interrupted_run_leaves_no_transaction_open() {
     let weave = Weave { producers: 2, abort_ratio: 0.9, burst: 30, ..Weave::new("stopped", 500) };
     agent.weave(&source, &topics, &weave, &Load::records(0).values(900, 1_500).random());
     let migration = lab.setup("stopped").set("seed.rate_limit", "1MiB/s").set("seed.segment_max_bytes", "1MiB").begin();
-    let copied = || agent.offsets(&lab.target.bootstrap()).iter().filter(|((name, _), _)| name.starts_with("stopped-")).map(|(_, span)| span.log_end).sum::<i64>();
     for round in 0..3 {
+        let before = migration.copied(&lab.target.bootstrap());
         let mut running = migration.spawn("execute");
-        let (before, deadline) = (copied(), Instant::now() + SOON);
-        while copied() < before + 300 {
-            assert!(running.is_running() && Instant::now() < deadline, "round {round}: {:?}", running.printed());
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        migration.wait_until_copied(&mut running, &lab.target.bootstrap(), before + 300, SOON);
         running.interrupt();
         let outcome = running.wait(SOON);
         assert_eq!(outcome.code, Some(130), "{outcome}");

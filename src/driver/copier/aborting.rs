@@ -16,13 +16,11 @@ use kafka_protocol::protocol::Decodable;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// One append within the partition's own transaction.
-pub(super) struct AbortedAppend {
-    pub index: usize,
-    pub base_offset: i64,
-    pub header: Bytes,
-    pub payload: Bytes,
-    pub begins: bool,
+/// One step of the partition's own transaction.
+pub(super) enum Step {
+    Append { header: Bytes, payload: Bytes, begins: bool },
+    /// Aborts it.
+    End,
 }
 
 impl Engine {
@@ -30,13 +28,11 @@ impl Engine {
     pub(super) fn schedule_aborters(&mut self) {
         let now = Instant::now();
         for index in 0..self.partitions.len() {
-            if self.awaits_journal(index) {
+            let entry = &self.partitions[index];
+            if !entry.copy.needs_aborter() || entry.aborter_retry_at > now || self.awaits_journal(index) {
                 continue;
             }
             let entry = &mut self.partitions[index];
-            if !entry.copy.needs_aborter() || entry.aborter_retry_at > now {
-                continue;
-            }
             // Asked again should the answer get lost.
             entry.aborter_retry_at = now + Duration::from_secs(120);
             let id = transactional_id(&self.setup.migration_id, entry.copy.partition());
@@ -48,61 +44,21 @@ impl Engine {
         }
     }
 
-    pub(super) fn send_aborted(&mut self, append: AbortedAppend) {
-        let AbortedAppend { index, base_offset, header, payload, begins } = append;
-        let entry = &self.partitions[index];
-        let Some(producer) = entry.aborter.clone() else {
-            self.partitions[index].copy.append_lost(base_offset);
-            return;
-        };
+    pub(super) fn send_aborted(&mut self, index: usize, base_offset: i64, step: Step) {
+        let entry = &mut self.partitions[index];
+        let Some(producer) = entry.aborter.clone() else { return entry.copy.append_lost(base_offset) };
         self.aborting += 1;
         let (target, partition, events) = (self.setup.target.clone(), entry.copy.partition().clone(), self.events.clone());
         tokio::spawn(async move {
-            let outcome = match append_aborted(&target, &producer, &partition, header, payload, begins).await {
-                Ok(outcome) => outcome,
-                Err(error) => in_doubt(error),
+            let taken = match step {
+                Step::Append { header, payload, begins } => append_aborted(&target, &producer, &partition, header, payload, begins).await,
+                Step::End => producer.abort_at(&partition, base_offset).await.map(|written| match written {
+                    Written::Placed => AppendOutcome::At(base_offset),
+                    other => AppendOutcome::InDoubt(format!("{other:?}")),
+                }),
             };
-            let _ = events.send(Event::AbortedAppended { index, base_offset, outcome });
+            let _ = events.send(Event::AbortedAppended { index, base_offset, outcome: taken.unwrap_or_else(in_doubt) });
         });
-    }
-
-    pub(super) fn end_aborted(&mut self, index: usize, offset: i64) {
-        let entry = &self.partitions[index];
-        let Some(producer) = entry.aborter.clone() else {
-            self.partitions[index].copy.append_lost(offset);
-            return;
-        };
-        self.aborting += 1;
-        let (partition, events) = (entry.copy.partition().clone(), self.events.clone());
-        tokio::spawn(async move {
-            let outcome = match producer.abort_at(&partition, offset).await {
-                Ok(Written::Placed) => AppendOutcome::At(offset),
-                Ok(other) => AppendOutcome::InDoubt(format!("{other:?}")),
-                Err(error) => in_doubt(error),
-            };
-            let _ = events.send(Event::AbortedAppended { index, base_offset: offset, outcome });
-        });
-    }
-
-    pub(super) fn on_aborted_appended(&mut self, index: usize, base_offset: i64, outcome: AppendOutcome) {
-        let entry = &mut self.partitions[index];
-        match outcome {
-            AppendOutcome::At(offset) => entry.copy.appended(base_offset, offset),
-            AppendOutcome::InDoubt(why) => {
-                tracing::debug!(partition = %entry.copy.partition(), base_offset, why, "what belongs to an aborted transaction is in doubt");
-                entry.copy.append_lost(base_offset);
-                entry.target_retry_at = Instant::now() + PARTITION_BACKOFF;
-                self.refresh_target_if(true);
-            }
-            AppendOutcome::SequenceRefused => {
-                tracing::warn!(partition = %entry.copy.partition(), base_offset, "the target no longer knows the transaction");
-                entry.copy.aborter_refused(base_offset);
-            }
-            AppendOutcome::Refused(why) => {
-                entry.copy.append_lost(base_offset);
-                entry.copy.halt(Code::CopyRefused, format!("the append at {base_offset} is refused: {why}"));
-            }
-        }
     }
 }
 

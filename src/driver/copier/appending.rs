@@ -1,6 +1,6 @@
 //! Appends on the target: one batch per partition and request, many partitions per request, payloads never copied.
 
-use super::aborting::AbortedAppend;
+use super::aborting::Step;
 use super::engine::{Engine, Event};
 use super::limits::*;
 use crate::copy::AppendBody;
@@ -97,7 +97,7 @@ impl Engine {
     fn gather(&mut self, broker: i32, lane: usize, now: Instant) -> (Batches, usize) {
         let wall_ms = Self::wall_ms();
         let (mut batches, mut bytes) = (Batches::new(), 0);
-        let (mut controls, mut aborted, mut ended) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut controls, mut aborted) = (Vec::new(), Vec::new());
         for &index in self.target_routes.get(&broker).into_iter().flatten() {
             if index % LANES_PER_BROKER != lane || bytes >= PRODUCE_BYTES_MAX {
                 continue;
@@ -114,10 +114,8 @@ impl Engine {
                 None => {}
                 Some(append) => match append.body {
                     AppendBody::Controls { count } => controls.push((index, append.base_offset, count)),
-                    AppendBody::EndAborted => ended.push((index, append.base_offset)),
-                    AppendBody::Aborted { header, payload, begins } => {
-                        aborted.push(AbortedAppend { index, base_offset: append.base_offset, header, payload, begins });
-                    }
+                    AppendBody::EndAborted => aborted.push((index, append.base_offset, Step::End)),
+                    AppendBody::Aborted { header, payload, begins } => aborted.push((index, append.base_offset, Step::Append { header, payload, begins })),
                     AppendBody::Batch { header, payload } => {
                         bytes += header.len() + payload.len();
                         let name = entry.copy.partition();
@@ -127,8 +125,7 @@ impl Engine {
             }
         }
         controls.into_iter().for_each(|(index, offset, count)| self.controls_due(index, offset, count));
-        ended.into_iter().for_each(|(index, offset)| self.end_aborted(index, offset));
-        aborted.into_iter().for_each(|append| self.send_aborted(append));
+        aborted.into_iter().for_each(|(index, offset, step)| self.send_aborted(index, offset, step));
         (batches, bytes)
     }
 
@@ -172,20 +169,28 @@ impl Engine {
         }
         self.waits("target", produced.lost.map(|why| format!("target broker {}: {why}", produced.broker)));
         for (index, base_offset, outcome) in produced.results {
-            let entry = &mut self.partitions[index];
-            match outcome {
-                AppendOutcome::At(offset) => entry.copy.appended(base_offset, offset),
-                AppendOutcome::InDoubt(why) => {
-                    tracing::debug!(partition = %entry.copy.partition(), base_offset, why, "an append is in doubt");
-                    entry.copy.append_lost(base_offset);
-                    entry.target_retry_at = Instant::now() + PARTITION_BACKOFF;
-                    self.refresh_target_if(true);
-                }
-                AppendOutcome::SequenceRefused => entry.copy.sequence_refused(base_offset),
-                AppendOutcome::Refused(why) => {
-                    entry.copy.append_lost(base_offset);
-                    entry.copy.halt(crate::error::Code::CopyRefused, format!("the append at {base_offset} is refused: {why}"));
-                }
+            self.on_outcome(index, base_offset, outcome);
+        }
+    }
+
+    /// Takes what became of one append, within a transaction of the partition's own or without.
+    pub(super) fn on_outcome(&mut self, index: usize, base_offset: i64, outcome: AppendOutcome) {
+        let entry = &mut self.partitions[index];
+        match outcome {
+            AppendOutcome::At(offset) => entry.copy.appended(base_offset, offset),
+            AppendOutcome::InDoubt(why) => {
+                tracing::debug!(partition = %entry.copy.partition(), base_offset, why, "an append is in doubt");
+                entry.copy.append_lost(base_offset);
+                entry.target_retry_at = Instant::now() + PARTITION_BACKOFF;
+                self.refresh_target_if(true);
+            }
+            AppendOutcome::SequenceRefused => {
+                tracing::warn!(partition = %entry.copy.partition(), base_offset, "the target does not know the sequence, or the transaction");
+                entry.copy.sequence_refused(base_offset);
+            }
+            AppendOutcome::Refused(why) => {
+                entry.copy.append_lost(base_offset);
+                entry.copy.halt(crate::error::Code::CopyRefused, format!("the append at {base_offset} is refused: {why}"));
             }
         }
     }

@@ -388,7 +388,7 @@ impl Engine {
             },
             Event::AbortedAppended { index, base_offset, outcome } => {
                 self.aborting -= 1;
-                self.on_aborted_appended(index, base_offset, outcome);
+                self.on_outcome(index, base_offset, outcome);
             }
             Event::Truncated(starts) => {
                 for (index, start) in starts {
@@ -500,13 +500,11 @@ impl Engine {
     fn schedule_producers(&mut self) {
         let now = Instant::now();
         for index in 0..self.partitions.len() {
-            if self.awaits_journal(index) {
+            let entry = &self.partitions[index];
+            if !entry.copy.needs_producer() || entry.target_retry_at > now || self.awaits_journal(index) {
                 continue;
             }
             let entry = &mut self.partitions[index];
-            if !entry.copy.needs_producer() || entry.target_retry_at > now {
-                continue;
-            }
             // Asked again should the answer get lost.
             entry.target_retry_at = now + Duration::from_secs(60);
             let (target, events) = (self.setup.target.clone(), self.events.clone());
