@@ -5,6 +5,7 @@
 
 use super::aborter::{Aborter, OpenTransaction};
 use super::limits::{ABORTED_HOLD_MS, CONTROLS_PER_APPEND, EMPTY_ANSWERS, EMPTY_ANSWERS_MS, FILLERS_PER_BATCH, FILLERS_PER_DELETE, IN_FLIGHT_APPENDS_MAX, UNPROVEN_LEAVES_MAX};
+use super::mapping::{Mapping, Projected, Projector};
 use super::merge::{self, Group};
 use super::pieces::{Piece, pieces};
 use super::proof::{Expected, Proof, SourceCounts};
@@ -14,6 +15,7 @@ use crate::domain::batch::{Batch, ProducerStamp, control_leaf, records_leaf};
 use crate::domain::partition::TopicPartition;
 use crate::domain::digest::Digest;
 use crate::domain::leaf_file::LeafFile;
+use crate::domain::offset::{Mark, OffsetMap};
 use crate::domain::record::RecordError;
 use crate::domain::segment::{Leaf, LeafKind};
 use crate::error::{Code, Error};
@@ -55,6 +57,8 @@ pub struct TakeUp {
     pub tiered: bool,
     /// Aborted data of an earlier take, whose transaction waits for its end on the target.
     pub open_transaction: Option<OpenTransaction>,
+    /// Where records do not keep their offsets: the map as journaled, cut off at the target's end.
+    pub map: Option<OffsetMap>,
 }
 
 /// What to fetch next.
@@ -125,9 +129,13 @@ struct InFlight {
 }
 
 /// The copy of one partition. See the module's comment.
+///
+/// All offsets within are the target's. Where they differ from the source's, [`Mapping`] stands before everything else, and what
+/// it makes of the source's log is what is copied.
 pub struct PartitionCopy {
     partition: TopicPartition,
     take: u32,
+    mapping: Option<Mapping>,
     producer_id: i64,
     producer_epoch: i16,
     next_sequence: i32,
@@ -187,7 +195,9 @@ pub struct PartitionCopy {
 
 impl PartitionCopy {
     /// Takes the partition up where the target's log ends.
-    pub fn take_up(from: TakeUp) -> Self {
+    pub fn take_up(mut from: TakeUp) -> Self {
+        let mut mapping = from.map.take().map(|map| Mapping::resume(map, from.source_log_start, from.target_end));
+        from.source_log_start = mapping.as_ref().map_or(from.source_log_start, |mapping| mapping.target_of(from.source_log_start));
         let checkpoint = from.checkpoint;
         let first_log_start = checkpoint.as_ref().map_or(from.source_log_start, |c| c.source_log_start);
         let proven = checkpoint.as_ref().map_or(first_log_start, |c| c.verified_offset);
@@ -199,9 +209,14 @@ impl PartitionCopy {
             Some(c) if c.verified_offset <= from.target_end => (proven, counts, (c.source_tree, c.target_tree)),
             _ => (first_log_start, CopyCounts::default(), Default::default()),
         };
+        let next_fetch = proven.min(stored).min(from.target_end).max(from.source_log_start);
+        if let Some(mapping) = &mut mapping {
+            mapping.read_again(next_fetch);
+        }
         let mut copy = Self {
             partition: from.partition,
             take: from.take,
+            mapping,
             producer_id: from.producer_id,
             producer_epoch: from.producer_epoch,
             next_sequence: 0,
@@ -215,7 +230,7 @@ impl PartitionCopy {
             first_log_start,
             source_log_start: from.source_log_start,
             last_stable: None,
-            next_fetch: proven.min(stored).min(from.target_end).max(from.source_log_start),
+            next_fetch,
             last_fetched_epoch: -1,
             undecided: HashMap::new(),
             fetching: false,
@@ -276,9 +291,14 @@ impl PartitionCopy {
         self.stored_offset
     }
 
-    /// The source's log start and last stable offset as last heard.
+    /// The source's log start and last stable offset as last heard, in its own offsets.
     pub fn source_span(&self) -> (i64, Option<i64>) {
-        (self.source_log_start, self.last_stable)
+        self.mapping.as_ref().map_or((self.source_log_start, self.last_stable), |mapping| (mapping.log_start, mapping.last_stable))
+    }
+
+    /// The source's offset up to which everything is done that is done up to this one of the target's.
+    pub fn source_position(&self, target: i64) -> i64 {
+        self.mapping.as_ref().map_or(target, |mapping| mapping.source_of(target))
     }
 
     pub fn counts(&self) -> &CopyCounts {
@@ -312,7 +332,13 @@ impl PartitionCopy {
     /// What to fetch next; None while a fetch is under way, or while too much waits to be proven.
     pub fn next_fetch(&self) -> Option<Position> {
         let open = self.stop.is_none() && !self.fetching && self.proof.pending() < UNPROVEN_LEAVES_MAX;
-        open.then_some(Position { offset: self.next_fetch, last_fetched_epoch: self.last_fetched_epoch })
+        let offset = self.mapping.as_ref().map_or(self.next_fetch, |mapping| mapping.next_source);
+        open.then_some(Position { offset, last_fetched_epoch: self.last_fetched_epoch })
+    }
+
+    /// What maps the next answer's batches, where records do not keep their offsets; its outcome goes into [`Self::fetched_mapped`].
+    pub fn projector(&self) -> Option<Projector> {
+        self.mapping.as_ref().map(Mapping::projector)
     }
 
     pub fn fetch_sent(&mut self) {
@@ -324,12 +350,14 @@ impl PartitionCopy {
         self.fetching = false;
     }
 
-    /// The source no longer has what was asked for.
+    /// The source no longer has what was asked for; both bounds in its own offsets.
     pub fn fetch_out_of_range(&mut self, log_start: i64, log_end: i64) {
         self.fetching = false;
-        if log_end < self.next_fetch {
-            self.halt(Code::SourceDiverged, format!("the source ends at {log_end}, but was copied up to {}", self.next_fetch));
-        } else if log_start > self.next_fetch {
+        let position = self.mapping.as_ref().map_or(self.next_fetch, |mapping| mapping.next_source);
+        if log_end < position {
+            self.halt(Code::SourceDiverged, format!("the source ends at {log_end}, but was copied up to {position}"));
+        } else if log_start > position {
+            let log_start = self.hear_log_start(log_start);
             if self.next_fetch < self.head {
                 self.expect(Expected::Gap { next_offset: log_start.min(self.head) });
             }
@@ -337,6 +365,16 @@ impl PartitionCopy {
             self.next_fetch = log_start;
             self.undecided.clear();
         }
+    }
+
+    /// The source's log start, as it stands for in the target's offsets. What expired there and was never mapped is counted.
+    fn hear_log_start(&mut self, log_start: i64) -> i64 {
+        let Some(mapping) = &mut self.mapping else { return log_start };
+        mapping.log_start = mapping.log_start.max(log_start);
+        let target = mapping.target_of(mapping.log_start);
+        self.counts.expired_offsets += (mapping.log_start - mapping.frontier.source).max(0) as u64;
+        mapping.skip_to(mapping.log_start);
+        target
     }
 
     /// Takes what a fetch gave: whole batches in order, with their digests, the source's log start and last stable offset. `to_the_end` says that
@@ -354,6 +392,78 @@ impl PartitionCopy {
             self.nothing_between(self.next_fetch.min(self.head), last_stable, 0);
             self.next_fetch = self.next_fetch.max(last_stable);
         }
+        self.take_batches(batches, now_ms);
+    }
+
+    /// The same where records do not keep their offsets: the batches as they were fetched, and what [`Self::projector`] has made of them.
+    pub fn fetched_mapped(&mut self, batches: &[Batch], projected: Projected, log_start: i64, last_stable: i64, to_the_end: bool, now_ms: u64) {
+        self.fetching = false;
+        let Some(mapping) = &mut self.mapping else { return };
+        mapping.last_stable = Some(last_stable);
+        let first = mapping.next_source;
+        let mut position = first;
+        if self.stop.is_some() {
+            return;
+        }
+        if !batches.is_empty() || position >= last_stable {
+            self.empty_since = None;
+        }
+        for batch in batches.iter().filter(|batch| batch.next_offset() > first) {
+            if batch.base_offset > position {
+                // A marker may have been there.
+                self.undecided.clear();
+            }
+            position = batch.next_offset();
+            self.last_fetched_epoch = batch.leader_epoch;
+            if let Err(stop) = self.check_decision(batch) {
+                self.stop.get_or_insert(stop);
+                return;
+            }
+        }
+        let is_empty = batches.is_empty() && position < last_stable && self.is_empty_for_good(to_the_end, now_ms);
+        let Some(mapping) = &mut self.mapping else { return };
+        let known = mapping.frontier.target;
+        if let Err(error) = mapping.take(&projected) {
+            self.halt(Code::CopyQuarantined, error.to_string());
+            return;
+        }
+        if is_empty {
+            mapping.skip_to(last_stable);
+        }
+        let passed = mapping.next_source >= mapping.frontier.source;
+        self.last_stable = Some(mapping.target_end());
+        let log_start = self.hear_log_start(log_start);
+        self.source_log_start = self.source_log_start.max(log_start);
+        let fresh_at = projected.batches.partition_point(|(batch, _)| batch.base_offset < known);
+        let mut again = projected.batches;
+        let fresh = again.split_off(fresh_at);
+        self.take_batches(again, now_ms);
+        // Of what was mapped before, the source has nothing more.
+        if passed && self.next_fetch < known {
+            self.nothing_between(self.next_fetch, known, 0);
+            self.next_fetch = known;
+        }
+        self.take_batches(fresh, now_ms);
+    }
+
+    /// The journal is to know these before anything is appended that they describe.
+    pub fn next_marks(&mut self) -> Vec<Mark> {
+        self.mapping.as_mut().map(Mapping::next_marks).unwrap_or_default()
+    }
+
+    pub fn has_marks(&self) -> bool {
+        self.mapping.as_ref().is_some_and(Mapping::awaits_journal)
+    }
+
+    /// The journal knows the marks that were handed out.
+    pub fn marks_journaled(&mut self) {
+        self.mapping.iter_mut().for_each(Mapping::journaled);
+    }
+
+    fn take_batches(&mut self, batches: Vec<(Batch, Digest)>, now_ms: u64) {
+        if self.stop.is_some() {
+            return;
+        }
         let mut fresh: Vec<(Batch, Digest)> = Vec::with_capacity(batches.len());
         for (batch, digest) in batches {
             if batch.next_offset() <= self.next_fetch {
@@ -365,7 +475,9 @@ impl PartitionCopy {
                 self.nothing_between(due, batch.base_offset, batch.first_timestamp());
             }
             self.next_fetch = batch.next_offset();
-            self.last_fetched_epoch = batch.leader_epoch;
+            if self.mapping.is_none() {
+                self.last_fetched_epoch = batch.leader_epoch;
+            }
             if let Err(stop) = self.check_decision(&batch) {
                 self.enqueue(fresh, now_ms);
                 self.stop.get_or_insert(stop);
@@ -424,7 +536,7 @@ impl PartitionCopy {
     /// Whether several answers in a row, over some time, have said that there is nothing up to the last stable offset. What is below the source's log
     /// start is known to be gone. Where history is in tiered storage an answer without records only says that it has not been read yet.
     fn is_empty_for_good(&mut self, to_the_end: bool, now_ms: u64) -> bool {
-        if self.next_fetch <= self.source_log_start && self.last_stable.is_some_and(|end| end <= self.source_log_start) {
+        if self.mapping.is_none() && self.next_fetch <= self.source_log_start && self.last_stable.is_some_and(|end| end <= self.source_log_start) {
             return true;
         }
         if !to_the_end || self.tiered {
@@ -727,7 +839,8 @@ impl PartitionCopy {
         if self.in_flight.len() >= in_flight_max {
             return None;
         }
-        let (unit, sequence) = self.ready.pop_front()?;
+        let journaled_to = self.mapping.as_ref().map_or(i64::MAX, Mapping::journaled_to);
+        let (unit, sequence) = self.ready.pop_front_if(|(unit, _)| unit.next_offset() <= journaled_to)?;
         let ends = self.aborter.as_ref().is_some_and(|aborter| aborter.open);
         let (unit, rest) = cut(unit, if ends { 1 } else { CONTROLS_PER_APPEND });
         if let Some(rest) = rest {
@@ -933,8 +1046,9 @@ impl PartitionCopy {
 
     // ---- log start
 
-    /// Raises the target's log start to this offset once everything below is acknowledged.
+    /// Raises the target's log start to what this offset of the source is there, once everything below is acknowledged.
     pub fn raise_log_start(&mut self, log_start: i64) {
+        let log_start = self.mapping.as_ref().map_or(log_start, |mapping| mapping.target_of(log_start));
         self.truncate_to = self.truncate_to.max(log_start);
     }
 
@@ -1018,7 +1132,8 @@ impl PartitionCopy {
     }
 }
 
-fn unreadable(batch: &Batch, error: RecordError) -> Stop {
+/// What stops a partition whose records cannot be read.
+pub fn unreadable(batch: &Batch, error: RecordError) -> Stop {
     let (base_offset, next_offset) = (batch.base_offset, batch.next_offset());
     let code = match error {
         RecordError::UnknownCodec => Code::CopyUnsupportedFormat,

@@ -42,6 +42,25 @@ pub fn pieces(batch: &Batch) -> Result<Vec<Piece>, RecordError> {
     Ok(pieces)
 }
 
+/// The records of a range of offsets, which adjoin each other, as a batch of their own.
+///
+/// **Errors:** records that cannot be decoded, or that are not there.
+pub fn part(batch: &Batch, range: std::ops::Range<i64>) -> Result<Batch, RecordError> {
+    let codec = batch.codec().ok_or(RecordError::UnknownCodec)?;
+    let plain = record::decompress(codec, &batch.payload())?;
+    let mut run = Run::begin(range.start, batch);
+    for item in record::walk_bodies(&plain, batch.base_offset, batch.base_timestamp) {
+        let (record, body) = item?;
+        if range.contains(&record.offset) {
+            run.push(batch.append_time().unwrap_or(record.timestamp), &plain[body.0..body.1]);
+        }
+    }
+    match run.close(batch)? {
+        Piece::Data(part) if part.next_offset() == range.end => Ok(part),
+        Piece::Data(_) | Piece::Hole { .. } => Err(RecordError::Malformed),
+    }
+}
+
 /// Records that grow into a batch.
 struct Run {
     base_offset: i64,

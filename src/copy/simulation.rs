@@ -9,6 +9,7 @@ use super::segment_builder::SealedSegment;
 use crate::domain::batch::{self, Batch, BatchSpec};
 use crate::domain::leaf_file::LeafFile;
 use crate::domain::leaf_layout::{Piece, lay_out};
+use crate::domain::offset::{Mark, OffsetMap, SourceOffset, TargetOffset, decode_marks, encode_marks};
 use crate::domain::partition::TopicPartition;
 use crate::domain::record::{self, Codec};
 use crate::domain::segment::{Leaf, LeafKind};
@@ -267,6 +268,8 @@ struct World {
     /// All that was proven expired beyond the target's end, so a take began its trees anew: killed before its first checkpoint, it has
     /// stored leaves that hide those of the journaled tree, and `prove` refuses them.
     trees_began_anew: bool,
+    /// What the journal knows of where records went; None where they keep their offsets.
+    journaled_map: Option<OffsetMap>,
 }
 
 fn take_up(broker: &Broker, source_log_start: i64, take: u32, checkpoint: Option<PartitionCheckpoint>) -> PartitionCopy {
@@ -286,12 +289,17 @@ fn take_up_of(broker: &Broker, source_log_start: i64, take: u32, checkpoint: Opt
         producer_id: i64::from(take),
         producer_epoch: 0,
         open_transaction: broker.open_transaction(),
+        map: None,
         tiered: false,
     }
 }
 
 impl World {
     fn new(seed: u64) -> Self {
+        Self::with_map(seed, false)
+    }
+
+    fn with_map(seed: u64, mapped: bool) -> Self {
         let mut dice = Dice(seed);
         let batches = 1 + dice.roll(40) as usize;
         let (source, span) = source_log(&mut dice, batches);
@@ -302,9 +310,15 @@ impl World {
             false => source,
         };
         let broker = Broker { strict: dice.roll(2) == 0, ..Broker::default() };
-        let copy = take_up(&broker, source_log_start, 1, None);
+        let journaled_map = mapped.then(|| {
+            let mut map = OffsetMap::default();
+            map.mark(Mark { source: SourceOffset(source_log_start), target: TargetOffset(0) }).unwrap();
+            map
+        });
+        let copy = PartitionCopy::take_up(TakeUp { map: journaled_map.clone(), ..take_up_of(&broker, source_log_start, 1, None) });
         Self {
             dice,
+            journaled_map,
             source,
             source_log_start,
             source_end,
@@ -342,6 +356,11 @@ impl World {
         let found: Vec<_> = self.source[from..].iter().take(many).map(|b| (b.clone(), b.leaf())).collect();
         let to_the_end = found.is_empty();
         self.clock_ms += 400;
+        if let Some(projector) = self.copy.projector() {
+            let batches: Vec<Batch> = found.into_iter().map(|(batch, _)| batch).collect();
+            let projected = projector.project(&batches, |batch| batch).unwrap();
+            return self.copy.fetched_mapped(&batches, projected, self.source_log_start, self.source_end, to_the_end, self.clock_ms);
+        }
         self.copy.fetched(found, self.source_log_start, self.source_end, to_the_end, self.clock_ms);
     }
 
@@ -373,6 +392,21 @@ impl World {
         self.pending_leaves = Some(self.copy.pending_leaves()).filter(|file| !file.leaves.is_empty());
         if self.dice.roll(6) > 0 {
             self.checkpoint = Some(self.copy.checkpoint());
+        }
+        self.journal_marks();
+    }
+
+    /// Now and then the process dies before the journal has them, or before the copy hears of it.
+    fn journal_marks(&mut self) {
+        let Some(map) = &mut self.journaled_map else { return };
+        let marks = self.copy.next_marks();
+        let text = encode_marks(&marks).unwrap();
+        for mark in decode_marks(&text).unwrap() {
+            assert!(map.takes(mark));
+            map.mark(mark).unwrap();
+        }
+        if self.dice.roll(4) > 0 {
+            self.copy.marks_journaled();
         }
     }
 
@@ -492,7 +526,8 @@ impl World {
                     assert_eq!(root(&self.leaves_of(checkpoint)), checkpoint.source_tree.root(), "what a crash leaves makes the journaled tree");
                 }
                 self.trees_began_anew |= checkpoint.as_ref().is_some_and(|c| c.verified_offset > self.broker.end);
-                self.copy = take_up(&self.broker, self.source_log_start, self.takes, checkpoint);
+                let map = self.journaled_map.as_mut().map(|map| { map.truncate(TargetOffset(self.broker.end)); map.clone() });
+                self.copy = PartitionCopy::take_up(TakeUp { map, ..take_up_of(&self.broker, self.source_log_start, self.takes, checkpoint) });
                 if let Some(left) = self.pending_leaves.clone() {
                     assert!(self.copy.take_over_leaves(left) || self.checkpoint.is_none());
                 }
@@ -548,7 +583,8 @@ impl World {
 
     /// Copied and proven to the end, and the log start as the source's by then, as the drain does it.
     fn done(&mut self) -> bool {
-        if self.copy.acknowledged() != self.source_end || self.copy.verified() != self.source_end {
+        let reached = |target: i64| self.copy.source_position(target) == self.source_end;
+        if !reached(self.copy.acknowledged()) || !reached(self.copy.verified()) {
             return false;
         }
         self.copy.raise_log_start(self.source_log_start);
@@ -604,6 +640,49 @@ fn as_seen(log: &[Batch]) -> Vec<Batch> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1200))]
+
+    #[test]
+    fn a_mapped_target_has_each_committed_record_once_whatever_happens(seed: u64) {
+        let mut world = World::with_map(seed, true);
+        let mut steps = 0;
+        while !world.done() {
+            world.step();
+            prop_assert_eq!(world.copy.stop(), None);
+            steps += 1;
+            prop_assert!(steps < 200_000, "no end: {:?}", world.copy.checkpoint());
+        }
+        let map = world.journaled_map.clone().unwrap();
+        prop_assert!(world.broker.log.iter().all(|batch| !batch.is_control() && !batch.is_transactional() && !batch.has_holes()));
+        prop_assert_eq!(world.broker.log_start, map.translate(SourceOffset(world.source_log_start)).0.min(world.broker.end));
+        let committed: Vec<Batch> = world.source.iter().filter(|batch| !batch.aborted).cloned().collect();
+        let source = records(&committed, world.source_log_start);
+        let mut copied = records(&world.broker.log, world.broker.log_start);
+        // Where each record came from, by what was journaled before it was produced.
+        copied.iter_mut().for_each(|(offset, ..)| *offset = map.invert(TargetOffset(*offset)).0);
+        let before = copied.len();
+        copied.retain(|record| source.binary_search(record).is_ok() || !world.compacted.contains(record));
+        prop_assert_eq!(&copied, &source);
+        if before == copied.len() {
+            for committed in world.source_log_start..world.source_end {
+                let next = source.iter().filter(|(offset, ..)| *offset < committed).count() as i64;
+                let translated = map.translate(SourceOffset(committed)).0.min(world.broker.end);
+                prop_assert_eq!(translated, world.broker.log_start + next, "committed {}", committed);
+            }
+        }
+        while source.last().is_some_and(|(last, ..)| map.translate(SourceOffset(*last)).0 >= world.copy.stored()) {
+            world.fetch();
+            world.copy.seal();
+            world.store();
+            steps += 1;
+            prop_assert!(steps < 400_000, "never stored");
+        }
+        for (source, ..) in &source {
+            let target = map.translate(SourceOffset(*source)).0;
+            prop_assert!(world.stored.iter().any(|(base, next)| (*base..*next).contains(&target)), "{} is in no segment", target);
+        }
+        let last = world.copy.checkpoint();
+        prop_assert_eq!(last.source_tree.root(), last.target_tree.root());
+    }
 
     #[test]
     fn the_target_becomes_the_source_whatever_happens(seed: u64) {

@@ -15,6 +15,8 @@ pub const PLAN_VERSION: u32 = 1;
 pub enum OffsetMode {
     /// Every record at its own offset.
     Identical,
+    /// Committed records alone, in order, each at the next offset of the target, by a journaled map.
+    Mapped,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,13 +9,14 @@ use super::pending_leaves;
 use super::limits::{CHECKPOINT_INTERVAL_MAX, CHECKPOINT_INTERVAL_MIN, CHECKPOINT_SHARE, PARTITIONS_NAMED_MAX, STATUS_INTERVAL};
 use crate::copy::limits::SEQUENCE_MEMORY_MS;
 use crate::copy::{PartitionCopy, TakeUp};
+use crate::domain::offset::{Mark, OffsetMap, SourceOffset, TargetOffset, encode_marks};
 use crate::domain::partition::TopicPartition;
-use crate::domain::plan::Plan;
+use crate::domain::plan::{OffsetMode, Plan};
 use crate::error::{Code, Error, Result};
 use crate::kafka::offsets::OffsetAt;
 use crate::kafka::markers::Markers;
 use crate::kafka::transactions::TransactionalProducer;
-use crate::machine::fact::{Fact, PartitionCheckpoint, TakenPartition};
+use crate::machine::fact::{Fact, MappedPartition, PartitionCheckpoint, TakenPartition};
 use crate::telemetry::Observation;
 use crate::telemetry::progress::Progress;
 use std::collections::BTreeMap;
@@ -65,8 +66,10 @@ impl Copying {
     /// **Errors**: KF-TARGET-NOT-EMPTY where records lie on a partition that was never taken up; what the clusters refuse.
     pub async fn begin(context: &mut Context) -> Result<Self> {
         let interrupt = context.interrupt.clone();
-        let Taken { copies, markers, left_open, transaction_timeout, fact } = interrupt.or(take_up(context)).await?;
-        context.record(fact)?;
+        let Taken { copies, markers, left_open, transaction_timeout, facts } = interrupt.or(take_up(context)).await?;
+        for fact in facts {
+            context.record(fact)?;
+        }
         let setup = CopierSetup {
             source: context.clusters.source.clone(),
             target: context.clusters.target.clone(),
@@ -115,6 +118,7 @@ impl Copying {
             let seen = status.borrow_and_update().clone();
             self.show(context, &seen)?;
             self.journal_renewals(context, &seen)?;
+            self.journal_marks(context, &seen).await?;
             self.check_stops(context, &seen).await?;
             // The first status comes before the first look at the partitions.
             if !seen.partitions.is_empty() && done(&seen) {
@@ -184,6 +188,23 @@ impl Copying {
         Ok(())
     }
 
+    /// Journals where runs of records begin that do not keep their offsets: they are not produced before.
+    async fn journal_marks(&mut self, context: &mut Context, seen: &CopyStatus) -> Result<()> {
+        if !seen.marks_due {
+            return Ok(());
+        }
+        let mut partitions = Vec::new();
+        for (partition, marks) in self.copier.marks().await {
+            let marks = encode_marks(&marks).map_err(|error| Error::new(Code::Bug, format!("{partition}: {error}")))?;
+            partitions.push(MappedPartition { partition, marks });
+        }
+        if !partitions.is_empty() {
+            context.record(Fact::OffsetsMapped { partitions })?;
+            self.copier.marks_journaled();
+        }
+        Ok(())
+    }
+
     /// Journals what has changed since the last checkpoint.
     pub async fn checkpoint(&mut self, context: &mut Context) -> Result<()> {
         let now = self.copier.checkpoint().await;
@@ -217,7 +238,7 @@ struct Taken {
     markers: Markers,
     left_open: BTreeMap<TopicPartition, TransactionalProducer>,
     transaction_timeout: Duration,
-    fact: Fact,
+    facts: Vec<Fact>,
 }
 
 async fn take_up(context: &Context) -> Result<Taken> {
@@ -249,7 +270,7 @@ async fn take_up(context: &Context) -> Result<Taken> {
     let mut open = aborters::left_open(&clusters.target, &plan.migration_id, &names).await?;
     let producer = clusters.target.init_producer_id().await?;
     let mut pending = pending_leaves::read(context.journal.dir())?;
-    let (mut copies, mut taken, mut left_open) = (Vec::new(), Vec::new(), BTreeMap::new());
+    let (mut copies, mut taken, mut left_open, mut mapped) = (Vec::new(), Vec::new(), BTreeMap::new(), Vec::new());
     for topic in &plan.topics {
         let batch_bytes_max = topic.overrides.get("max.message.bytes").and_then(|v| v.parse().ok()).unwrap_or(1 << 20);
         let settings = [&topic.configs, &topic.left_out_configs, &topic.unknown_configs];
@@ -269,11 +290,16 @@ async fn take_up(context: &Context) -> Result<Taken> {
                 left.transaction
             });
             let left = pending.remove(&partition);
+            let source_log_start = source_starts.get(&partition).copied().unwrap_or(0);
+            let map = match topic.mode {
+                OffsetMode::Identical => None,
+                OffsetMode::Mapped => Some(resumed_map(progress.and_then(|p| p.map.as_ref()), &partition, source_log_start, target_end, &mut mapped)?),
+            };
             let mut copy = PartitionCopy::take_up(TakeUp {
                 take,
                 target_end,
                 target_log_start: target_starts.get(&partition).copied().unwrap_or(0),
-                source_log_start: source_starts.get(&partition).copied().unwrap_or(0),
+                source_log_start,
                 checkpoint: progress.and_then(|p| p.checkpoint.clone()),
                 batch_bytes_max,
                 sequence_memory_ms,
@@ -281,6 +307,7 @@ async fn take_up(context: &Context) -> Result<Taken> {
                 producer_epoch: producer.producer_epoch,
                 open_transaction,
                 tiered,
+                map,
                 partition,
             });
             if left.is_some_and(|left| !copy.take_over_leaves(left)) {
@@ -290,8 +317,24 @@ async fn take_up(context: &Context) -> Result<Taken> {
         }
     }
     let transaction_timeout = aborters::transaction_timeout(&broker_configs);
-    let fact = Fact::PartitionsTaken { producer_id: producer.producer_id, partitions: taken };
-    Ok(Taken { copies, markers, left_open, transaction_timeout, fact })
+    let mut facts = vec![Fact::PartitionsTaken { producer_id: producer.producer_id, partitions: taken }];
+    if !mapped.is_empty() {
+        facts.push(Fact::OffsetsMapped { partitions: mapped });
+    }
+    Ok(Taken { copies, markers, left_open, transaction_timeout, facts })
+}
+
+/// The map as far as the target's log goes; one that begins now is to be journaled.
+fn resumed_map(journaled: Option<&OffsetMap>, partition: &TopicPartition, log_start: i64, target_end: i64, begun: &mut Vec<MappedPartition>) -> Result<OffsetMap> {
+    let mut map = journaled.cloned().unwrap_or_default();
+    map.truncate(TargetOffset(target_end));
+    if map.is_empty() {
+        let first = Mark { source: SourceOffset(log_start), target: TargetOffset(target_end) };
+        let marks = encode_marks(&[first]).map_err(|error| Error::new(Code::Bug, format!("{partition}: {error}")))?;
+        map.mark(first).map_err(|error| Error::new(Code::Bug, format!("{partition}: {error}")))?;
+        begun.push(MappedPartition { partition: partition.clone(), marks });
+    }
+    Ok(map)
 }
 
 /// Half of what the target's broker of the lowest id says, so that neither its clock nor ours matters.

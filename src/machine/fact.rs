@@ -31,7 +31,7 @@ pub enum Effect {
     UploadBundle { key: String },
 }
 
-/// How far one partition's copy has come. All offsets are the target's, which are the source's.
+/// How far one partition's copy has come. All offsets are the target's, which are the source's unless the partition is mapped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartitionCheckpoint {
     #[serde(flatten)]
@@ -130,6 +130,15 @@ pub struct TakenPartition {
     pub next_offset: i64,
 }
 
+/// Where runs of one partition's records begin on both sides.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MappedPartition {
+    #[serde(flatten)]
+    pub partition: TopicPartition,
+    /// [`crate::domain::offset::encode_marks`].
+    pub marks: String,
+}
+
 /// One frozen partition of one cutover attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FrozenPartition {
@@ -203,6 +212,8 @@ pub enum Fact {
     /// Appends of the partition go under this producer id too from here on: the broker did not know what to make of its sequence, or
     /// there is data of aborted transactions, which takes a transactional producer of its own.
     ProducerRenewed { #[serde(flatten)] partition: TopicPartition, producer_id: i64 },
+    /// Where records do not keep their offsets: what is produced from here on, and where it comes from. Journaled before it is produced.
+    OffsetsMapped { partitions: Vec<MappedPartition> },
     CopyCheckpointed { partitions: Vec<PartitionCheckpoint> },
     PartitionQuarantined { #[serde(flatten)] partition: TopicPartition, code: String, seen: String },
     CutoverStarted { attempt: u32 },

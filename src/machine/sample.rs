@@ -1,7 +1,7 @@
 //! Sample values for tests: a small plan, and every fact and effect once.
 
 use super::state::State;
-use super::fact::{CopyCounts, CutoverReport, Effect, Fact, FrozenPartition, GroupOutcome, LateRange, PartitionCheckpoint, TakenPartition};
+use super::fact::{CopyCounts, CutoverReport, Effect, Fact, FrozenPartition, GroupOutcome, LateRange, MappedPartition, PartitionCheckpoint, TakenPartition};
 use crate::domain::acl::{AclBinding, AclDiff, Operation, PatternType, Permission, ResourceType};
 use crate::domain::digest::Digest;
 use crate::domain::finding::{Finding, FindingCode};
@@ -223,6 +223,7 @@ pub fn facts() -> Vec<Fact> {
         Fact::DrainReadyLost { lag_records: 1000 },
         Fact::PartitionsTaken { producer_id: 17, partitions: vec![TakenPartition { partition: partition(0), take: 1, next_offset: 10 }] },
         Fact::ProducerRenewed { partition: partition(0), producer_id: 18 },
+        Fact::OffsetsMapped { partitions: vec![MappedPartition { partition: partition(1), marks: "ZAAKBQ".into() }] },
         Fact::CopyCheckpointed { partitions: vec![checkpoint(0, 20), checkpoint(1, 20)] },
         Fact::PartitionQuarantined { partition: partition(1), code: "KF-COPY-QUARANTINED".into(), seen: "base offset 12 instead of 11".into() },
         Fact::CutoverStarted { attempt: 1 },
@@ -348,6 +349,7 @@ fn every_fact_is_among_the_samples() {
         Fact::ClusterObserved { .. } => 32,
         Fact::ProducerRenewed { .. } => 33,
         Fact::LateWritesAccepted { .. } => 34,
+        Fact::OffsetsMapped { .. } => 35,
     };
     let numbers: std::collections::BTreeSet<i32> = facts().iter().map(number).collect();
     assert_eq!(numbers.into_iter().collect::<Vec<_>>(), (0..=34).collect::<Vec<_>>());

@@ -14,6 +14,7 @@ mod storing;
 use crate::config::model::SeedConfig;
 use crate::copy::{PartitionCopy, Stop};
 use crate::domain::leaf_file::LeafFile;
+use crate::domain::offset::Mark;
 use crate::domain::partition::TopicPartition;
 use crate::kafka::markers::Markers;
 use crate::kafka::source::Source;
@@ -42,7 +43,7 @@ pub struct CopierSetup {
     pub transaction_timeout: Duration,
 }
 
-/// How far one partition has come.
+/// How far one partition has come, in the source's offsets.
 #[derive(Clone, Debug)]
 pub struct PartitionProgress {
     pub partition: TopicPartition,
@@ -53,6 +54,8 @@ pub struct PartitionProgress {
     pub source_log_start: i64,
     /// The source's last stable offset as last heard; None before the first fetch.
     pub source_end: Option<i64>,
+    /// The target's log end, in its own offsets.
+    pub target_end: i64,
     /// Whether the target's log start is where it should be.
     pub log_start_settled: bool,
     pub stop: Option<Stop>,
@@ -73,6 +76,8 @@ pub struct CopyStatus {
     pub bytes_produced: u64,
     /// Producer ids that partitions go over to as soon as they are journaled (`Copier::journaled`), since the copier began.
     pub renewed: Vec<(TopicPartition, i64)>,
+    /// Whether the journal is to be told where runs of records begin ([`Copier::marks`]): their partitions wait for that.
+    pub marks_due: bool,
     /// Why nothing moves, if so.
     pub waiting_because: Option<String>,
 }
@@ -98,6 +103,8 @@ pub(super) enum Command {
     SeedEnds(BTreeMap<TopicPartition, i64>),
     FetchNoMore,
     Journaled(usize),
+    Marks(oneshot::Sender<Vec<(TopicPartition, Vec<Mark>)>>),
+    MarksJournaled,
     RaiseLogStarts(BTreeMap<TopicPartition, i64>),
     Checkpoint(oneshot::Sender<Checkpoint>),
     Stop(Duration, oneshot::Sender<Checkpoint>),
@@ -138,7 +145,19 @@ impl Copier {
         let _ = self.commands.send(Command::Journaled(count));
     }
 
-    /// Raises the target's log starts, once everything below has been acknowledged.
+    /// Where runs of records begin that are to be journaled before they are produced.
+    pub async fn marks(&self) -> Vec<(TopicPartition, Vec<Mark>)> {
+        let (reply, answer) = oneshot::channel();
+        let _ = self.commands.send(Command::Marks(reply));
+        answer.await.unwrap_or_default()
+    }
+
+    /// The journal knows the marks that were handed out.
+    pub fn marks_journaled(&self) {
+        let _ = self.commands.send(Command::MarksJournaled);
+    }
+
+    /// Raises the target's log starts to what these offsets of the source are there, once everything below has been acknowledged.
     pub fn raise_log_starts(&self, log_starts: BTreeMap<TopicPartition, i64>) {
         let _ = self.commands.send(Command::RaiseLogStarts(log_starts));
     }
@@ -176,6 +195,7 @@ mod tests {
             stored_offset: 0,
             source_log_start: 0,
             source_end: None,
+            target_end: next_offset,
             log_start_settled: true,
             stop: None,
         };
