@@ -57,7 +57,11 @@ impl Config {
             },
             "topology": { "on_config_drift": drift(*on_config_drift), "replication_factor": replication_factor },
             "acl": { "on_drift": drift(*on_acl_drift) },
-            "offsets": match offsets { OffsetsMode::Auto => "auto", OffsetsMode::Identical => "identical", OffsetsMode::Mapped => "mapped" },
+            "offsets": {
+                "mode": match offsets.mode { OffsetsMode::Auto => "auto", OffsetsMode::Identical => "identical", OffsetsMode::Mapped => "mapped" },
+                "identical": offsets.identical,
+                "mapped": offsets.mapped,
+            },
         })
     }
 

@@ -1,6 +1,7 @@
 //! The configuration after defaults, environment and checks. Durations are milliseconds, sizes bytes.
 
 use crate::domain::acl::DriftPolicy;
+use crate::domain::selection::glob_matches;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -143,6 +144,28 @@ pub enum OffsetsMode {
     Mapped,
 }
 
+/// Whether records keep their offsets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OffsetsConfig {
+    /// Of topics that no pattern names.
+    pub mode: OffsetsMode,
+    /// Patterns, as in [`Selection`]; what both name keeps its offsets.
+    pub identical: Vec<String>,
+    pub mapped: Vec<String>,
+}
+
+impl OffsetsConfig {
+    /// What is asked for of a topic, and by which pattern.
+    pub fn of(&self, topic: &str) -> (OffsetsMode, Option<&str>) {
+        let named = |patterns: &'_ [String]| patterns.iter().position(|pattern| glob_matches(pattern, topic));
+        match (named(&self.identical), named(&self.mapped)) {
+            (Some(at), _) => (OffsetsMode::Identical, Some(&self.identical[at])),
+            (None, Some(at)) => (OffsetsMode::Mapped, Some(&self.mapped[at])),
+            (None, None) => (self.mode, None),
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Config {
     pub migration_id: Option<String>,
@@ -157,7 +180,7 @@ pub struct Config {
     pub validation: ValidationConfig,
     pub on_config_drift: DriftPolicy,
     pub on_acl_drift: DriftPolicy,
-    pub offsets: OffsetsMode,
+    pub offsets: OffsetsConfig,
     /// None: the source's, capped by the target's brokers.
     pub replication_factor: Option<i16>,
 }

@@ -100,13 +100,16 @@ fn values_are_read_as_they_are_meant() {
   offsets: mapped
   topology: {on_config_drift: refuse, replication_factor: \"3\"}
   acl: {on_drift: replace}
-  topics: {include: 'orders-*', exclude: [a, b.c]}
+  topics: {include: 'orders-*', exclude: [a, b.c], identical: '*payments*', mapped: [orders-*]}
   seed: {rate_limit: 50MiB/s, memory_max_bytes: 1GiB, segment_max_bytes: 33554432}
   cutover: {producer_freeze_webhook: 'https://x/?t=${KFERRY_TEST_SECRET}', sentinel: visible}
 ",
     );
     assert_eq!(config.migration_id.as_deref(), Some("007"));
-    assert_eq!((config.offsets, config.on_config_drift, config.on_acl_drift), (OffsetsMode::Mapped, DriftPolicy::Refuse, DriftPolicy::Replace));
+    assert_eq!((config.offsets.mode, config.on_config_drift, config.on_acl_drift), (OffsetsMode::Mapped, DriftPolicy::Refuse, DriftPolicy::Replace));
+    assert_eq!(config.offsets.of("orders-1"), (OffsetsMode::Mapped, Some("orders-*")));
+    assert_eq!(config.offsets.of("orders-payments"), (OffsetsMode::Identical, Some("*payments*")), "what both name keeps its offsets");
+    assert_eq!(config.offsets.of("clicks"), (OffsetsMode::Mapped, None));
     assert_eq!(config.replication_factor, Some(3));
     assert_eq!((config.topics.include.as_slice(), config.topics.exclude.as_slice()), (&["orders-*".to_owned()][..], &["a".to_owned(), "b.c".to_owned()][..]));
     assert_eq!((config.seed.rate_limit, config.seed.memory_max_bytes, config.seed.segment_max_bytes), (Some(50 << 20), 1 << 30, 32 << 20));

@@ -66,6 +66,12 @@ impl Mapping {
         }
     }
 
+    /// Offsets that expired on the source between the last one that was mapped and the log start.
+    pub fn expired_before(&self) -> u64 {
+        let mapped_to = self.map.invert(TargetOffset(self.frontier.target)).0;
+        (self.log_start - mapped_to).max(0).unsigned_abs()
+    }
+
     /// Goes back to where the target's record at this offset came from, to read it once more.
     pub fn read_again(&mut self, target: i64) {
         self.next_source = self.source_of(target).max(self.log_start).min(self.frontier.source);

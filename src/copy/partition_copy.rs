@@ -197,6 +197,7 @@ impl PartitionCopy {
     /// Takes the partition up where the target's log ends.
     pub fn take_up(mut from: TakeUp) -> Self {
         let mut mapping = from.map.take().map(|map| Mapping::resume(map, from.source_log_start, from.target_end));
+        let expired = mapping.as_ref().map_or(0, Mapping::expired_before);
         from.source_log_start = mapping.as_ref().map_or(from.source_log_start, |mapping| mapping.target_of(from.source_log_start));
         let checkpoint = from.checkpoint;
         let first_log_start = checkpoint.as_ref().map_or(from.source_log_start, |c| c.source_log_start);
@@ -213,6 +214,8 @@ impl PartitionCopy {
         if let Some(mapping) = &mut mapping {
             mapping.read_again(next_fetch);
         }
+        let mut counts = counts;
+        counts.unmapped_expired_offsets += expired;
         let mut copy = Self {
             partition: from.partition,
             take: from.take,
@@ -372,7 +375,7 @@ impl PartitionCopy {
         let Some(mapping) = &mut self.mapping else { return log_start };
         mapping.log_start = mapping.log_start.max(log_start);
         let target = mapping.target_of(mapping.log_start);
-        self.counts.expired_offsets += (mapping.log_start - mapping.frontier.source).max(0) as u64;
+        self.counts.unmapped_expired_offsets += (mapping.log_start - mapping.frontier.source).max(0) as u64;
         mapping.skip_to(mapping.log_start);
         target
     }

@@ -77,3 +77,6 @@ pub const ROWS_SHOWN_MAX: usize = 50;
 
 /// Lines that one check of the validation report names; a report is read by people and lies in the journal.
 pub const DETAILS_MAX: usize = 200;
+
+/// Runs of all offset maps of one migration: each takes some 50 bytes of memory, 5 of the journal and 70 of the bundle.
+pub const MAP_RUNS_MAX: i64 = 5_000_000;

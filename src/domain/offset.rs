@@ -129,14 +129,14 @@ impl OffsetMap {
 
     /// Translates a committed offset, that is the offset of the next record to read.
     ///
-    /// A commit in a hole goes to the next surviving record, one at the end to the end. What lies beyond the last run keeps its distance to it,
-    /// and what lies before the first one does where the target's log has room below it, so that `auto.offset.reset` acts on the target as on
-    /// the source; where it has none, to the first record: nothing that was not read is skipped.
+    /// A commit in a hole goes to the next surviving record, one at the end to the end. What lies before the first run or beyond the last keeps
+    /// its distance to it, so that `auto.offset.reset` acts on the target as on the source; but nothing lies below 0, where a target that begins
+    /// there has its first record.
     pub fn translate(&self, committed: SourceOffset) -> TargetOffset {
         let Some(first) = self.runs.first() else { return TargetOffset(committed.0) };
         if committed < first.source_base {
             let kept = first.target_base.0 - (first.source_base.0 - committed.0);
-            return if kept < 0 { first.target_base } else { TargetOffset(kept) };
+            return TargetOffset(kept.max(0));
         }
         let index = self.runs.partition_point(|r| r.source_base <= committed) - 1;
         let run = self.runs[index];
@@ -262,7 +262,7 @@ mod tests {
     fn before_the_first_record_nothing_is_below_zero() {
         let seen = map(&[at(100, 0), at(120, 10)]);
         assert_eq!(seen.translate(SourceOffset(30)), TargetOffset(0));
-        assert_eq!(map(&[at(100, 60)]).translate(SourceOffset(90)), TargetOffset(50));
+        assert_eq!([90, 30].map(|offset| map(&[at(100, 60)]).translate(SourceOffset(offset)).0), [50, 0]);
     }
 
     #[test]

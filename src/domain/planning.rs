@@ -7,6 +7,7 @@ mod content;
 mod groups;
 mod identity;
 mod markers;
+mod offsets_mode;
 mod reconcile;
 mod report;
 mod samples;

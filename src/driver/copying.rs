@@ -205,6 +205,24 @@ impl Copying {
         Ok(())
     }
 
+    /// Journals where the logs end that were copied to these ends of the source: what was committed there goes to the target's end.
+    pub fn close_maps(&self, context: &mut Context, ends: &BTreeMap<TopicPartition, i64>) -> Result<()> {
+        let mut partitions = Vec::new();
+        for p in &self.copier.status().borrow().partitions {
+            let migration = context.migration()?;
+            let (Some(map), Some(end)) = (migration.offset_map(&p.partition), ends.get(&p.partition)) else { continue };
+            if map.translate(SourceOffset(*end)) != TargetOffset(p.target_end) {
+                let marks = encode_marks(&[Mark { source: SourceOffset(*end), target: TargetOffset(p.target_end) }]);
+                let marks = marks.map_err(|error| Error::new(Code::Bug, format!("{}: {error}", p.partition)))?;
+                partitions.push(MappedPartition { partition: p.partition.clone(), marks });
+            }
+        }
+        match partitions.is_empty() {
+            true => Ok(()),
+            false => context.record(Fact::OffsetsMapped { partitions }).map(drop),
+        }
+    }
+
     /// Journals what has changed since the last checkpoint.
     pub async fn checkpoint(&mut self, context: &mut Context) -> Result<()> {
         let now = self.copier.checkpoint().await;

@@ -14,6 +14,7 @@ use super::limits::{
     FRAME_BYTES_MAX, WITNESS_FETCH_BYTES_MAX, WITNESS_PARTITION_BYTES_MAX, WITNESS_PARTITIONS_MAX, WITNESS_PATIENCE, WITNESS_SAMPLING_MAX,
 };
 use crate::config::model::{AuthMode, ClusterConfig};
+use crate::domain::offset::OffsetMap;
 use crate::domain::partition::TopicPartition;
 use crate::error::{Code, Error, Result};
 use crate::validation::spot_check::SampledRecord;
@@ -39,6 +40,8 @@ pub struct SampleRequest {
     pub partition: TopicPartition,
     /// Where samples are taken; offsets of it may carry no record that a consumer sees.
     pub offsets: Range<i64>,
+    /// Where `offsets` are the target's and this log is the source's, which has its records elsewhere; what is read keeps its own offsets.
+    pub map: Option<Arc<OffsetMap>>,
     /// How many at most: the first, the last, and the others evenly between them.
     pub records: usize,
 }
@@ -119,7 +122,7 @@ impl Witness {
         let mut open: BTreeMap<TopicPartition, (Cursor, Sample)> = BTreeMap::new();
         let mut done = Vec::with_capacity(requests.len());
         for request in requests {
-            let cursor = Cursor::new(request.offsets.clone(), request.records);
+            let cursor = Cursor::new(request.offsets.clone(), request.records, request.map.as_deref());
             let sample = Sample { partition: request.partition.clone(), records: Vec::new(), expired: 0, unread: None };
             match cursor.start() {
                 Some(offset) => {

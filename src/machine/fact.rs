@@ -84,6 +84,9 @@ pub struct CopyCounts {
     pub segment_bytes: u64,
     /// Offsets that expired on the source before they could be copied and compared.
     pub expired_offsets: u64,
+    /// Of a mapped partition: offsets that expired on the source before they were mapped, so that the map has a gap there.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unmapped_expired_offsets: u64,
     /// Produce requests whose outcome was settled by looking at the target's log end.
     pub reprobes: u64,
 }
@@ -100,7 +103,7 @@ impl CopyCounts {
         let CopyCounts {
             records, bytes, source_batches, target_batches, merged_batches, append_time_batches, control_records, aborted_records, filler_records, hole_offsets, split_batches,
             drifted_records, segments,
-            segment_bytes, expired_offsets, reprobes,
+            segment_bytes, expired_offsets, unmapped_expired_offsets, reprobes,
         } = other;
         self.records += records;
         self.bytes += bytes;
@@ -117,6 +120,7 @@ impl CopyCounts {
         self.segments += segments;
         self.segment_bytes += segment_bytes;
         self.expired_offsets += expired_offsets;
+        self.unmapped_expired_offsets += unmapped_expired_offsets;
         self.reprobes += reprobes;
     }
 }

@@ -1,9 +1,9 @@
 //! What stands out about the content of the planned topics: what is not plain, too large, too short-lived or dear.
 
 use super::markers;
+use super::offsets_mode;
 use super::report::{bytes, count, duration, grouped, names};
 use super::{Context, PartitionProbe};
-use crate::config::model::OffsetsMode;
 use crate::domain::finding::{Finding, FindingCode};
 use crate::domain::limits;
 use crate::domain::plan::{Estimate, TopicPlan};
@@ -13,9 +13,7 @@ use crate::domain::transaction::OpenTransaction;
 /// What stands out about the planned topics' content.
 pub(super) fn findings(context: &Context, topics: &[TopicPlan], estimate: &Estimate) -> Vec<Finding> {
     let mut found = Vec::new();
-    if context.input.config.offsets == OffsetsMode::Mapped {
-        found.push(Finding::new(FindingCode::MappedUnsupported, "", "offsets: mapped"));
-    }
+    found.extend(offsets_mode::findings(&context.input.config.offsets, topics));
     let mut not_sampled = Vec::new();
     let (mut sampled_partitions, mut filled_partitions, mut unreadable_samples) = (0, 0, Vec::new());
     for plan in topics {
@@ -159,15 +157,7 @@ fn sizes_and_times(context: &Context, plan: &TopicPlan, topic: &TopicSnapshot, e
         found.push(Finding::new(FindingCode::ShortRetention, &plan.name, seen));
     }
 
-    let dear: Vec<String> = plan
-        .partitions
-        .iter()
-        .filter(|p| p.prefix_fillers > limits::PREFIX_FILLERS_MAX)
-        .map(|p| format!("partition {} begins at offset {} (about {} of fillers)", p.partition, p.log_start, duration(p.prefix_fillers.unsigned_abs() / limits::PREFIX_FILLERS_PER_SECOND)))
-        .collect();
-    if !dear.is_empty() {
-        found.push(Finding::new(FindingCode::PrefixTooDear, &plan.name, format!("{}; the limit is {}", names(&dear), limits::PREFIX_FILLERS_MAX)));
-    }
+    found.extend(offsets_mode::too_long_a_prefix(plan).map(|seen| Finding::new(FindingCode::PrefixTooDear, &plan.name, seen)));
 
     let request_max = context.input.target.as_ref().and_then(|t| t.broker_configs.get("socket.request.max.bytes")?.parse::<i64>().ok());
     let allowed = topic.config("max.message.bytes").and_then(|v| v.parse::<i64>().ok());

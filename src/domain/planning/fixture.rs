@@ -46,7 +46,7 @@ pub(crate) fn config() -> Config {
         validation: ValidationConfig { count_tolerance: 0, spot_check_records_per_partition: 3 },
         on_config_drift: DriftPolicy::Merge,
         on_acl_drift: DriftPolicy::Merge,
-        offsets: OffsetsMode::Auto,
+        offsets: OffsetsConfig { mode: OffsetsMode::Auto, identical: vec![], mapped: vec![] },
         replication_factor: None,
     }
 }

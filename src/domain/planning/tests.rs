@@ -3,7 +3,7 @@ use super::*;
 use crate::config::model::{AuthMode, FreezeMode, OffsetsMode};
 use crate::domain::acl::{DriftPolicy, Operation};
 use crate::domain::finding::FindingCode;
-use crate::domain::plan::TopicAction;
+use crate::domain::plan::{OffsetMode, TopicAction};
 use crate::domain::topology::{ConfigSource, GroupSnapshot, MetadataMode, TopicSnapshot};
 use crate::domain::transaction::sample;
 
@@ -86,7 +86,8 @@ fn every_code_is_provoked_by_its_cause_and_by_nothing_in_a_healthy_pair() {
         (C::Transactional, |_, _, p| p[1].partitions[0].transactional = true),
         (C::ControlRecords, |_, _, p| p[1].partitions[0].control = true),
         (C::Compacted, |_, _, p| p[1].partitions[0].hole = true),
-        (C::HolesTooDear, |_, i, p| {
+        (C::HolesTooDear, |c, i, p| {
+            c.offsets.mode = OffsetsMode::Identical;
             i.write_txn_markers = Some(false);
             p[1].partitions[1].samples[0].counts.holes = 180;
         }),
@@ -100,8 +101,17 @@ fn every_code_is_provoked_by_its_cause_and_by_nothing_in_a_healthy_pair() {
         (C::FutureTimestamps, |_, i, p| p[1].partitions[0].timestamp_max_ms = Some(i.now.as_millisecond() + 3_600_001)),
         (C::OpenTransactions, |_, i, _| i.open_transactions = Ok(vec![sample::listed("orders", &i.now)])),
         (C::ShortRetention, |_, i, _| *source_topic(i, "orders") = topic("orders", (3, 9), 3, &[(0, 1)], &[("retention.ms", "60000")])),
-        (C::PrefixTooDear, |_, i, _| source_topic(i, "orders").partitions[0] = topic("x", (3, 9), 3, &[(10_000_000_001, 10_000_000_002)], &[]).partitions.remove(0)),
-        (C::MappedUnsupported, |c, _, _| c.offsets = OffsetsMode::Mapped),
+        (C::PrefixTooDear, |c, i, _| {
+            c.offsets.mode = OffsetsMode::Identical;
+            source_topic(i, "orders").partitions[0] = topic("x", (3, 9), 3, &[(10_000_000_001, 10_000_000_002)], &[]).partitions.remove(0);
+        }),
+        (C::Mapped, |c, _, _| c.offsets.mapped = vec!["ord*".into()]),
+        (C::MappedForCost, |_, i, _| source_topic(i, "orders").partitions[0] = topic("x", (3, 9), 3, &[(10_000_000_001, 10_000_000_002)], &[]).partitions.remove(0)),
+        (C::MapTooLarge, |c, i, p| {
+            c.offsets.mode = OffsetsMode::Mapped;
+            source_topic(i, "orders").partitions[0] = topic("x", (3, 9), 3, &[(0, 1_000_000_000)], &[]).partitions.remove(0);
+            p[1].partitions[0].samples[0].counts.markers = 10;
+        }),
         (C::ReplicationReduced, |_, i, _| i.target.as_mut().unwrap().brokers.truncate(2)),
         (C::MessageSize, |_, i, _| *source_topic(i, "orders") = topic("orders", (3, 9), 3, &[(0, 1)], &[("max.message.bytes", "5000000")])),
         (C::RequestSize, |_, i, _| drop(i.target.as_mut().unwrap().broker_configs.insert("socket.request.max.bytes".into(), "1048588".into()))),
@@ -154,10 +164,10 @@ fn every_code_is_provoked_by_its_cause_and_by_nothing_in_a_healthy_pair() {
 #[test]
 fn blockers_come_first_and_keep_their_order() {
     let plan = planned(|c, i, _| {
-        c.offsets = OffsetsMode::Mapped;
+        c.cutover.freeze = FreezeMode::Acl;
         i.signing_key = SigningKey::Unusable("not a key".into());
     });
-    assert_eq!(blockers(&plan).iter().map(|f| f.code).collect::<Vec<_>>(), [FindingCode::SigningKeyMissing, FindingCode::MappedUnsupported]);
+    assert_eq!(blockers(&plan).iter().map(|f| f.code).collect::<Vec<_>>(), [FindingCode::FreezeUnsupported, FindingCode::SigningKeyMissing]);
     assert!(plan.findings.windows(2).all(|w| w[0].severity >= w[1].severity));
 }
 
@@ -249,7 +259,8 @@ fn offsets_without_a_record_are_estimated_and_their_time_is_in_the_seeds() {
 #[test]
 fn holes_that_are_too_dear_block_by_the_way_that_is_permitted() {
     let blocked = |may: Option<bool>, logs: &[(i64, i64)], counts: Counts| {
-        let plan = planned(|_, i, p| {
+        let plan = planned(|c, i, p| {
+            c.offsets.mode = OffsetsMode::Identical;
             *source_topic(i, "orders") = topic("orders", (3, 9), 3, logs, &[]);
             p[1].partitions[0].samples[0].counts = counts;
             i.write_txn_markers = may;
@@ -267,6 +278,32 @@ fn holes_that_are_too_dear_block_by_the_way_that_is_permitted() {
     assert!(seen[0].starts_with("6 h 40 min for 540,000,000 control records by WriteTxnMarkers; the limit is 6 h; "), "{seen:?}");
     assert!(seen[0].ends_with("; partition 0 needs 540,000,000 control records, 42.1 GB on each replica; the limit is 500,000,000"), "{seen:?}");
     assert_eq!(blocked(Some(false), &short, Counts { markers: 180, holes: 0, runs: 0 }), Vec::<String>::new(), "transactions alone take their time, and are no holes");
+}
+
+#[test]
+fn where_identity_is_too_dear_auto_maps_and_says_why() {
+    let dear = |change: fn(&mut crate::config::model::OffsetsConfig)| {
+        planned(|c, i, p| {
+            change(&mut c.offsets);
+            *source_topic(i, "orders") = topic("orders", (3, 9), 3, &[(10_000_000_001, 10_600_000_001)], &[]);
+            p[1].partitions[0].samples[0].counts = Counts { markers: 0, holes: 180, runs: 1 };
+            i.write_txn_markers = Some(true);
+        })
+    };
+    let orders = |plan: &Plan| plan.topics.iter().find(|t| t.name == "orders").unwrap().clone();
+    let plan = dear(|_| ());
+    let topic = orders(&plan);
+    assert_eq!((topic.mode, topic.markers_estimated, topic.holes_estimated, topic.partitions[0].prefix_fillers), (OffsetMode::Mapped, 0, 0, 0));
+    assert!(topic.mode_reason.starts_with("identical offsets are too dear: partition 0 begins at offset 10000000001 (about 8 min 20 s of fillers)"), "{}", topic.mode_reason);
+    assert!(topic.mode_reason.contains("; 6 h 40 min for 540,000,000 control records"), "{}", topic.mode_reason);
+    let codes = |plan: &Plan, code| plan.findings.iter().filter(|f| f.code == code).count();
+    assert_eq!((codes(&plan, FindingCode::MappedForCost), codes(&plan, FindingCode::Mapped), blockers(&plan).len()), (1, 0, 0), "{:?}", plan.findings);
+    assert_eq!(plan.estimate.markers.holes_estimated, 0);
+    let asked = dear(|offsets| offsets.mapped = vec!["ord*".into()]);
+    assert_eq!((orders(&asked).mode_reason.as_str(), codes(&asked, FindingCode::MappedForCost), codes(&asked, FindingCode::Mapped)), ("asked for by the pattern `ord*`", 0, 1));
+    let refused = dear(|offsets| (offsets.mode, offsets.identical) = (OffsetsMode::Mapped, vec!["orders".into()]));
+    assert_eq!(orders(&refused).mode, OffsetMode::Identical);
+    assert_eq!(blockers(&refused).iter().map(|f| f.code).collect::<Vec<_>>(), [FindingCode::HolesTooDear, FindingCode::PrefixTooDear]);
 }
 
 #[test]

@@ -298,8 +298,13 @@ async fn drain(context: &mut Context, copying: &mut Copying, number: u32, partit
     copying.run_until(context, |status| status.has_copied(&ends)).await?;
     // The copy ends with the sentinel: nothing that is written to the source after it may reach the target.
     copying.copier().fetch_no_more();
+    copying.close_maps(context, &ends)?;
     copying.copier().raise_log_starts(partitions.iter().map(|p| (p.partition.clone(), p.log_start)).collect());
-    let starts: BTreeMap<TopicPartition, i64> = partitions.iter().map(|p| (p.partition.clone(), p.log_start)).collect();
+    let on_target = |of: fn(&FrozenPartition) -> i64| -> Result<BTreeMap<TopicPartition, i64>> {
+        let migration = context.migration()?;
+        Ok(partitions.iter().map(|p| (p.partition.clone(), migration.target_offset(&p.partition, of(p)))).collect())
+    };
+    let (starts, ends) = (on_target(|p| p.log_start)?, on_target(|p| p.frozen_end + 1)?);
     loop {
         copying.run_until(context, |status| status.partitions.iter().all(|p| p.log_start_settled)).await?;
         // Asked of the brokers, since a DeleteRecords is not durable at once.

@@ -227,14 +227,16 @@ fn partitions(migration: &Migration, source: Option<&SideLook>) -> Vec<Partition
             let progress = migration.partitions.get(&partition);
             let checkpoint = progress.and_then(|p| p.checkpoint.as_ref());
             let source_end = source.and_then(|s| s.ends.get(&partition).copied());
-            let copied = checkpoint.map_or(log_start, |c| c.next_offset.max(c.source_log_start));
+            // In the source's offsets, which the target's are unless the partition is mapped.
+            let on_source = |target: i64| migration.source_offset(&partition, target);
+            let copied = checkpoint.map_or(log_start, |c| on_source(c.next_offset.max(c.source_log_start)));
             // What was accepted is late no more.
             let accepted = migration.late_accepted.get(&partition).map(|late| late.next_offset);
             let committed_end = accepted.or_else(|| frozen.get(&partition).copied());
             PartitionStatus {
-                next_offset: checkpoint.map(|c| c.next_offset),
-                verified_offset: checkpoint.map(|c| c.verified_offset),
-                stored_offset: checkpoint.map(|c| c.stored_offset),
+                next_offset: checkpoint.map(|c| on_source(c.next_offset)),
+                verified_offset: checkpoint.map(|c| on_source(c.verified_offset)),
+                stored_offset: checkpoint.map(|c| on_source(c.stored_offset)),
                 source_end,
                 lag_records: source_end.filter(|_| committed_end.is_none()).map(|end| (end - copied).max(0)),
                 late_records: source_end.zip(committed_end).map(|(end, committed)| (end - committed).max(0)),
