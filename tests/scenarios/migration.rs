@@ -69,6 +69,7 @@ pub struct Setup {
     pub target: String,
     pub topics: Vec<String>,
     pub groups: Vec<String>,
+    offsets: Option<String>,
     s3_endpoint: String,
     s3_root: PathBuf,
     env: Vec<(String, String)>,
@@ -85,6 +86,7 @@ impl Setup {
             target: target.into(),
             topics: vec![format!("{id}-*")],
             groups: vec![format!("{id}-*")],
+            offsets: None,
             s3_endpoint: s3.endpoint(),
             s3_root: s3.bucket_dir(BUCKET),
             env: s3.env(),
@@ -110,6 +112,12 @@ impl Setup {
 
     pub fn topics(mut self, patterns: &[&str]) -> Self {
         self.topics = patterns.iter().map(|p| p.to_string()).collect();
+        self
+    }
+
+    /// `auto`, `identical` or `mapped`.
+    pub fn offsets(mut self, mode: &str) -> Self {
+        self.offsets = Some(mode.into());
         self
     }
 
@@ -152,7 +160,8 @@ impl Setup {
         };
         let mut text = format!("kferry:\n  migration_id: {}\n", self.id);
         let _ = write!(text, "  source:\n    bootstrap_servers: \"{}\"\n  target:\n    bootstrap_servers: \"{}\"\n", self.source, self.target);
-        let _ = write!(text, "  topics:\n    include: [{}]\n  groups:\n    include: [{}]\n", list(&self.topics), list(&self.groups));
+        let _ = write!(text, "  topics:\n    include: [{}]\n{}  groups:\n    include: [{}]\n", list(&self.topics), taken("topics"), list(&self.groups));
+        text += &self.offsets.iter().map(|mode| format!("  offsets: {mode}\n")).collect::<String>();
         let _ = write!(text, "  backup:\n{}{}  evidence:\n{}{}", store("segments"), taken("backup"), store("evidence"), taken("evidence"));
         if self.signing_key {
             text += "    signing_key_path: kferry.key\n";
