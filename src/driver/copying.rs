@@ -205,14 +205,14 @@ impl Copying {
         Ok(())
     }
 
-    /// Journals where the logs end that were copied to these ends of the source: what was committed there goes to the target's end.
-    pub fn close_maps(&self, context: &mut Context, ends: &BTreeMap<TopicPartition, i64>) -> Result<()> {
+    /// Journals how far the source is copied where nothing was left to be produced: what was committed there goes to the target's end.
+    pub fn journal_positions(&self, context: &mut Context) -> Result<()> {
         let mut partitions = Vec::new();
         for p in &self.copier.status().borrow().partitions {
-            let migration = context.migration()?;
-            let (Some(map), Some(end)) = (migration.offset_map(&p.partition), ends.get(&p.partition)) else { continue };
-            if map.translate(SourceOffset(*end)) != TargetOffset(p.target_end) {
-                let marks = encode_marks(&[Mark { source: SourceOffset(*end), target: TargetOffset(p.target_end) }]);
+            let Some(map) = context.migration()?.offset_map(&p.partition) else { continue };
+            let (source, target) = (SourceOffset(p.next_offset), TargetOffset(p.target_end));
+            if map.translate(source) != target {
+                let marks = encode_marks(&[Mark { source, target }]);
                 let marks = marks.map_err(|error| Error::new(Code::Bug, format!("{}: {error}", p.partition)))?;
                 partitions.push(MappedPartition { partition: p.partition.clone(), marks });
             }
@@ -231,6 +231,7 @@ impl Copying {
 
     fn journal(&mut self, context: &mut Context, now: Checkpoint) -> Result<()> {
         self.journaled_at = Instant::now();
+        self.journal_positions(context)?;
         // First the leaves, then the trees over them.
         pending_leaves::write(context.journal.dir(), &now.pending_leaves)?;
         let changed: Vec<PartitionCheckpoint> = now.partitions.into_iter().filter(|c| self.journaled.get(&c.partition) != Some(c)).collect();
