@@ -118,6 +118,9 @@ pub struct Estimate {
     pub markers: MarkerEstimate,
     /// At the rate that is stated in `basis`.
     pub seed_seconds: u64,
+    /// How long producers will be frozen; None in plans from before it was estimated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub freeze_ms: Option<u64>,
     pub basis: String,
 }
 

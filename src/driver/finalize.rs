@@ -12,6 +12,7 @@ use crate::domain::leaf_file;
 use crate::domain::selection::{group_left_out, topic_left_out};
 use crate::error::{Code, Error, Exit, Result};
 use crate::evidence::bundle::{Bundle, Extra, sign};
+use crate::evidence::comparison::Comparison;
 use crate::evidence::{key, verify};
 use crate::machine::fact::{Effect, Fact};
 use crate::machine::fold::Migration;
@@ -23,6 +24,9 @@ use ed25519_dalek::SigningKey;
 use jiff::Timestamp;
 use progress::{Staged, Standing};
 use std::path::Path;
+
+/// Differences between plan and outcome that are printed.
+const DIFFERENCES_SHOWN_MAX: usize = 10;
 
 /// Runs the command.
 pub fn run(config: &Config, args: &flags::Migration) -> Result<Exit> {
@@ -36,6 +40,7 @@ pub fn run(config: &Config, args: &flags::Migration) -> Result<Exit> {
         match interrupt.or(finalize(&mut context, &key, outcome)).await {
             Ok((stored, archive)) => {
                 report(&stored, &archive, outcome, key_path, args);
+                print(&differences(&Comparison::of(context.migration()?)));
                 Ok(if outcome == Outcome::Warning { Exit::Warning } else { Exit::Done })
             }
             Err(error) => Err(context.failed(error)),
@@ -163,6 +168,17 @@ fn report(stored: &Stored, archive: &Archive, outcome: Outcome, key_path: &Path,
         key::public_path(key_path).display(),
         args.journal_dir.join(crate::journal::FILE_NAME).display(),
     ));
+}
+
+/// What turned out otherwise than the plan said, by much.
+fn differences(comparison: &Comparison) -> String {
+    let notable = &comparison.notable;
+    if notable.is_empty() {
+        return "as planned: nothing differs notably from the prediction".to_owned();
+    }
+    let more = notable.len().saturating_sub(DIFFERENCES_SHOWN_MAX);
+    let rest = if more > 0 { format!("\n         and {more} more; the bundle and status --output json have them all") } else { String::new() };
+    format!("differs  {}{rest}", notable.iter().take(DIFFERENCES_SHOWN_MAX).cloned().collect::<Vec<_>>().join("\n         "))
 }
 
 #[cfg(test)]

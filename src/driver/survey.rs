@@ -3,6 +3,7 @@
 mod health;
 mod limits;
 mod places;
+mod read_rate;
 mod sampling;
 
 use crate::config::Config;
@@ -48,6 +49,8 @@ pub async fn survey(config: &Config, migration_id: Option<String>) -> Result<Pla
         open_transactions::look(&hasty, &partitions),
         read_target
     );
+    // Alone, so that nothing else of ours slows it down.
+    let source_bytes_per_second = read_rate::observe(&source.reader, &selected).await;
     let (target, target_health, target_defaults, write_txn_markers, target_error) = match target {
         Ok(target) => (Some(target.snapshot), Some(target.health), target.defaults, target.write_txn_markers, None),
         Err(error) => (None, None, None, None, Some(error.to_string())),
@@ -63,6 +66,7 @@ pub async fn survey(config: &Config, migration_id: Option<String>) -> Result<Pla
         target_error,
         target_defaults,
         probes: &probes,
+        source_bytes_per_second,
         write_txn_markers,
         open_transactions: open_transactions.map_err(|error| error.seen().to_owned()),
         backup_store: Some(places.backup),

@@ -3,6 +3,7 @@
 use super::bundle::{
     BUNDLE_VERSION, Bundle, CopyTotals, Extra, PartitionMap, PartitionRoots, PartitionStatistics, Snapshots, Statistics, TopicDifference,
 };
+use super::comparison::Comparison;
 use crate::domain::digest::Digest;
 use crate::domain::offset::{OffsetMap, SourceOffset, TargetOffset};
 use crate::domain::partition::TopicPartition;
@@ -40,6 +41,7 @@ impl Bundle {
             topology: topology(plan),
             acls: plan.acls.clone(),
             statistics: statistics(migration),
+            comparison: Some(Comparison::of(migration)),
             offset_map: offset_map(migration),
             cutover: migration.cutover_report.clone(),
             validation: migration.validation.clone(),

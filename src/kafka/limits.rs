@@ -111,3 +111,7 @@ pub const WITNESS_PATIENCE: Duration = Duration::from_secs(30);
 /// How long one sampling of a cluster may take in all, however slowly records arrive.
 pub const WITNESS_SAMPLING_MAX: Duration = Duration::from_secs(600);
 
+
+/// Bytes of one answer where a whole log is read once more, and how long a broker may wait for data, which is there.
+pub const DECIDED_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub const DECIDED_WAIT_MS: i32 = 100;

@@ -411,6 +411,14 @@ impl Migration {
         places.iter().find(|p| p.is_file()).cloned().unwrap_or_else(|| panic!("no bundle at any of {places:?}"))
     }
 
+    /// What is signed in the bundle.
+    #[track_caller]
+    pub fn evidence(&self) -> Value {
+        use base64::Engine as _;
+        let envelope: Value = serde_json::from_slice(&std::fs::read(self.bundle()).unwrap()).unwrap();
+        serde_json::from_slice(&base64::engine::general_purpose::STANDARD.decode(envelope["payload"].as_str().unwrap()).unwrap()).unwrap()
+    }
+
     /// Where the segments of this migration lie.
     pub fn segments(&self) -> PathBuf {
         self.setup.s3_root.join(&self.setup.id).join("segments").join(&self.setup.id).join("segments")

@@ -224,6 +224,7 @@ pub(crate) fn input<'a>(config: &'a Config, probes: &'a [TopicProbe]) -> PlanInp
         target_error: None,
         target_defaults: Some(defaults((4, 1))),
         probes,
+        source_bytes_per_second: None,
         write_txn_markers: Some(true),
         open_transactions: Ok(Vec::new()),
         backup_store: store("s3://migration/segments/"),

@@ -18,6 +18,7 @@ fn planned(change: impl FnOnce(&mut Config, &mut PlanInput, &mut Vec<TopicProbe>
     build(PlanInput {
         config: &config,
         probes: &probes,
+        source_bytes_per_second: changed.source_bytes_per_second,
         source: changed.source,
         other_topics: changed.other_topics,
         other_groups: changed.other_groups,
@@ -555,4 +556,27 @@ fn the_plan_as_json() {
         value[cluster] = value[cluster]["cluster_id"].clone();
     }
     insta::assert_snapshot!("plan_json", serde_json::to_string_pretty(&value).unwrap());
+}
+
+#[test]
+fn the_seeds_time_goes_by_what_the_source_was_seen_to_hand_out() {
+    let basis = |observed, limit| {
+        let plan = planned(|config, input, _| {
+            config.seed.rate_limit = limit;
+            input.source_bytes_per_second = observed;
+        });
+        (plan.estimate.seed_seconds, plan.estimate.basis.split(';').next().unwrap().to_owned())
+    };
+    assert_eq!(basis(Some(10_000_000), None), (31, "300.1 MB at 10.0 MB/s (as the source was read for this plan)".to_owned()));
+    assert!(basis(Some(300_000_000), None).1.contains("at 100.0 MB/s (assumed of the target and the store, which are not written to"));
+    assert!(basis(Some(10_000_000), Some(5_000_000)).1.contains("at 5.0 MB/s (seed.rate_limit)"));
+    assert!(basis(Some(10_000_000), Some(50_000_000)).1.contains("at 10.0 MB/s (as the source was read"));
+    let freeze = |groups: usize| {
+        let plan = planned(|_, input, _| {
+            let group = input.source.groups[0].clone();
+            input.source.groups = vec![group; groups];
+        });
+        plan.estimate.freeze_ms.unwrap()
+    };
+    assert_eq!(freeze(101) - freeze(1), 800);
 }

@@ -9,6 +9,7 @@ use crate::domain::partition::TopicPartition;
 use crate::domain::runbook::{Paths, command};
 use crate::domain::transaction::OpenTransaction;
 use crate::driver::copying::planned_partitions;
+use crate::evidence::comparison::Comparison;
 use crate::journal::Writer;
 use crate::machine::fold::{Migration, Stage};
 use crate::machine::state::State;
@@ -57,6 +58,8 @@ pub struct Status {
     pub committed: Option<CommittedStatus>,
     pub groups: Vec<GroupStatus>,
     pub validation: Option<ValidationStatus>,
+    /// What was planned beside what came of it, from the end of SEED on.
+    pub comparison: Option<Comparison>,
     /// Where the bundle was stored.
     pub bundle: Option<String>,
     pub outcome: Option<String>,
@@ -199,6 +202,7 @@ impl Status {
                 validated_at: v.validated_at.clone(),
                 checks: v.checks.clone(),
             }),
+            comparison: migration.seed.map(|_| Comparison::of(migration)),
             bundle: migration.bundle.as_ref().map(|b| location(&facts.config.evidence.store, &b.key)),
             outcome: migration.outcome.clone(),
             pending_effects: migration.footprint.pending.len(),

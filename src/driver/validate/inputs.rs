@@ -4,6 +4,7 @@
 
 use super::super::context::Context;
 use super::super::late_writes;
+use super::compacted;
 use crate::domain::limits::DETAILS_MAX;
 use crate::domain::offset::TargetOffset;
 use crate::domain::partition::TopicPartition;
@@ -20,6 +21,7 @@ use crate::machine::fact::{CutoverReport, FrozenPartition, PartitionCheckpoint};
 use crate::machine::fold::Migration;
 use crate::validation::counts_and_offsets::{self, Counted, PartitionCounts};
 use crate::validation::group_reconciliation::{self, Committed, GroupFacts, SourceGroups};
+use crate::validation::key_drift;
 use crate::validation::report::{CheckResult, Outcome};
 use crate::validation::sentinel_presence::{self, Looked, SentinelFacts};
 use crate::validation::spot_check::{self, DigestFacts};
@@ -36,9 +38,10 @@ pub async fn checks(context: &Context) -> Result<(Vec<CheckResult>, Vec<String>)
     let plan = &migration.plan;
     let topics: BTreeSet<&str> = plan.topics.iter().map(|t| t.name.as_str()).collect();
     let target = context.clusters.target.snapshot(|name| topics.contains(name), |_| false);
-    let (target, spot_check, sentinels, groups, late) = futures::join!(
+    let (target, spot_check, by_key, sentinels, groups, late) = futures::join!(
         target,
         spot_check(context, migration, report),
+        compacted::drift(context, migration, report),
         sentinels(context, migration, report),
         groups(context, migration, report),
         late_writes::refuse(context),
@@ -50,7 +53,9 @@ pub async fn checks(context: &Context) -> Result<(Vec<CheckResult>, Vec<String>)
         }
         Err(error) => (not_run(topic_parity::NAME, error), not_run(counts_and_offsets::NAME, error)),
     };
+    let spot_check = key_drift::added_to(spot_check, &by_key);
     let mut not_covered = not_covered(plan);
+    not_covered.extend(by_key.iter().filter_map(|p| Some(format!("{}: not compared by key to the end: {}", p.partition.as_ref()?, p.not_covered.as_ref()?))));
     not_covered.extend(unstored(migration, report));
     not_covered.extend(append_times(migration));
     match late {
@@ -97,8 +102,7 @@ fn counted(checkpoint: &PartitionCheckpoint) -> Counted {
 async fn spot_check(context: &Context, migration: &Migration, report: &CutoverReport) -> CheckResult {
     // The sentinel at `frozen_end` itself is no record.
     let compacts = |topic: &str| {
-        let planned = migration.plan.topics.iter().find(|t| t.name == topic);
-        planned.and_then(|t| t.configs.get("cleanup.policy")).is_some_and(|policy| policy.contains("compact"))
+        migration.plan.topics.iter().any(|t| t.name == topic && compacted::compacts(t))
     };
     let facts = |p: &FrozenPartition| {
         let (checkpoint, end) = (migration.checkpoint(&p.partition)?, migration.target_offset(&p.partition, p.frozen_end));
