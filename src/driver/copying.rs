@@ -194,7 +194,7 @@ impl Copying {
             return Ok(());
         }
         let mut partitions = Vec::new();
-        for (partition, marks) in self.copier.marks().await {
+        for (partition, marks) in self.copier.marks().await? {
             let marks = encode_marks(&marks).map_err(|error| Error::new(Code::Bug, format!("{partition}: {error}")))?;
             partitions.push(MappedPartition { partition, marks });
         }
@@ -225,7 +225,7 @@ impl Copying {
 
     /// Journals what has changed since the last checkpoint.
     pub async fn checkpoint(&mut self, context: &mut Context) -> Result<()> {
-        let now = self.copier.checkpoint().await;
+        let now = self.copier.checkpoint().await?;
         self.journal(context, now)
     }
 
@@ -244,7 +244,7 @@ impl Copying {
 
     /// Stops the copier and journals how far it came; what is still open is given so long to reach the store.
     pub async fn end(mut self, context: &mut Context, patience: Duration) -> Result<()> {
-        let last = self.copier.stop(patience).await;
+        let last = self.copier.stop(patience).await?;
         let seen = self.copier.status().borrow().clone();
         self.journal_renewals(context, &seen)?;
         self.journal(context, last)

@@ -249,6 +249,34 @@ fn a_topic_that_lost_its_records_on_the_target_is_made_anew() {
     conclude(&migration, lab, &topics);
 }
 
+/// What was copied, proven and deleted again is noticed before the cutover stands.
+#[test]
+fn a_log_that_was_trimmed_on_the_target_is_made_anew() {
+    let (lab, agent) = (Lab::shared(), Agent::shared());
+    let (source, target) = (lab.source.bootstrap(), lab.target.bootstrap());
+    let topics = ["trimmed-mapped", "trimmed-plain"];
+    agent.create_topics(&source, &topics.map(|topic| Topic::new(topic, 1)));
+    for topic in topics {
+        agent.produce(&source, topic, &Load::records(500));
+    }
+    agent.delete_records(&source, topics[0], 0, 100);
+    let migration = lab.setup("trimmed").set("topics.mapped", "[trimmed-mapped]").begin();
+    migration.execute();
+    for topic in topics {
+        agent.delete_records(&target, topic, 0, 7);
+    }
+    let outcome = migration.run("cutover").expect_code(1);
+    assert!(outcome.stderr.contains("KF-COPY-QUARANTINED") && outcome.stderr.contains("somebody has deleted records there (and 1 more)"), "{outcome}");
+    migration.expect_state("tail");
+    let outcome = migration.execute();
+    assert!(topics.iter().all(|topic| outcome.stderr.contains(&format!("{topic} is created anew"))), "{outcome}");
+    migration.cutover();
+    migration.conclude();
+    migration.expect_same(lab, &topics[1..]);
+    agent.judge_mapped(&source, &target, &topics[..1], &[]).0.expect_equal();
+    assert_eq!(migration.expect_verified()["outcome"], "PASSED");
+}
+
 #[test]
 fn a_record_of_somebody_else_on_the_target_is_neither_built_upon_nor_deleted() {
     let lab = Lab::shared();

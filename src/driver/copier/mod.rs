@@ -16,6 +16,7 @@ use crate::copy::{PartitionCopy, Stop};
 use crate::domain::leaf_file::LeafFile;
 use crate::domain::offset::Mark;
 use crate::domain::partition::TopicPartition;
+use crate::error::{Code, Error, Result};
 use crate::kafka::markers::Markers;
 use crate::kafka::source::Source;
 use crate::kafka::target::Target;
@@ -146,10 +147,12 @@ impl Copier {
     }
 
     /// Where runs of records begin that are to be journaled before they are produced.
-    pub async fn marks(&self) -> Vec<(TopicPartition, Vec<Mark>)> {
+    ///
+    /// **Errors**: KF-BUG, as [`Self::checkpoint`].
+    pub async fn marks(&self) -> Result<Vec<(TopicPartition, Vec<Mark>)>> {
         let (reply, answer) = oneshot::channel();
         let _ = self.commands.send(Command::Marks(reply));
-        answer.await.unwrap_or_default()
+        answer.await.map_err(ended)
     }
 
     /// The journal knows the marks that were handed out.
@@ -168,18 +171,26 @@ impl Copier {
     }
 
     /// What is durable now.
-    pub async fn checkpoint(&self) -> Checkpoint {
+    ///
+    /// **Errors**: KF-BUG where the copier has ended by itself: nothing that it had is to be overwritten then.
+    pub async fn checkpoint(&self) -> Result<Checkpoint> {
         let (reply, answer) = oneshot::channel();
         let _ = self.commands.send(Command::Checkpoint(reply));
-        answer.await.unwrap_or_default()
+        answer.await.map_err(ended)
     }
 
     /// Stops: fetches no more, waits at most `patience` for what is under way, and says what is durable.
-    pub async fn stop(&self, patience: Duration) -> Checkpoint {
+    ///
+    /// **Errors**: KF-BUG, as [`Self::checkpoint`].
+    pub async fn stop(&self, patience: Duration) -> Result<Checkpoint> {
         let (reply, answer) = oneshot::channel();
         let _ = self.commands.send(Command::Stop(patience, reply));
-        answer.await.unwrap_or_default()
+        answer.await.map_err(ended)
     }
+}
+
+fn ended(_: oneshot::error::RecvError) -> Error {
+    Error::new(Code::Bug, "the copier has ended without being told to; what it has journaled stands")
 }
 
 #[cfg(test)]

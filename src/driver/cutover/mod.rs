@@ -310,6 +310,7 @@ async fn drain(context: &mut Context, copying: &mut Copying, number: u32, partit
         // Asked of the brokers, since a DeleteRecords is not durable at once.
         let names: Vec<TopicPartition> = starts.keys().cloned().collect();
         let seen = context.clusters.target.offsets(&names, OffsetAt::Earliest).await?;
+        refuse_trimmed(context, &starts, &seen)?;
         if starts.iter().all(|(partition, start)| seen.get(partition).is_some_and(|seen| seen >= start)) {
             break;
         }
@@ -329,6 +330,21 @@ async fn drain(context: &mut Context, copying: &mut Copying, number: u32, partit
         tokio::time::sleep(DECISION_POLL_INTERVAL).await;
     }
     context.record(Fact::Drained { attempt: number }).map(drop)
+}
+
+/// Nothing of a log that we fill is deleted by anybody but us, and never more than the source has let go of.
+///
+/// **Errors**: KF-COPY-QUARANTINED, journaled: such a topic is made anew.
+fn refuse_trimmed(context: &mut Context, starts: &BTreeMap<TopicPartition, i64>, seen: &BTreeMap<TopicPartition, i64>) -> Result<()> {
+    let trimmed = starts.iter().filter_map(|(partition, due)| Some((partition, due, seen.get(partition).filter(|seen| *seen > due)?)));
+    let trimmed: Vec<(TopicPartition, String)> =
+        trimmed.map(|(partition, due, seen)| (partition.clone(), format!("the target's log starts at {seen}, and {due} is due: somebody has deleted records there"))).collect();
+    let Some((partition, seen)) = trimmed.first().cloned() else { return Ok(()) };
+    let more = if trimmed.len() > 1 { format!(" (and {} more)", trimmed.len() - 1) } else { String::new() };
+    for (partition, seen) in trimmed {
+        context.record(Fact::PartitionQuarantined { partition, code: Code::CopyQuarantined.as_str().to_owned(), seen })?;
+    }
+    Err(Error::new(Code::CopyQuarantined, format!("{partition}: {seen}{more}")))
 }
 
 /// The source's ends, looked at once more.
