@@ -15,4 +15,5 @@ mod simulation;
 
 pub use aborter::OpenTransaction;
 pub use partition_copy::{Append, AppendBody, PartitionCopy, Position, Stop, TakeUp};
+pub use pieces::largest_record;
 pub use segment_builder::SealedSegment;

@@ -106,6 +106,10 @@ fn every_code_is_provoked_by_its_cause_and_by_nothing_in_a_healthy_pair() {
         (C::ReplicationReduced, |_, i, _| i.target.as_mut().unwrap().brokers.truncate(2)),
         (C::MessageSize, |_, i, _| *source_topic(i, "orders") = topic("orders", (3, 9), 3, &[(0, 1)], &[("max.message.bytes", "5000000")])),
         (C::RequestSize, |_, i, _| drop(i.target.as_mut().unwrap().broker_configs.insert("socket.request.max.bytes".into(), "1048588".into()))),
+        (C::RecordSize, |_, i, p| {
+            i.target.as_mut().unwrap().broker_configs.insert("socket.request.max.bytes".into(), "1048588".into());
+            p[1].partitions[0].record_bytes_max = Some((17, 900_000));
+        }),
         (C::TopicUnreadable, |_, i, _| source_topic(i, "orders").partitions[0].log_start = None),
         (C::TopicIdsMissing, |_, i, _| source_topic(i, "orders").topic_id = None),
         (C::AuthorizerMissing, |_, i, _| i.target.as_mut().unwrap().acls = None),
