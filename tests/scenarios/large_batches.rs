@@ -32,14 +32,14 @@ fn batches_larger_than_the_targets_requests_keep_every_record_at_its_offset() {
     let stamped = large(topics[2], 1).config("message.timestamp.type", "LogAppendTime");
     agent.create_topics(&source, &[large(topics[0], 2), large(topics[1], 1), stamped, large(topics[3], 1), large(topics[4], 1)]);
     let load = |records, seed| Load::records(records).values(2_000, 9_000).random().batches(1 << 20, 300).nulls(0.05, 0.05).odd_headers().seed(seed);
-    agent.produce(&source, topics[0], &load(400, 1).codec("lz4"));
+    agent.produce(&source, topics[0], &load(1_100, 1).codec("lz4"));
     agent.produce(&source, topics[1], &load(160, 2));
     agent.produce(&source, topics[2], &load(160, 3).codec("gzip"));
     agent.weave(&source, &[topics[3]], &Weave { burst: 120, ..Weave::new("large", 4) }, &load(0, 4).codec("zstd"));
     let ahead = jiff::Timestamp::now().as_millisecond() + 48 * 3_600_000;
     agent.produce(&source, topics[4], &load(60, 5).timestamps(ahead, 1_000).codec("snappy"));
 
-    let migration = lab.setup("large").target(&target).set("seed.rate_limit", "1500KiB/s").set("seed.segment_max_bytes", "1MiB").begin();
+    let migration = lab.setup("large").target(&target).set("seed.rate_limit", "3MiB/s").set("seed.segment_max_bytes", "1MiB").begin();
     let outcome = migration.precheck();
     for code in ["KF-PRE-REQUEST-SIZE", "KF-PRE-FUTURE-TIMESTAMPS"] {
         assert!(outcome.stdout.contains(code), "{outcome}");
@@ -52,6 +52,9 @@ fn batches_larger_than_the_targets_requests_keep_every_record_at_its_offset() {
     migration.wait_until_copied(&mut running, &target, before + 120, SOON);
     running.kill();
     migration.execute();
+    // There is enough to see how fast the source hands it out.
+    let plan = migration.expect_fact("migration_planned")["plan"].clone();
+    assert!(plan["estimate"]["basis"].as_str().unwrap().contains("(seed.rate_limit; the source was read at "), "{}", plan["estimate"]["basis"]);
     agent.produce(&source, topics[0], &load(150, 6).codec("zstd"));
     migration.cutover();
     migration.conclude();

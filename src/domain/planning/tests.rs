@@ -536,7 +536,7 @@ fn the_seeds_time_goes_by_what_the_source_was_seen_to_hand_out() {
     };
     assert_eq!(basis(Some(10_000_000), None), (31, "300.1 MB at 10.0 MB/s (as the source was read for this plan)".to_owned()));
     assert!(basis(Some(300_000_000), None).1.contains("at 100.0 MB/s (assumed of the target and the store, which are not written to"));
-    assert!(basis(Some(10_000_000), Some(5_000_000)).1.contains("at 5.0 MB/s (seed.rate_limit)"));
+    assert!(basis(Some(10_000_000), Some(5_000_000)).1.contains("at 5.0 MB/s (seed.rate_limit"));
     assert!(basis(Some(10_000_000), Some(50_000_000)).1.contains("at 10.0 MB/s (as the source was read"));
     let freeze = |groups: usize| {
         let plan = planned(|_, input, _| {
