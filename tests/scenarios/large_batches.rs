@@ -22,7 +22,7 @@ fn large(name: &str, partitions: u32) -> Topic {
     Topic::new(name, partitions).config("max.message.bytes", 3_000_000).config("retention.ms", -1)
 }
 
-/// Batches several times as large as the target's requests, of plain records, with append times, and of transactions, go in parts; a run is killed between two parts of one. Records
+/// Batches several times as large as the target's requests, of plain records, with append times, and of transactions, go in parts, and two runs are killed meanwhile. Records
 /// dated ahead keep their dates, and the limit on those is the source's afterwards.
 #[test]
 fn batches_larger_than_the_targets_requests_keep_every_record_at_its_offset() {
