@@ -181,7 +181,7 @@ impl Projector {
         match batch.has_holes() {
             false => adjoining.push((batch.base_offset, batch.next_offset())),
             true => {
-                for piece in pieces(batch)? {
+                for piece in pieces(batch, usize::MAX, None)? {
                     if let Piece::Data(data) = piece {
                         adjoining.push((data.base_offset, data.next_offset()));
                     }

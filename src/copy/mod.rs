@@ -17,4 +17,5 @@ mod simulation;
 pub use aborter::OpenTransaction;
 pub use mapping::{Projected, Projector};
 pub use partition_copy::{Append, AppendBody, PartitionCopy, Position, Stop, TakeUp, unreadable};
+pub use pieces::largest_record;
 pub use segment_builder::SealedSegment;

@@ -8,7 +8,7 @@ use super::limits::{ABORTED_HOLD_MS, CONTROLS_PER_APPEND, EMPTY_ANSWERS, EMPTY_A
 use super::mapping::{Mapping, Projected, Projector};
 use super::merge::{self, Group};
 use super::pieces::{Piece, pieces};
-use super::proof::{Expected, Proof, SourceCounts};
+use super::proof::{Expected, Proof, Share, SourceCounts};
 use super::segment_builder::{SealedSegment, SegmentBuilder};
 use super::sequence;
 use crate::domain::batch::{Batch, ProducerStamp, control_leaf, records_leaf};
@@ -47,7 +47,7 @@ pub struct TakeUp {
     pub source_log_start: i64,
     /// What an earlier take has journaled.
     pub checkpoint: Option<PartitionCheckpoint>,
-    /// The topic's `max.message.bytes` on the target while we copy.
+    /// The largest batch that the target takes while we copy; larger ones of the source go in several parts.
     pub batch_bytes_max: usize,
     /// Records' age, in milliseconds, up to which the brokers certainly remember a producer's sequence.
     pub sequence_memory_ms: i64,
@@ -487,17 +487,13 @@ impl PartitionCopy {
                 return;
             }
             let head = fresh.last().map_or(self.head, |(last, _)| last.next_offset());
-            let taken = if batch.has_holes() {
+            let taken = if batch.has_holes() || self.goes_in_parts(&batch, head) {
                 self.enqueue(std::mem::take(&mut fresh), now_ms);
                 self.take_apart(batch, digest, now_ms)
             } else if batch.next_offset() <= head {
                 self.keep(&batch, digest, now_ms);
-                self.catch_up(batch);
+                self.catch_up(batch, Share::Whole);
                 Ok(())
-            } else if batch.base_offset < head {
-                // Appends are whole batches of the source: an end within one is not of our making.
-                let seen = format!("offset {head} is due, but the source's next batch is {}..{}", batch.base_offset, batch.next_offset());
-                Err(Stop { code: Code::CopyQuarantined, seen })
             } else if batch.codec().is_none() {
                 Err(unreadable(&batch, RecordError::UnknownCodec))
             } else {
@@ -565,17 +561,29 @@ impl PartitionCopy {
     }
 
     /// Takes a batch that an earlier take has appended: it is proven if it was not.
-    fn catch_up(&mut self, batch: Batch) {
+    fn catch_up(&mut self, batch: Batch, share: Share) {
         if batch.next_offset() > self.proof.verified_offset {
-            self.expect(Expected::CaughtUp(batch));
+            self.expect(Expected::CaughtUp(batch, share));
         }
     }
 
-    /// Takes a batch with holes: its records in as many appends as they adjoin each other, and what lies between.
+    /// Whether the target does not take the batch as it is, or has a part of it already.
+    fn goes_in_parts(&self, batch: &Batch, head: i64) -> bool {
+        let fresh = head < batch.next_offset() && batch.codec().is_some() && !batch.is_control();
+        fresh && (batch.base_offset < head || batch.bytes().len() > self.batch_bytes_max)
+    }
+
+    /// Takes a batch that does not go as it is: its records in as many appends as they adjoin each other and the target takes, and what lies between.
     fn take_apart(&mut self, batch: Batch, digest: Digest, now_ms: u64) -> Result<(), Stop> {
-        let parts = pieces(&batch).map_err(|error| unreadable(&batch, error))?;
         self.keep(&batch, digest, now_ms);
-        let mut source = Some(&batch);
+        self.append_parts(&batch)
+    }
+
+    fn append_parts(&mut self, batch: &Batch) -> Result<(), Stop> {
+        let parts = pieces(batch, self.batch_bytes_max, Some(self.head)).map_err(|error| unreadable(batch, error))?;
+        // What goes as one after all was not taken apart.
+        let whole = parts.len() == 1;
+        let mut share = if whole { Share::Whole } else { Share::first_of(batch) };
         let mut from = batch.base_offset;
         for piece in parts {
             match piece {
@@ -585,13 +593,14 @@ impl PartitionCopy {
                 }
                 Piece::Data(data) => {
                     from = data.next_offset();
+                    let share = share.taken_by(&data, self.first_log_start);
                     if data.next_offset() <= self.head {
-                        self.catch_up(data);
+                        self.catch_up(data, share);
                     } else if data.base_offset < self.head {
                         let seen = format!("offset {} is due, but the source's next records are {}..{}", self.head, data.base_offset, data.next_offset());
                         return Err(Stop { code: Code::CopyQuarantined, seen });
                     } else {
-                        self.enqueue_piece(data, source.take())?;
+                        self.enqueue_piece(data, share)?;
                     }
                 }
             }
@@ -671,11 +680,15 @@ impl PartitionCopy {
                     if self.enqueue_encoded(&batches).is_ok() {
                         continue;
                     }
+                    let several = batches.len() > 1;
                     for batch in batches {
                         match batch.append_time() {
                             None => self.enqueue_one(batch, &digests),
                             Some(_) => {
-                                if let Err(stop) = self.enqueue_encoded(std::slice::from_ref(&batch)) {
+                                if several && self.enqueue_encoded(std::slice::from_ref(&batch)).is_ok() {
+                                    continue;
+                                }
+                                if let Err(stop) = self.append_parts(&batch) {
                                     self.stop.get_or_insert(stop);
                                     return;
                                 }
@@ -699,14 +712,14 @@ impl PartitionCopy {
         Ok(())
     }
 
-    /// Enqueues a part of a batch; `source` is that batch where this is its first part.
-    fn enqueue_piece(&mut self, piece: Batch, source: Option<&Batch>) -> Result<(), Stop> {
+    /// Enqueues a part of a batch.
+    fn enqueue_piece(&mut self, piece: Batch, share: Share) -> Result<(), Stop> {
         self.check_size(&piece)?;
         let digest = records_leaf(std::slice::from_ref(&piece)).map_err(|error| unreadable(&piece, error))?;
         let (base_offset, next_offset) = (piece.base_offset, piece.next_offset());
         let records = (next_offset - base_offset.max(self.first_log_start)).max(0) as u64;
         let leaf = Leaf { base_offset, next_offset, kind: LeafKind::Records, digest };
-        self.expect(Expected::Leaf { leaf, aborted: piece.aborted, source: SourceCounts::of_piece(&piece, source, records) });
+        self.expect(Expected::Leaf { leaf, aborted: piece.aborted, source: SourceCounts::of_parts(std::iter::once((&piece, share)), records) });
         self.push_unit(Unit::Batch(piece));
         Ok(())
     }
@@ -715,8 +728,10 @@ impl PartitionCopy {
         let (size, size_max) = (encoded.bytes().len(), self.batch_bytes_max);
         if size > size_max {
             let (base_offset, next_offset) = (encoded.base_offset, encoded.next_offset());
-            let seen = format!("the batch {base_offset}..{next_offset} takes {size} bytes once it is encoded anew, and the topic allows {size_max}");
-            return Err(Stop { code: Code::CopyUnsupportedFormat, seen });
+            let seen = format!(
+                "the record at offset {base_offset} (the next is {next_offset}) takes {size} bytes in a batch of its own, and the target takes {size_max}: the smallest of max.message.bytes and segment.bytes of the topic and what socket.request.max.bytes of its brokers leaves"
+            );
+            return Err(Stop { code: Code::CopyRecordTooLarge, seen });
         }
         Ok(())
     }

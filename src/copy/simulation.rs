@@ -138,9 +138,12 @@ const NOW_MS: i64 = 1_000_000;
 /// The broker remembers a producer for twice as long.
 const SEQUENCE_MEMORY_MS: i64 = 100_000;
 
+/// What the broker may take of a batch: everything; two of the larger records; one. An operator may change it between two takes.
+const BATCH_BYTES_MAX: [usize; 3] = [1 << 20, 13_000, 6_200];
+
 /// A broker's side of one partition: what was appended, and which producer's sequence it remembers.
-#[derive(Default)]
 struct Broker {
+    batch_bytes_max: usize,
     log: Vec<Batch>,
     end: i64,
     log_start: i64,
@@ -164,6 +167,12 @@ enum Request {
 
 /// Whose the control records are that end nothing.
 const MARKERS: i64 = 999;
+
+impl Default for Broker {
+    fn default() -> Self {
+        Self { batch_bytes_max: BATCH_BYTES_MAX[0], log: Vec::new(), end: 0, log_start: 0, remembers: None, strict: false, stalled: VecDeque::new(), aborter: None }
+    }
+}
 
 impl Broker {
     fn perform(&mut self, request: &Request) -> Result<i64, ()> {
@@ -196,6 +205,7 @@ impl Broker {
     }
 
     fn push(&mut self, batch: Batch) {
+        assert!(batch.bytes().len() <= self.batch_bytes_max, "the broker refuses {} bytes", batch.bytes().len());
         self.end = batch.next_offset();
         self.log.push(batch);
     }
@@ -249,6 +259,9 @@ struct World {
     source: Vec<Batch>,
     source_log_start: i64,
     source_end: i64,
+    /// Where the source began with the copy, and its batches then.
+    log_start_at_first: i64,
+    batches_at_first: u64,
     broker: Broker,
     copy: PartitionCopy,
     takes: u32,
@@ -284,7 +297,7 @@ fn take_up_of(broker: &Broker, source_log_start: i64, take: u32, checkpoint: Opt
         target_log_start: broker.log_start,
         source_log_start,
         checkpoint,
-        batch_bytes_max: 1 << 20,
+        batch_bytes_max: broker.batch_bytes_max,
         sequence_memory_ms: SEQUENCE_MEMORY_MS,
         producer_id: i64::from(take),
         producer_epoch: 0,
@@ -309,7 +322,8 @@ impl World {
             true => source.iter().filter_map(|batch| if dice.roll(2) == 0 { cleaned(batch, &mut dice) } else { Some(batch.clone()) }).collect(),
             false => source,
         };
-        let broker = Broker { strict: dice.roll(2) == 0, ..Broker::default() };
+        let batch_bytes_max = BATCH_BYTES_MAX[dice.roll(3) as usize];
+        let broker = Broker { strict: dice.roll(2) == 0, batch_bytes_max, ..Broker::default() };
         let journaled_map = mapped.then(|| {
             let mut map = OffsetMap::default();
             map.mark(Mark { source: SourceOffset(source_log_start), target: TargetOffset(0) }).unwrap();
@@ -317,6 +331,8 @@ impl World {
         });
         let copy = PartitionCopy::take_up(TakeUp { map: journaled_map.clone(), ..take_up_of(&broker, source_log_start, 1, None) });
         Self {
+            log_start_at_first: source_log_start,
+            batches_at_first: source.len() as u64,
             dice,
             journaled_map,
             source,
@@ -516,6 +532,9 @@ impl World {
             1 if self.takes < 10 => {
                 // The process dies: what had arrived at the broker is handled, the rest is forgotten.
                 self.broker.handle_stalled();
+                if self.dice.roll(4) == 0 {
+                    self.broker.batch_bytes_max = BATCH_BYTES_MAX[self.dice.roll(3) as usize];
+                }
                 self.wire.clear();
                 self.uploads.clear();
                 self.takes += 1;
@@ -529,7 +548,8 @@ impl World {
                 let map = self.journaled_map.as_mut().map(|map| { map.truncate(TargetOffset(self.broker.end)); map.clone() });
                 self.copy = PartitionCopy::take_up(TakeUp { map, ..take_up_of(&self.broker, self.source_log_start, self.takes, checkpoint) });
                 if let Some(left) = self.pending_leaves.clone() {
-                    assert!(self.copy.take_over_leaves(left) || self.checkpoint.is_none());
+                    // What a tree that was begun anew has left is not the journaled one's.
+                    assert!(self.copy.take_over_leaves(left) || self.checkpoint.is_none() || self.trees_began_anew);
                 }
             }
             2..=4 => self.journal(),
@@ -720,6 +740,9 @@ proptest! {
         }
         let last = world.copy.checkpoint();
         prop_assert_eq!(last.source_tree.root(), last.target_tree.root());
+        if !world.compacts && world.source_log_start == last.source_log_start && world.log_start_at_first == last.source_log_start {
+            prop_assert_eq!(last.counts.source_batches, world.batches_at_first, "each batch of the source counts once: {:?}", last.counts);
+        }
         world.pending_leaves = Some(world.copy.pending_leaves());
         let leaves = if world.trees_began_anew { Vec::new() } else { world.leaves_of(&last) };
         prop_assert!(world.trees_began_anew || (leaves.len() as u64, root(&leaves)) == (last.source_tree.len(), last.source_tree.root()));

@@ -56,7 +56,8 @@ findings! {
     ConfigLeftOut, "KF-PRE-CONFIG-LEFT-OUT", Information, "a topic setting that is bound to the source, or needs what the target lacks", "set it on the target by hand if it is wanted there; it is listed and left out";
     ConfigAdjusted, "KF-PRE-CONFIG-ADJUSTED", Warning, "a topic setting that the target would refuse", "nothing to do if the nearest allowed value will do; otherwise change the setting on the source first";
     MessageSize, "KF-PRE-MESSAGE-SIZE", Information, "a topic's message size is above the target broker's default", "nothing to do; the topic's own max.message.bytes is carried over";
-    RequestSize, "KF-PRE-REQUEST-SIZE", Warning, "a topic allows larger batches than the target takes in one request", "raise socket.request.max.bytes on the target's brokers";
+    RequestSize, "KF-PRE-REQUEST-SIZE", Warning, "a topic allows larger batches than the target takes", "nothing to do for the copy, which takes such batches apart; raise socket.request.max.bytes on the target's brokers for producers that send them";
+    RecordSize, "KF-PRE-RECORD-SIZE", Blocker, "a record is larger than the target takes in one append", "raise socket.request.max.bytes on the target's brokers above it, or exclude the topic with topics.exclude";
     FutureTimestamps, "KF-PRE-FUTURE-TIMESTAMPS", Warning, "records dated in the future", "nothing to do; kferry raises message.timestamp.after.max.ms on the topic while it copies";
     OpenTransactions, "KF-PRE-OPEN-TRANSACTIONS", Warning, "a transaction is open on a selected topic", "nothing to do if it ends by itself; only decided data is copied, and a cutover waits for it";
     ShortRetention, "KF-PRE-SHORT-RETENTION", Warning, "retention may delete records before they are copied", "raise the topic's retention on the source until the cutover";

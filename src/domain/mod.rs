@@ -1,6 +1,7 @@
 //! Pure values: what a cluster, a log, a batch, a segment and a plan are. No I/O, no clock.
 
 pub mod acl;
+pub mod append_limit;
 pub mod batch;
 pub mod config_diff;
 pub mod digest;

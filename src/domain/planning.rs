@@ -55,6 +55,8 @@ pub struct PartitionProbe {
     pub timestamp_max_ms: Option<i64>,
     /// Largest batch that was seen, header included.
     pub batch_bytes_max: i64,
+    /// The largest record that was seen in a batch that is not small: its offset, and what it takes in a batch of its own.
+    pub record_bytes_max: Option<(i64, i64)>,
     /// Why the partition could not be sampled.
     pub error: Option<String>,
 }
@@ -196,7 +198,8 @@ fn estimate(input: &PlanInput, topics: &[TopicPlan]) -> Estimate {
     let assumed = limits::ASSUMED_BYTES_PER_SECOND;
     let per_second = |rate: u64| report::bytes(i64::try_from(rate).unwrap_or(i64::MAX));
     let (rate, rate_reason) = match (input.config.seed.rate_limit, input.source_bytes_per_second) {
-        (Some(limit), observed) if limit < observed.unwrap_or(assumed).min(assumed) => (limit.max(1), "seed.rate_limit".to_owned()),
+        (Some(limit), Some(observed)) if limit < observed.min(assumed) => (limit.max(1), format!("seed.rate_limit; the source was read at {}/s", per_second(observed))),
+        (Some(limit), None) if limit < assumed => (limit.max(1), "seed.rate_limit".to_owned()),
         (_, Some(observed)) if observed < assumed => (observed.max(1), "as the source was read for this plan".to_owned()),
         (_, Some(observed)) => (assumed, format!("assumed of the target and the store, which are not written to; the source was read at {}/s", per_second(observed))),
         (_, None) => (assumed, "assumed, not measured on these clusters".to_owned()),

@@ -9,6 +9,7 @@ use super::pending_leaves;
 use super::limits::{CHECKPOINT_INTERVAL_MAX, CHECKPOINT_INTERVAL_MIN, CHECKPOINT_SHARE, PARTITIONS_NAMED_MAX, STATUS_INTERVAL};
 use crate::copy::limits::SEQUENCE_MEMORY_MS;
 use crate::copy::{PartitionCopy, TakeUp};
+use crate::domain::append_limit;
 use crate::domain::offset::{Mark, OffsetMap, SourceOffset, TargetOffset, encode_marks};
 use crate::domain::partition::TopicPartition;
 use crate::domain::plan::{OffsetMode, Plan};
@@ -66,7 +67,7 @@ impl Copying {
     /// **Errors**: KF-TARGET-NOT-EMPTY where records lie on a partition that was never taken up; what the clusters refuse.
     pub async fn begin(context: &mut Context) -> Result<Self> {
         let interrupt = context.interrupt.clone();
-        let Taken { copies, markers, left_open, transaction_timeout, facts } = interrupt.or(take_up(context)).await?;
+        let Taken { copies, markers, left_open, transaction_timeout, request_batches_bytes, facts } = interrupt.or(take_up(context)).await?;
         for fact in facts {
             context.record(fact)?;
         }
@@ -79,6 +80,7 @@ impl Copying {
             markers: Arc::new(markers),
             left_open,
             transaction_timeout,
+            request_batches_bytes,
         };
         let journaled = context.migration()?.checkpoints().map(|c| (c.partition.clone(), c.clone())).collect();
         let plan = &context.migration()?.plan;
@@ -257,6 +259,7 @@ struct Taken {
     markers: Markers,
     left_open: BTreeMap<TopicPartition, TransactionalProducer>,
     transaction_timeout: Duration,
+    request_batches_bytes: usize,
     facts: Vec<Fact>,
 }
 
@@ -285,13 +288,14 @@ async fn take_up(context: &Context) -> Result<Taken> {
     );
     let (target_starts, source_starts) = (target_starts?, source_starts?);
     let sequence_memory_ms = sequence_memory_ms(&broker_configs);
+    let request_bytes_max = append_limit::request_bytes_max(&broker_configs);
     // Asked once more: appends that were still on their way have been counted by now.
     let mut open = aborters::left_open(&clusters.target, &plan.migration_id, &names).await?;
     let producer = clusters.target.init_producer_id().await?;
     let mut pending = pending_leaves::read(context.journal.dir())?;
     let (mut copies, mut taken, mut left_open, mut mapped) = (Vec::new(), Vec::new(), BTreeMap::new(), Vec::new());
     for topic in &plan.topics {
-        let batch_bytes_max = topic.overrides.get("max.message.bytes").and_then(|v| v.parse().ok()).unwrap_or(1 << 20);
+        let batch_bytes_max = usize::try_from(append_limit::batch_bytes_max(&topic.overrides, request_bytes_max)).unwrap_or(usize::MAX);
         let settings = [&topic.configs, &topic.left_out_configs, &topic.unknown_configs];
         let tiered = settings.iter().any(|configs| configs.get("remote.storage.enable").is_some_and(|value| value == "true"));
         for planned in &topic.partitions {
@@ -340,7 +344,8 @@ async fn take_up(context: &Context) -> Result<Taken> {
     if !mapped.is_empty() {
         facts.push(Fact::OffsetsMapped { partitions: mapped });
     }
-    Ok(Taken { copies, markers, left_open, transaction_timeout, facts })
+    let request_batches_bytes = usize::try_from(append_limit::request_batches_bytes(request_bytes_max)).unwrap_or(usize::MAX);
+    Ok(Taken { copies, markers, left_open, transaction_timeout, request_batches_bytes, facts })
 }
 
 /// The map as far as the target's log goes; one that begins now is to be journaled.

@@ -205,6 +205,17 @@ mod tests {
     }
 
     #[test]
+    fn differences_from_the_plan_are_told_and_the_many_counted() {
+        let mut comparison = Comparison::of(&validating(None));
+        comparison.notable.clear();
+        assert_eq!(differences(&comparison), "as planned: nothing differs notably from the prediction");
+        comparison.notable = (0..12).map(|n| format!("line {n}")).collect();
+        let text = differences(&comparison);
+        assert!(text.starts_with("differs  line 0\n         line 1\n") && text.contains("line 9\n") && !text.contains("line 10"), "{text}");
+        assert!(text.ends_with("and 2 more; the bundle and status --output json have them all"), "{text}");
+    }
+
+    #[test]
     fn the_hold_has_to_be_over() {
         let migration = validating(Some(Outcome::Passed));
         let after = |ms: i64| Timestamp::from_millisecond(migration.entered_at().as_millisecond() + ms).unwrap();

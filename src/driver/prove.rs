@@ -57,7 +57,7 @@ pub async fn prove(config: &Config, journal_dir: &Path, wanted: Wanted) -> Resul
     if with_records && proof.leaf.kind != LeafKind::Control {
         let batch = interrupt.or(batch_of(config, &migration, &partition, offset)).await?;
         if !digests_to(&batch, &proof.leaf)? {
-            let seen = format!("the batch at offset {offset} of {partition} is not the one that was compared: the target has compacted it, or it was changed");
+            let seen = format!("the batch at offset {offset} of {partition} is not the one that was compared: the target has compacted it, or it was changed (of a compacted topic `kferry validate` tells which, by key)");
             return Err(unavailable(seen));
         }
         proof.enclose(&batch);

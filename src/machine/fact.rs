@@ -77,6 +77,9 @@ pub struct CopyCounts {
     /// Source batches with holes, which were appended in several parts.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub split_batches: u64,
+    /// Source batches larger than the target takes, which were appended in several parts.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub oversized_batches: u64,
     /// Records on the target that compaction has removed from the source before they could be compared.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub drifted_records: u64,
@@ -101,7 +104,7 @@ impl CopyCounts {
     pub fn add(&mut self, other: &CopyCounts) {
         // Exhaustive, so that a new count is added too.
         let CopyCounts {
-            records, bytes, source_batches, target_batches, merged_batches, append_time_batches, control_records, aborted_records, filler_records, hole_offsets, split_batches,
+            records, bytes, source_batches, target_batches, merged_batches, append_time_batches, control_records, aborted_records, filler_records, hole_offsets, split_batches, oversized_batches,
             drifted_records, segments,
             segment_bytes, expired_offsets, unmapped_expired_offsets, reprobes,
         } = other;
@@ -116,6 +119,7 @@ impl CopyCounts {
         self.filler_records += filler_records;
         self.hole_offsets += hole_offsets;
         self.split_batches += split_batches;
+        self.oversized_batches += oversized_batches;
         self.drifted_records += drifted_records;
         self.segments += segments;
         self.segment_bytes += segment_bytes;

@@ -45,6 +45,7 @@ fn predicted_and_counted(migration: &Migration, source: &str, topics: &[&str]) {
     let (plan, evidence) = (migration.expect_fact("migration_planned")["plan"].clone(), migration.evidence());
     let comparison = &evidence["comparison"];
     assert_eq!(migration.status()["comparison"], *comparison);
+    println!("{:#}", serde_json::json!([comparison["notable"], comparison["seed_seconds"], comparison["freeze_ms"]]));
     let dumped = Agent::shared().dump(source, topics, false);
     for topic in topics {
         let compared = comparison["topics"].as_array().unwrap().iter().find(|t| t["topic"] == *topic).unwrap();

@@ -18,6 +18,7 @@ mod groups;
 mod interruption;
 mod kafka_calls;
 mod lab_smoke;
+mod large_batches;
 mod mapped;
 mod offline;
 mod proofs;

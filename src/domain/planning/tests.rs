@@ -116,6 +116,10 @@ fn every_code_is_provoked_by_its_cause_and_by_nothing_in_a_healthy_pair() {
         (C::ReplicationReduced, |_, i, _| i.target.as_mut().unwrap().brokers.truncate(2)),
         (C::MessageSize, |_, i, _| *source_topic(i, "orders") = topic("orders", (3, 9), 3, &[(0, 1)], &[("max.message.bytes", "5000000")])),
         (C::RequestSize, |_, i, _| drop(i.target.as_mut().unwrap().broker_configs.insert("socket.request.max.bytes".into(), "1048588".into()))),
+        (C::RecordSize, |_, i, p| {
+            i.target.as_mut().unwrap().broker_configs.insert("socket.request.max.bytes".into(), "1048588".into());
+            p[1].partitions[0].record_bytes_max = Some((17, 900_000));
+        }),
         (C::TopicUnreadable, |_, i, _| source_topic(i, "orders").partitions[0].log_start = None),
         (C::TopicIdsMissing, |_, i, _| source_topic(i, "orders").topic_id = None),
         (C::AuthorizerMissing, |_, i, _| i.target.as_mut().unwrap().acls = None),
@@ -569,7 +573,7 @@ fn the_seeds_time_goes_by_what_the_source_was_seen_to_hand_out() {
     };
     assert_eq!(basis(Some(10_000_000), None), (31, "300.1 MB at 10.0 MB/s (as the source was read for this plan)".to_owned()));
     assert!(basis(Some(300_000_000), None).1.contains("at 100.0 MB/s (assumed of the target and the store, which are not written to"));
-    assert!(basis(Some(10_000_000), Some(5_000_000)).1.contains("at 5.0 MB/s (seed.rate_limit)"));
+    assert!(basis(Some(10_000_000), Some(5_000_000)).1.contains("at 5.0 MB/s (seed.rate_limit"));
     assert!(basis(Some(10_000_000), Some(50_000_000)).1.contains("at 10.0 MB/s (as the source was read"));
     let freeze = |groups: usize| {
         let plan = planned(|_, input, _| {

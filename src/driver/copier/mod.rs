@@ -42,6 +42,8 @@ pub struct CopierSetup {
     pub left_open: BTreeMap<TopicPartition, TransactionalProducer>,
     /// How long a transaction may stay open on the target.
     pub transaction_timeout: Duration,
+    /// Bytes of one Produce request beyond which nothing is added to it.
+    pub request_batches_bytes: usize,
 }
 
 /// How far one partition has come, in the source's offsets.

@@ -19,6 +19,9 @@ pub const LONG_HOLES_MAX: i64 = 16;
 /// Bytes of one partition in an answer: a few batches of usual size.
 pub const SAMPLE_BYTES: usize = 64 * 1024;
 
+/// Bytes of a batch from which on its records are measured one by one: below it every target takes it.
+pub const LARGE_BATCH_BYTES: usize = 32 * 1024;
+
 /// What is asked for next where a batch is larger than that, before the largest batch that a topic lets in.
 pub const LARGER_SAMPLES: [usize; 2] = [256 * 1024, 1024 * 1024];
 
