@@ -190,6 +190,7 @@ pub struct PartitionCopy {
 
     proof: Proof,
     counts: CopyCounts,
+    began_anew: bool,
     stop: Option<Stop>,
 }
 
@@ -206,6 +207,7 @@ impl PartitionCopy {
         // In TAIL appends go ahead of their segments: what an earlier take appended and did not store is stored now.
         let stored = checkpoint.as_ref().map_or(first_log_start, |c| c.stored_offset).max(from.source_log_start);
         // A topic that was created anew is shorter than what was proven of the one before.
+        let began_anew = checkpoint.as_ref().is_some_and(|c| c.verified_offset > from.target_end);
         let (proven, counts, trees) = match checkpoint {
             Some(c) if c.verified_offset <= from.target_end => (proven, counts, (c.source_tree, c.target_tree)),
             _ => (first_log_start, CopyCounts::default(), Default::default()),
@@ -258,6 +260,7 @@ impl PartitionCopy {
             truncating: false,
             proof: Proof::new(proven, first_log_start, trees.0, trees.1),
             counts,
+            began_anew,
             stop: None,
         };
         if copy.proof.verified_offset < from.source_log_start.min(from.target_end) {
@@ -1132,6 +1135,12 @@ impl PartitionCopy {
     /// The leaves of [`Self::checkpoint`]'s trees that the store does not have.
     pub fn pending_leaves(&self) -> LeafFile {
         self.proof.leaves.pending(self.take)
+    }
+
+    /// Whether what was journaled of the proof does not hold any more, so that it begins anew. [`Self::checkpoint`] is to be journaled before
+    /// anything is proven: leaves of the new trees would hide those of the journaled ones.
+    pub fn began_anew(&self) -> bool {
+        self.began_anew
     }
 
     /// What is durable of this partition, for the journal.

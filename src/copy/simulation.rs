@@ -278,9 +278,6 @@ struct World {
     /// The leaves in the store, by take and first, and those beside the journal.
     leaf_files: BTreeMap<String, LeafFile>,
     pending_leaves: Option<LeafFile>,
-    /// All that was proven expired beyond the target's end, so a take began its trees anew: killed before its first checkpoint, it has
-    /// stored leaves that hide those of the journaled tree, and `prove` refuses them.
-    trees_began_anew: bool,
     /// What the journal knows of where records went; None where they keep their offsets.
     journaled_map: Option<OffsetMap>,
 }
@@ -351,7 +348,6 @@ impl World {
             stored: Vec::new(),
             leaf_files: BTreeMap::new(),
             pending_leaves: None,
-            trees_began_anew: false,
         }
     }
 
@@ -539,17 +535,16 @@ impl World {
                 self.uploads.clear();
                 self.takes += 1;
                 let checkpoint = self.checkpoint.clone();
-                if let Some(checkpoint) = &checkpoint
-                    && !self.trees_began_anew
-                {
+                if let Some(checkpoint) = &checkpoint {
                     assert_eq!(root(&self.leaves_of(checkpoint)), checkpoint.source_tree.root(), "what a crash leaves makes the journaled tree");
                 }
-                self.trees_began_anew |= checkpoint.as_ref().is_some_and(|c| c.verified_offset > self.broker.end);
                 let map = self.journaled_map.as_mut().map(|map| { map.truncate(TargetOffset(self.broker.end)); map.clone() });
                 self.copy = PartitionCopy::take_up(TakeUp { map, ..take_up_of(&self.broker, self.source_log_start, self.takes, checkpoint) });
+                if self.copy.began_anew() {
+                    self.checkpoint = Some(self.copy.checkpoint());
+                }
                 if let Some(left) = self.pending_leaves.clone() {
-                    // What a tree that was begun anew has left is not the journaled one's.
-                    assert!(self.copy.take_over_leaves(left) || self.checkpoint.is_none() || self.trees_began_anew);
+                    assert!(self.copy.take_over_leaves(left) || self.checkpoint.is_none());
                 }
             }
             2..=4 => self.journal(),
@@ -744,8 +739,8 @@ proptest! {
             prop_assert_eq!(last.counts.source_batches, world.batches_at_first, "each batch of the source counts once: {:?}", last.counts);
         }
         world.pending_leaves = Some(world.copy.pending_leaves());
-        let leaves = if world.trees_began_anew { Vec::new() } else { world.leaves_of(&last) };
-        prop_assert!(world.trees_began_anew || (leaves.len() as u64, root(&leaves)) == (last.source_tree.len(), last.source_tree.root()));
+        let leaves = world.leaves_of(&last);
+        prop_assert_eq!((leaves.len() as u64, root(&leaves)), (last.source_tree.len(), last.source_tree.root()));
         for leaf in &leaves {
             let batch = world.broker.log.iter().find(|batch| batch.next_offset() == leaf.next_offset).expect("a batch for each leaf");
             // What compaction had taken from the source by then was not compared, and its leaf says nothing of it.

@@ -341,6 +341,10 @@ async fn take_up(context: &Context) -> Result<Taken> {
     }
     let transaction_timeout = aborters::transaction_timeout(&broker_configs);
     let mut facts = vec![Fact::PartitionsTaken { producer_id: producer.producer_id, partitions: taken }];
+    let anew: Vec<PartitionCheckpoint> = copies.iter().filter(|copy| copy.began_anew()).map(PartitionCopy::checkpoint).collect();
+    if !anew.is_empty() {
+        facts.push(Fact::CopyCheckpointed { partitions: anew });
+    }
     if !mapped.is_empty() {
         facts.push(Fact::OffsetsMapped { partitions: mapped });
     }
