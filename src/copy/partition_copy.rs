@@ -397,6 +397,7 @@ impl PartitionCopy {
         } else if self.is_empty_for_good(to_the_end, now_ms) {
             self.nothing_between(self.next_fetch.min(self.head), last_stable, 0);
             self.next_fetch = self.next_fetch.max(last_stable);
+            self.empty_since = None;
         }
         self.take_batches(batches, now_ms);
     }
@@ -435,6 +436,7 @@ impl PartitionCopy {
         }
         if is_empty {
             mapping.skip_to(last_stable);
+            self.empty_since = None;
         }
         let passed = mapping.next_source >= mapping.frontier.source;
         self.last_stable = Some(mapping.target_end());
@@ -541,17 +543,26 @@ impl PartitionCopy {
         if self.mapping.is_none() && self.next_fetch <= self.source_log_start && self.last_stable.is_some_and(|end| end <= self.source_log_start) {
             return true;
         }
-        if !to_the_end || self.tiered {
+        if !to_the_end {
             return false;
         }
         let (since, answers) = self.empty_since.unwrap_or((now_ms, 0));
         self.empty_since = Some((since, answers + 1));
-        answers + 1 >= EMPTY_ANSWERS && now_ms.saturating_sub(since) >= EMPTY_ANSWERS_MS
+        !self.tiered && answers + 1 >= EMPTY_ANSWERS && now_ms.saturating_sub(since) >= EMPTY_ANSWERS_MS
     }
 
     /// Whether the last answers held nothing although there is something to come: no need to ask again at once.
     pub fn found_nothing(&self) -> bool {
         self.empty_since.is_some()
+    }
+
+    /// Why nothing comes although there is something to come, where that has lasted for so long.
+    pub fn starved_because(&self, now_ms: u64, patience_ms: u64) -> Option<String> {
+        let (since, _) = self.empty_since.filter(|(since, _)| now_ms.saturating_sub(*since) >= patience_ms)?;
+        let offset = self.mapping.as_ref().map_or(self.next_fetch, |mapping| mapping.next_source);
+        let end = self.source_span().1?;
+        let why = if self.tiered { "; its history is in tiered storage, so that this is not taken for the end of its records" } else { "" };
+        Some(format!("{}: for {} s the source has given no records from offset {offset} on, and its last stable offset is {end}{why}", self.partition, (now_ms - since) / 1_000))
     }
 
     /// Puts the batch, as it came, into the segment that is on its way to the store, unless it is there already.

@@ -859,6 +859,7 @@ fn a_hole_at_the_end_is_taken_after_several_empty_answers() {
         }
         copy.fetch_sent();
         copy.fetched(vec![], 0, 10, to_the_end, 1_200);
+        assert_eq!(copy.starved_because(9_000, 5_000).is_some(), tiered && to_the_end);
         copy.next_append(NOW_MS).map(|append| (append.base_offset, matches!(append.body, AppendBody::Controls { count: 7 })))
     };
     assert_eq!(answers(false, true), Some((3, true)));

@@ -287,8 +287,12 @@ impl Engine {
                 stop: p.copy.stop().cloned(),
             })
             .collect();
+        let starved = || {
+            let now_ms = self.now_ms();
+            self.partitions.iter().find_map(|p| p.copy.starved_because(now_ms, STARVED_WORTH_TELLING.as_millis() as u64))
+        };
         let waiting_because =
-            self.waits.values().filter(|(since, _)| since.elapsed() >= WAIT_WORTH_TELLING).map(|(_, why)| why.clone()).next();
+            self.waits.values().filter(|(since, _)| since.elapsed() >= WAIT_WORTH_TELLING).map(|(_, why)| why.clone()).next().or_else(starved);
         CopyStatus {
             partitions,
             bytes_fetched: self.bytes_fetched,

@@ -62,3 +62,6 @@ pub const PROBE_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Failures of the same kind, in time, after which the operator is told what is waited for.
 pub const WAIT_WORTH_TELLING: Duration = Duration::from_secs(2);
+
+/// Empty answers about one partition, in time, after which the operator is told: brokers may read history from elsewhere first.
+pub const STARVED_WORTH_TELLING: Duration = Duration::from_secs(10);
