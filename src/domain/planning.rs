@@ -12,7 +12,7 @@ mod report;
 mod samples;
 mod topics;
 
-pub use clusters::{config_findings, describe_cluster, source_unreachable, BROKER_CONFIG_KEYS, NOT_EXAMINED};
+pub use clusters::{config_findings, describe_cluster, source_unreachable, target_unreachable, BROKER_CONFIG_KEYS, NOT_EXAMINED};
 pub use identity::derive_migration_id;
 pub(crate) use markers::words as controls_in_words;
 // The commands that make a plan need a cluster.
@@ -29,6 +29,7 @@ use super::plan::{Estimate, Plan, TopicPlan, PLAN_VERSION};
 use super::topology::ClusterSnapshot;
 use super::transaction::OpenTransaction;
 use crate::config::model::Config;
+use crate::error::Error;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
@@ -118,7 +119,7 @@ pub struct PlanInput<'a> {
     /// None where it was not looked at.
     pub target_health: Option<HealthProbe>,
     /// Why there is no target's snapshot, as the attempt to read it said.
-    pub target_error: Option<String>,
+    pub target_error: Option<Error>,
     /// What a topic without settings of its own gets on the target, for every topic setting that the target knows. None: read
     /// from the target's topics, as far as these tell.
     pub target_defaults: Option<BTreeMap<String, String>>,

@@ -28,7 +28,7 @@ const TRANSACTION_STATE: &str = "__transaction_state";
 ///
 /// `migration_id` beats the configured one, which beats the derived one.
 ///
-/// **Errors**: only of the source: KF-SOURCE-UNAVAILABLE, KF-KAFKA-REFUSED (describing is not permitted), KF-KAFKA-PROTOCOL,
+/// **Errors**: only of the source: KF-SOURCE-UNAVAILABLE, KF-AUTH-…, KF-KAFKA-REFUSED (describing is not permitted), KF-KAFKA-PROTOCOL,
 /// KF-CONFIG-UNSUPPORTED.
 pub async fn survey(config: &Config, migration_id: Option<String>) -> Result<Plan> {
     let connect_target = async { Ok::<_, Error>(Cluster::connect(Side::Target, &config.target).await) };
@@ -50,7 +50,7 @@ pub async fn survey(config: &Config, migration_id: Option<String>) -> Result<Pla
     );
     let (target, target_health, target_defaults, write_txn_markers, target_error) = match target {
         Ok(target) => (Some(target.snapshot), Some(target.health), target.defaults, target.write_txn_markers, None),
-        Err(error) => (None, None, None, None, Some(error.to_string())),
+        Err(error) => (None, None, None, None, Some(error)),
     };
     Ok(planning::build(PlanInput {
         config,
@@ -96,8 +96,14 @@ impl Precheck {
 pub async fn precheck(config: &Config) -> Result<Precheck> {
     match survey(config, None).await {
         Ok(plan) => Ok(Precheck::Planned(Box::new(plan))),
-        Err(error) if matches!(error.code(), Code::SourceUnavailable | Code::ConfigUnsupported | Code::KafkaRefused | Code::KafkaProtocol) => {
-            let mut findings = vec![planning::source_unreachable(error.seen())];
+        Err(error) if may_be_a_finding(error.code()) => {
+            let mut findings = vec![planning::source_unreachable(&error)];
+            // Who cannot be let in is told at once, on both sides.
+            if let Err(error) = Cluster::connect(Side::Target, &config.target).await
+                && FindingCode::of_error(error.code()).is_some()
+            {
+                findings.push(planning::target_unreachable(&error));
+            }
             findings.extend(planning::config_findings(config));
             let seen = "the target, both stores, the signing key, topics, groups and ACLs: they are examined once the source can be read";
             findings.push(Finding::new(FindingCode::NotProbed, "", seen));
@@ -105,6 +111,11 @@ pub async fn precheck(config: &Config) -> Result<Precheck> {
         }
         Err(error) => Err(error),
     }
+}
+
+/// Whether an error of the source's is told as a finding.
+fn may_be_a_finding(code: Code) -> bool {
+    matches!(code, Code::SourceUnavailable | Code::ConfigUnsupported | Code::KafkaRefused | Code::KafkaProtocol) || FindingCode::of_error(code).is_some()
 }
 
 struct SourceReading {

@@ -9,7 +9,7 @@ pub(crate) fn config() -> Config {
     let cluster = |servers: &str| ClusterConfig {
         cluster_arn: None,
         bootstrap_servers: vec![servers.to_owned()],
-        auth: Auth { mode: AuthMode::Plaintext, username: None, password: None, ca: None, cert: None, key: None },
+        auth: Auth::plaintext(),
     };
     let store = |prefix: &str| StoreConfig::S3 {
         bucket: "migration".to_owned(),

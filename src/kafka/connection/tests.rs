@@ -9,8 +9,7 @@ use tokio::net::TcpListener;
 const VERSIONS: &[u8] = &[0, 0, 2, 0, 3, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
 
 fn options() -> ConnectionOptions {
-    let auth = Auth { mode: AuthMode::Plaintext, username: None, password: None, ca: None, cert: None, key: None };
-    ConnectionOptions::from_config(&ClusterConfig { cluster_arn: None, bootstrap_servers: vec![], auth }).unwrap()
+    ConnectionOptions::from_config(&ClusterConfig { cluster_arn: None, bootstrap_servers: vec![], auth: Auth::plaintext() }).unwrap()
 }
 
 /// One end of a connection that plays the broker.
@@ -141,11 +140,4 @@ async fn a_port_where_nobody_listens_is_not_sent() {
     let address = listener.local_addr().unwrap().to_string();
     drop(listener);
     assert!(matches!(Connection::open(&address, &options()).await, Err(CallError::NotSent(_))));
-}
-
-#[test]
-fn other_modes_than_plaintext_are_refused() {
-    let auth = Auth { mode: AuthMode::ScramSha512, username: None, password: None, ca: None, cert: None, key: None };
-    let refused = ConnectionOptions::from_config(&ClusterConfig { cluster_arn: None, bootstrap_servers: vec![], auth });
-    assert_eq!(refused.unwrap_err().code(), Code::ConfigUnsupported);
 }
