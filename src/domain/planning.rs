@@ -120,6 +120,8 @@ pub struct PlanInput<'a> {
     pub target_health: Option<HealthProbe>,
     /// Why there is no target's snapshot, as the attempt to read it said.
     pub target_error: Option<Error>,
+    /// What keeps librdkafka out of the clusters.
+    pub witnesses: Vec<Finding>,
     /// What a topic without settings of its own gets on the target, for every topic setting that the target knows. None: read
     /// from the target's topics, as far as these tell.
     pub target_defaults: Option<BTreeMap<String, String>>,

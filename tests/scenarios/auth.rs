@@ -1,11 +1,12 @@
 //! Every way into a cluster: whole migrations by a principal with ACLs, what is said where one is not let in, and sessions that end.
 
+use std::path::Path;
 use std::sync::OnceLock;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::lab::secured::{PASSWORD_VARIABLE, USER, papers, password};
-use crate::lab::{Acl, Agent, Cluster, Commit, Door, Load, Options, Outcome, Topic};
+use crate::lab::{Acl, Agent, Commit, Door, Load, Options, Topic};
 use crate::migration::{Lab, Migration, Setup};
 
 /// The secured pair of clusters, with the users and the ACLs of whoever migrates.
@@ -83,6 +84,137 @@ fn whole(id: &str, source: Door, target: Door) -> Migration {
 }
 
 #[test]
+fn iam_to_iam() {
+    whole("auth-i-i", Door::Iam, Door::Iam);
+}
+
+#[test]
 fn scram_sha_512_to_scram_sha_512() {
     whole("auth-s5-s5", Door::Scram512, Door::Scram512);
+}
+
+#[test]
+fn scram_sha_512_to_iam() {
+    whole("auth-s5-i", Door::Scram512, Door::Iam);
+}
+
+#[test]
+fn iam_to_scram_sha_512() {
+    whole("auth-i-s5", Door::Iam, Door::Scram512);
+}
+
+#[test]
+fn mtls_to_iam() {
+    whole("auth-m-i", Door::Mtls, Door::Iam);
+}
+
+#[test]
+fn mtls_to_mtls() {
+    whole("auth-m-m", Door::Mtls, Door::Mtls);
+}
+
+#[test]
+fn plaintext_to_iam() {
+    whole("auth-o-i", Door::Open, Door::Iam);
+}
+
+#[test]
+fn plaintext_to_scram_sha_512() {
+    whole("auth-o-s5", Door::Open, Door::Scram512);
+}
+
+#[test]
+fn plaintext_to_mtls() {
+    whole("auth-o-m", Door::Open, Door::Mtls);
+}
+
+#[test]
+fn tls_to_tls() {
+    whole("auth-t-t", Door::Tls, Door::Tls);
+}
+
+#[test]
+fn plain_to_plain() {
+    whole("auth-p-p", Door::Plain, Door::Plain);
+}
+
+#[test]
+fn plain_without_tls_to_scram_sha_256() {
+    whole("auth-pc-s2", Door::PlainClear, Door::Scram256);
+}
+
+#[test]
+fn scram_sha_256_to_scram_sha_256() {
+    whole("auth-s2-s2", Door::Scram256, Door::Scram256);
+}
+
+/// Lines below `auth:` with one of them changed, or with one more.
+fn with(mut lines: Vec<(&'static str, String)>, key: &'static str, value: impl ToString) -> Vec<(&'static str, String)> {
+    lines.retain(|(have, _)| *have != key);
+    lines.push((key, value.to_string()));
+    lines
+}
+
+/// The blockers of a precheck: code, cluster, and what was seen.
+fn blockers(migration: &Migration) -> Vec<(String, String, String)> {
+    let outcome = migration.run("precheck").expect_code(4);
+    let text = |f: &Value, name: &str| f[name].as_str().unwrap_or_default().to_owned();
+    let found = outcome.json()["findings"].as_array().cloned().unwrap_or_default();
+    found.iter().filter(|f| f["severity"] == "blocker").map(|f| (text(f, "code"), text(f, "subject"), text(f, "seen"))).collect()
+}
+
+#[test]
+fn whoever_is_not_let_in_is_told_why_by_precheck_on_both_sides() {
+    let (lab, papers) = (secured(), papers());
+    Agent::shared().create_topics(&lab.source.bootstrap(), &[Topic::new("auth-wrong-orders", 1)]);
+    let mtls = Door::Mtls.auth();
+    let ca = |path: &Path| path.display().to_string();
+    let wrong_secret = [("AWS_SECRET_ACCESS_KEY", "not-this-one")];
+    let no_credentials = [("AWS_ACCESS_KEY_ID", ""), ("AWS_SECRET_ACCESS_KEY", "")];
+    let none: [(&str, &str); 0] = [];
+    type Case<'a> = (&'a str, Door, Vec<(&'static str, String)>, &'a [(&'a str, &'a str)], &'a str);
+    let cases: Vec<Case> = vec![
+        ("CREDENTIALS", Door::Scram512, Door::Scram512.auth(), &[(PASSWORD_VARIABLE, "not-this-one")], "SCRAM-SHA-512"),
+        ("CREDENTIALS", Door::Scram256, with(Door::Scram256.auth(), "username", "nobody"), &none, "SCRAM-SHA-256"),
+        ("CREDENTIALS", Door::Plain, Door::Plain.auth(), &[(PASSWORD_VARIABLE, "not-this-one")], "PLAIN"),
+        ("UNKNOWN-CA", Door::Scram512, with(Door::Scram512.auth(), "ca", ca(&papers.other_ca)), &none, "UnknownIssuer"),
+        ("CERT-EXPIRED", Door::Expired, Door::Tls.auth(), &none, "expired"),
+        ("HOSTNAME", Door::Elsewhere, Door::Tls.auth(), &none, "kafka.elsewhere.example"),
+        ("CLIENT-CERT", Door::Mtls, Door::Tls.auth(), &none, ""),
+        ("CLIENT-CERT", Door::Mtls, with(with(mtls.clone(), "cert", ca(&papers.stranger_cert)), "key", ca(&papers.stranger_key)), &none, ""),
+        ("CLIENT-CERT", Door::Mtls, with(mtls.clone(), "cert", ca(&papers.expired_client_cert)), &none, ""),
+        ("NOT-TLS", Door::Open, Door::Tls.auth(), &none, "TLS"),
+        ("NOT-TLS", Door::PlainClear, Door::Plain.auth(), &none, "TLS"),
+        ("TLS-EXPECTED", Door::Tls, Door::Open.auth(), &none, "TLS"),
+        ("TLS-EXPECTED", Door::Plain, Door::PlainClear.auth(), &none, "TLS"),
+        ("SASL-EXPECTED", Door::Scram512, Door::Tls.auth(), &none, "SASL"),
+        ("MECHANISM", Door::Scram512, Door::Plain.auth(), &none, "SCRAM-SHA-512"),
+        ("MECHANISM", Door::Tls, Door::Scram512.auth(), &none, "without SASL"),
+        ("AWS-CREDENTIALS", Door::Iam, Door::Iam.auth(), &no_credentials, "credential"),
+        ("AWS-CREDENTIALS", Door::Iam, with(Door::Iam.auth(), "profile", "nobody"), &none, "of profile nobody"),
+        ("TOKEN", Door::Iam, Door::Iam.auth(), &wrong_secret, "signature"),
+        ("TOKEN", Door::Iam, with(Door::Iam.auth(), "region", "eu-north-1"), &none, "host"),
+        ("FILE", Door::Tls, with(Door::Tls.auth(), "ca", ca(&papers.client_key)), &none, "no certificate"),
+        ("FILE", Door::Mtls, with(mtls.clone(), "key", ca(&papers.stranger_key)), &none, "auth.key"),
+    ];
+    let tried = |(code, door, auth, env, words): &Case| {
+        let code = format!("KF-AUTH-{code}");
+        let mut setup = setup(lab, "auth-wrong", *door, *door).source_auth(auth).target_auth(auth);
+        for (name, value) in *env {
+            setup = setup.env(name, value);
+        }
+        let found = blockers(&setup.begin());
+        for side in ["source", "target"] {
+            let seen = found.iter().find(|(c, s, _)| *c == code && s == side).map(|(_, _, seen)| seen);
+            let seen = seen.unwrap_or_else(|| panic!("no {code} for the {side} at {door:?}: {found:?}"));
+            assert!(seen.contains(words), "{code} at {door:?} does not say {words:?}: {seen}");
+            assert!(!seen.contains("not-this-one") && !seen.contains(password()), "{seen}");
+        }
+    };
+    // Some wait for what may pass by itself, so several go at a time.
+    std::thread::scope(|scope| {
+        for share in cases.chunks(cases.len().div_ceil(4)) {
+            scope.spawn(|| share.iter().for_each(tried));
+        }
+    });
 }

@@ -102,6 +102,12 @@ pub(super) fn findings(context: &Context) -> Vec<Finding> {
             allow_everyone(source, target, &mut found);
         }
     }
+    // What keeps both clients out is said once.
+    for finding in &input.witnesses {
+        if !found.iter().any(|f| (f.code, &f.subject) == (finding.code, &finding.subject)) {
+            found.push(finding.clone());
+        }
+    }
     let writers = who_may_write(context);
     if !writers.is_empty() {
         found.push(Finding::new(FindingCode::OthersMayWrite, "target", writers.join("; ")));

@@ -222,6 +222,7 @@ pub(crate) fn input<'a>(config: &'a Config, probes: &'a [TopicProbe]) -> PlanInp
         target: Some(target()),
         target_health: Some(HealthProbe::default()),
         target_error: None,
+        witnesses: Vec::new(),
         target_defaults: Some(defaults((4, 1))),
         probes,
         write_txn_markers: Some(true),

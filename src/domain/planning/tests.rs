@@ -26,6 +26,7 @@ fn planned(change: impl FnOnce(&mut Config, &mut PlanInput, &mut Vec<TopicProbe>
         target: changed.target,
         target_health: changed.target_health,
         target_error: changed.target_error,
+        witnesses: changed.witnesses,
         target_defaults: changed.target_defaults,
         write_txn_markers: changed.write_txn_markers,
         open_transactions: changed.open_transactions,

@@ -55,7 +55,9 @@ impl Signer {
             let seen = "the AWS Region is not known: auth.region is not set, the broker's name does not tell it, and neither does the environment";
             return Err((AuthProblem::AwsCredentials, seen.to_owned()));
         };
-        let credentials = self.credentials(config).await.map_err(|seen| (AuthProblem::AwsCredentials, seen))?;
+        let of_whom = self.profile.as_ref().map_or(String::new(), |profile| format!(" of profile {profile}"));
+        let unusable = |seen: String| (AuthProblem::AwsCredentials, format!("AWS credentials{of_whom}: {seen}"));
+        let credentials = self.credentials(config).await.map_err(unusable)?;
         token(&credentials, &region, SystemTime::now()).map_err(|seen| (AuthProblem::AwsCredentials, seen))
     }
 
@@ -84,7 +86,7 @@ impl Signer {
     }
 
     async fn load(&self, config: &SdkConfig) -> Result<Credentials, String> {
-        let Some(provider) = config.credentials_provider() else { return Err("no provider of AWS credentials is configured".to_owned()) };
+        let Some(provider) = config.credentials_provider() else { return Err("no provider is configured".to_owned()) };
         let mut seen = String::new();
         for attempt in 0..CREDENTIALS_ATTEMPTS {
             if attempt > 0 {
@@ -98,7 +100,7 @@ impl Signer {
                         break;
                     }
                 }
-                Err(_) => seen = format!("no AWS credentials within {} s", CREDENTIALS_TIMEOUT.as_secs()),
+                Err(_) => seen = format!("none within {} s", CREDENTIALS_TIMEOUT.as_secs()),
             }
         }
         Err(seen)
@@ -119,7 +121,7 @@ impl fmt::Debug for Token {
 
 /// The error and what it was caused by, in its own words.
 fn in_words(error: &CredentialsError) -> String {
-    let mut seen = format!("AWS credentials: {error}");
+    let mut seen = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
         let words = error.to_string();
@@ -128,7 +130,7 @@ fn in_words(error: &CredentialsError) -> String {
         }
         cause = error.source();
     }
-    seen
+    seen.split('\n').map(str::trim).collect::<Vec<_>>().join("; ")
 }
 
 /// How long credentials are still valid; None where they do not expire.

@@ -373,8 +373,9 @@ async fn read_responses(shared: Arc<Shared>, reader: Box<dyn AsyncRead + Send + 
         let outcome = match read_frame(&mut reader, is_first && !shared.has_tls).await {
             Ok(frame) => shared.answer(frame).map_err(Ended::from),
             Err(mut ended) => {
-                if is_first && ended.by_broker && ended.problem.is_none() {
-                    ended.problem = Some(silent_end(shared.has_tls));
+                if is_first && ended.by_broker && ended.problem.is_none() && !shared.has_tls {
+                    let seen = "the broker ends the connection at the first request; the listener may want TLS".to_owned();
+                    ended.problem = Some((AuthProblem::TlsExpected, seen));
                 }
                 Err(ended)
             }
@@ -383,14 +384,6 @@ async fn read_responses(shared: Arc<Shared>, reader: Box<dyn AsyncRead + Send + 
         if let Err(ended) = outcome {
             return shared.end(ended);
         }
-    }
-}
-
-/// What it means where the broker ends the connection instead of answering the first request.
-fn silent_end(has_tls: bool) -> (AuthProblem, String) {
-    match has_tls {
-        true => (AuthProblem::NotTls, "the broker ends the connection right after the TLS handshake".to_owned()),
-        false => (AuthProblem::TlsExpected, "the broker ends the connection at the first request; the listener may want TLS".to_owned()),
     }
 }
 
