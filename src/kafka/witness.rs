@@ -29,6 +29,8 @@ use told::Told;
 
 /// How long events are waited for once a call has failed: the reason comes beside it.
 const REASON_WAIT: Duration = Duration::from_millis(300);
+/// One attempt at a greeting: several round trips to another continent.
+const GREETING_ATTEMPT: Duration = Duration::from_secs(1);
 
 /// What is wanted of one partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,10 +94,18 @@ impl Witness {
     /// Errors: `KF-AUTH-…` by librdkafka's own reason; `KF-SOURCE-UNAVAILABLE` or `KF-TARGET-UNAVAILABLE`.
     pub fn greet(&self) -> Result<()> {
         let client = self.ready()?;
-        // Whatever topic there is: the brokers come along.
-        match client.client().fetch_metadata(None, self.patience) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(self.unavailable(&client, error.to_string())),
+        let deadline = Instant::now() + self.patience;
+        loop {
+            // librdkafka tries for as long as it is told to, although it may know better: it is asked in between.
+            match client.client().fetch_metadata(None, GREETING_ATTEMPT) {
+                Ok(_) => return Ok(()),
+                Err(error) => {
+                    serve(&client, Duration::ZERO);
+                    if client.context().problem().is_some() || Instant::now() > deadline {
+                        return Err(self.unavailable(&client, error.to_string()));
+                    }
+                }
+            }
         }
     }
 

@@ -2,11 +2,16 @@
 
 use std::path::Path;
 use std::sync::OnceLock;
+use std::time::Duration;
 
+use kferry::config::model::{Auth, AuthMode, ClusterConfig, Secret, SecurityProtocol};
+use kferry::error::Code;
+use kferry::kafka::cluster::Side;
+use kferry::kafka::witness::Witness;
 use serde_json::{Value, json};
 
 use crate::lab::secured::{PASSWORD_VARIABLE, USER, papers, password};
-use crate::lab::{Acl, Agent, Commit, Door, Load, Options, Topic};
+use crate::lab::{Acl, Agent, Commit, Door, Load, Options, S3, Topic, WorkDir};
 use crate::migration::{Lab, Migration, Setup};
 
 /// The secured pair of clusters, with the users and the ACLs of whoever migrates.
@@ -161,6 +166,157 @@ fn blockers(migration: &Migration) -> Vec<(String, String, String)> {
     let text = |f: &Value, name: &str| f[name].as_str().unwrap_or_default().to_owned();
     let found = outcome.json()["findings"].as_array().cloned().unwrap_or_default();
     found.iter().filter(|f| f["severity"] == "blocker").map(|f| (text(f, "code"), text(f, "subject"), text(f, "seen"))).collect()
+}
+
+/// An AWS profile whose credentials, and with them the tokens, expire after so many seconds.
+fn short_lived_profile(dir: &Path, seconds: u64) -> String {
+    let script = dir.join("credentials.sh");
+    let (key, secret) = (S3::ACCESS_KEY, S3::SECRET_KEY);
+    let text = format!(
+        "#!/bin/sh\nuntil=$(date -u -d '+{seconds} seconds' +%Y-%m-%dT%H:%M:%SZ)\n\
+         echo '{{\"Version\":1,\"AccessKeyId\":\"{key}\",\"SecretAccessKey\":\"{secret}\",\"Expiration\":\"'$until'\"}}'\n"
+    );
+    std::fs::write(&script, text).unwrap();
+    let config = dir.join("aws-config");
+    std::fs::write(&config, format!("[profile short]\ncredential_process = /bin/sh {}\n", script.display())).unwrap();
+    config.display().to_string()
+}
+
+/// Sessions of four seconds and tokens of ten, while a copy of a quarter of a minute runs.
+#[test]
+fn sessions_are_renewed_while_requests_are_in_flight() {
+    let (lab, agent) = (secured(), Agent::shared());
+    let id = "auth-session";
+    agent.create_topics(&lab.source.bootstrap(), &[Topic::new("auth-session-orders", 4)]);
+    agent.produce(&lab.source.bootstrap(), "auth-session-orders", &Load::records(9_000).values(900, 1_100).random().batches(32 << 10, 5));
+    let dir = WorkDir::new("short-lived");
+    let migration = setup(lab, id, Door::Scram512, Door::Iam)
+        .target_auth(&with(Door::Iam.auth(), "profile", "short"))
+        .env("AWS_CONFIG_FILE", &short_lived_profile(dir.path(), 10))
+        .set("seed.rate_limit", "600KiB/s")
+        .begin();
+    let log = [("KFERRY_LOG", "kferry=debug".to_owned())];
+    let outcome = migration.run_with("execute", &log).ok();
+    assert!(outcome.took.as_secs() >= 12, "the copy is too quick to need a second session: {outcome}");
+    let ports = [&lab.source.door(Door::Scram512), &lab.target.door(Door::Iam)];
+    for port in ports {
+        let renewed = outcome.stderr.lines().filter(|l| l.contains("session renewed") && l.contains(port.as_str())).count();
+        assert!(renewed >= 6, "{renewed} sessions were renewed at {port}: {outcome}");
+    }
+    // Nothing was lost by it, not even for a moment.
+    for word in ["connection lost", "cannot be renewed", "closed the connection"] {
+        assert!(!outcome.stderr.contains(word), "{outcome}");
+    }
+    migration.finish();
+    migration.expect_verified();
+    migration.expect_same(lab, &["auth-session-orders"]);
+}
+
+/// Every file below a directory that holds one of these.
+fn holders(dir: &Path, secrets: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display())).flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(holders(&path, secrets));
+        } else {
+            let bytes = std::fs::read(&path).unwrap_or_default();
+            let held = secrets.iter().filter(|s| bytes.windows(s.len()).any(|w| w == s.as_bytes()));
+            found.extend(held.map(|_| path.display().to_string()));
+        }
+    }
+    found
+}
+
+#[test]
+fn no_secret_is_in_journal_bundle_logs_or_errors() {
+    let id = "auth-secret";
+    let migration = between(id, Door::Plain, Door::Iam).begin();
+    // Whatever a token is, it begins with this: `https://kafka.` in base64.
+    let secrets = [password(), S3::SECRET_KEY, "aHR0cHM6Ly9rYWZrYS"];
+    let everything = [("KFERRY_LOG", "kferry=trace,librdkafka=trace,rdkafka=trace,rustls=trace,aws_config=trace".to_owned())];
+    let mut printed = String::new();
+    for command in ["plan", "precheck", "execute", "status", "cutover", "cutover-ack", "validate", "finalize"] {
+        let outcome = migration.run_with(command, &everything);
+        assert!(matches!(outcome.code, Some(0 | 3)), "{}", outcome.code.unwrap_or(-1));
+        printed += &format!("{outcome}");
+    }
+    migration.expect_state("finalized");
+    for (name, value) in [(PASSWORD_VARIABLE, "not-this-one"), ("AWS_SECRET_ACCESS_KEY", "nor-that-one")] {
+        let mut all = everything.to_vec();
+        all.push((name, value.to_owned()));
+        let outcome = migration.run_with("precheck", &all);
+        printed += &format!("{outcome}");
+        assert!(!printed.contains(value), "{value} is printed");
+    }
+    let at = secrets.iter().find_map(|s| printed.find(s)).map(|at| &printed[at.saturating_sub(300)..at]);
+    assert_eq!(at, None, "a secret is printed after this");
+    for expected in ["KF-AUTH-CREDENTIALS", "session renewed"] {
+        assert!(printed.contains(expected), "the searched text is not what it should be");
+    }
+    assert_eq!(holders(migration.dir(), &secrets), Vec::<String>::new());
+    assert_eq!(holders(migration.bundle().parent().unwrap(), &secrets), Vec::<String>::new());
+    assert_eq!(holders(&migration.segments(), &secrets), Vec::<String>::new());
+    // The search itself finds what is there.
+    std::fs::write(migration.dir().join("planted"), password()).unwrap();
+    assert_eq!(holders(migration.dir(), &secrets).len(), 1);
+}
+
+#[test]
+fn a_password_that_changes_in_mid_migration_ends_the_next_command_with_its_code() {
+    let migration = between("auth-change", Door::Scram512, Door::Scram256).begin();
+    migration.execute();
+    let wrong = [(PASSWORD_VARIABLE, "not-this-one".to_owned())];
+    for command in ["execute", "cutover"] {
+        let outcome = migration.run_with(command, &wrong).expect_code(6);
+        assert!(outcome.stderr.contains("error[KF-AUTH-CREDENTIALS]"), "{outcome}");
+    }
+    migration.expect_state("drain_ready");
+    // A target that refuses beside a source that does not.
+    let migration = setup(secured(), "auth-change", Door::Scram512, Door::Plain).target_auth(&with(Door::Plain.auth(), "username", "nobody")).begin();
+    let found = blockers(&migration);
+    assert!(matches!(&found[..], [(code, side, _)] if code == "KF-AUTH-CREDENTIALS" && side == "target"), "{found:?}");
+    migration.run("plan").ok();
+}
+
+/// librdkafka's calls say that a cluster is down, its error callback that it does not let us in, and that is what is said.
+#[test]
+fn the_witness_says_why_it_is_not_let_in() {
+    let (lab, papers) = (secured(), papers());
+    let auth = |mode, security_protocol, password: &str| Auth {
+        mode,
+        security_protocol,
+        username: Some(USER.into()),
+        password: Some(Secret::new(password)),
+        ca: Some(papers.ca.clone()),
+        ..Auth::plaintext()
+    };
+    let tls = || Auth { mode: AuthMode::Tls, security_protocol: SecurityProtocol::Ssl, ca: Some(papers.ca.clone()), ..Auth::plaintext() };
+    let mtls = |cert: &Path, key: &Path| Auth { mode: AuthMode::Mtls, cert: Some(cert.into()), key: Some(key.into()), ..tls() };
+    let greet = |door: Door, auth: Auth| {
+        let config = ClusterConfig { cluster_arn: None, bootstrap_servers: vec![lab.source.door(door)], auth };
+        Witness::open(Side::Source, &config).and_then(|witness| witness.with_patience(Duration::from_secs(5)).greet())
+    };
+    let scram = |password: &str| auth(AuthMode::ScramSha512, SecurityProtocol::SaslSsl, password);
+    greet(Door::Scram512, scram(password())).unwrap();
+    greet(Door::Mtls, mtls(&papers.client_cert, &papers.client_key)).unwrap();
+    greet(Door::PlainClear, Auth { ca: None, ..auth(AuthMode::Plain, SecurityProtocol::SaslPlaintext, password()) }).unwrap();
+    for (door, auth, code) in [
+        (Door::Scram512, scram("not-this-one"), Code::AuthCredentials),
+        (Door::Plain, auth(AuthMode::Plain, SecurityProtocol::SaslSsl, "not-this-one"), Code::AuthCredentials),
+        (Door::Scram512, Auth { ca: Some(papers.other_ca.clone()), ..scram(password()) }, Code::AuthUnknownCa),
+        // OpenSSL's reason for a certificate does not come up through librdkafka; the copier's own client, which comes first, tells.
+        (Door::Expired, tls(), Code::AuthUnknownCa),
+        (Door::Elsewhere, tls(), Code::AuthUnknownCa),
+        (Door::Mtls, tls(), Code::AuthClientCertificate),
+        (Door::Mtls, mtls(&papers.stranger_cert, &papers.stranger_key), Code::AuthClientCertificate),
+        (Door::Plain, scram(password()), Code::AuthMechanism),
+        (Door::Mtls, mtls(&papers.client_cert, &papers.stranger_key), Code::AuthFile),
+    ] {
+        let error = greet(door, auth).unwrap_err();
+        assert_eq!(error.code(), code, "{door:?}: {error}");
+        assert!(!error.seen().contains("not-this-one"), "{error}");
+    }
 }
 
 #[test]

@@ -126,6 +126,8 @@ fn problem(code: Option<RDKafkaErrorCode>, reason: &str) -> Option<AuthProblem> 
     let says = |words: &[&str]| words.iter().any(|w| reason.contains(w));
     match code? {
         RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL => {}
+        // TLS 1.3 tells of a client certificate after the handshake.
+        RDKafkaErrorCode::BrokerTransportFailure if says(&["SSL alert number"]) => {}
         _ => return None,
     }
     Some(if says(&["certificate has expired", "certificate is not yet valid"]) {
@@ -164,6 +166,7 @@ mod tests {
             (SSL, "SSL handshake failed: hostname mismatch: certificate verify failed", Some(AuthProblem::HostName)),
             (SSL, "SSL handshake failed: error:0A000086:SSL routines::certificate verify failed: broker certificate could not be verified", Some(AuthProblem::UnknownCa)),
             (SSL, "SSL handshake failed: ssl/tls alert bad certificate: client authentication might be required", Some(AuthProblem::ClientCertificate)),
+            (BrokerTransportFailure, "Receive failed: error:0A000412:SSL routines::sslv3 alert bad certificate: SSL alert number 42", Some(AuthProblem::ClientCertificate)),
             (BrokerTransportFailure, "Connection refused", None),
         ] {
             assert_eq!(problem(Some(code), reason), expected, "{reason}");
