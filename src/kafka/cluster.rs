@@ -247,7 +247,7 @@ impl Cluster {
             return Ok(connection.clone());
         }
         *open = None;
-        let connection = Connection::open(&address, &self.inner.options).await?;
+        let connection = Connection::open(&address, &self.inner.options).await.map_err(CallError::at_a_known_cluster)?;
         *open = Some(connection.clone());
         Ok(connection)
     }
@@ -257,7 +257,7 @@ impl Cluster {
     /// Errors: as for `connection`.
     pub async fn fresh_connection(&self, broker_id: i32) -> Result<Connection> {
         let open = match self.address_of(broker_id) {
-            Ok(address) => Connection::open(&address, &self.inner.options).await.map_err(Failure::from),
+            Ok(address) => Connection::open(&address, &self.inner.options).await.map_err(|e| Failure::from(e.at_a_known_cluster())),
             Err(failure) => Err(failure),
         };
         open.map_err(|failure| failure.into_error(self.side(), &format!("connect to broker {broker_id}")))

@@ -54,6 +54,14 @@ impl CallError {
     pub fn is_certainly_unsent(&self) -> bool {
         matches!(self, CallError::NotSent(_) | CallError::Auth(..))
     }
+
+    /// The error at a cluster that has let us in before: what may pass by itself is an outage there, not another kind of listener.
+    pub(super) fn at_a_known_cluster(self) -> Self {
+        match self {
+            CallError::Auth(problem, seen) if problem.may_pass() => CallError::NotSent(seen),
+            error => error,
+        }
+    }
 }
 
 /// How connections to a cluster are opened.

@@ -86,7 +86,7 @@ pub fn problem(error: &io::Error) -> Option<(AuthProblem, String)> {
     let inner = error.get_ref()?.downcast_ref::<rustls::Error>()?;
     let found = match inner {
         rustls::Error::InvalidCertificate(why) => certificate(why),
-        rustls::Error::AlertReceived(alert) => match alert {
+        rustls::Error::AlertReceived(
             AlertDescription::CertificateRequired
             | AlertDescription::BadCertificate
             | AlertDescription::UnsupportedCertificate
@@ -94,9 +94,8 @@ pub fn problem(error: &io::Error) -> Option<(AuthProblem, String)> {
             | AlertDescription::CertificateExpired
             | AlertDescription::CertificateUnknown
             | AlertDescription::UnknownCA
-            | AlertDescription::AccessDenied => AuthProblem::ClientCertificate,
-            _ => AuthProblem::Tls,
-        },
+            | AlertDescription::AccessDenied,
+        ) => AuthProblem::ClientCertificate,
         rustls::Error::InvalidMessage(_) => AuthProblem::NotTls,
         _ => AuthProblem::Tls,
     };
@@ -144,11 +143,16 @@ mod tests {
     fn files_that_are_no_certificates_are_named_and_not_quoted() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("key.pem");
-        fs::write(&path, "-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----\n").unwrap();
-        let auth = Auth { ca: Some(path.clone()), ..Auth::plaintext() };
-        let error = client_config(&auth).unwrap_err();
-        assert_eq!(error.code(), Code::AuthFile);
-        assert!(error.seen().contains("auth.ca") && error.seen().contains("no certificate"), "{error}");
+        let refused = |text: &str| {
+            fs::write(&path, text).unwrap();
+            let error = client_config(&Auth { ca: Some(path.clone()), ..Auth::plaintext() }).unwrap_err();
+            assert_eq!(error.code(), Code::AuthFile);
+            error.seen().to_owned()
+        };
+        let seen = refused("hunter2");
+        assert!(seen.contains("auth.ca") && seen.contains("no certificate") && !seen.contains("hunter2"), "{seen}");
+        let seen = refused("-----BEGIN PRIVATE KEY-----\nhunter2!\n-----END PRIVATE KEY-----\n");
+        assert!(seen.contains("not PEM") && !seen.contains("hunter2"), "{seen}");
         let error = private_key(&path).unwrap_err();
         assert!(error.code() == Code::AuthFile && !error.seen().contains("hunter2"), "{error}");
         let error = certificates("auth.cert", &dir.path().join("none.pem")).unwrap_err();
