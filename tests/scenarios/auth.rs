@@ -124,11 +124,13 @@ fn plaintext_to_iam() {
 }
 
 #[test]
+#[ignore = "both of its ways in are gone through by other rows: tests/full"]
 fn plaintext_to_scram_sha_512() {
     whole("auth-o-s5", Door::Open, Door::Scram512);
 }
 
 #[test]
+#[ignore = "both of its ways in are gone through by other rows: tests/full"]
 fn plaintext_to_mtls() {
     whole("auth-o-m", Door::Open, Door::Mtls);
 }
@@ -139,6 +141,7 @@ fn tls_to_tls() {
 }
 
 #[test]
+#[ignore = "both of its ways in are gone through by other rows: tests/full"]
 fn plain_to_plain() {
     whole("auth-p-p", Door::Plain, Door::Plain);
 }
@@ -149,6 +152,7 @@ fn plain_without_tls_to_scram_sha_256() {
 }
 
 #[test]
+#[ignore = "both of its ways in are gone through by other rows: tests/full"]
 fn scram_sha_256_to_scram_sha_256() {
     whole("auth-s2-s2", Door::Scram256, Door::Scram256);
 }
