@@ -23,6 +23,9 @@ pub const LAST_WORDS: Duration = Duration::from_millis(200);
 /// A broker refuses to begin a login within a second of the last one. Source: `KafkaChannel.MIN_REAUTH_INTERVAL_ONE_SECOND_NANOS`.
 pub const LOGIN_INTERVAL_MIN: Duration = Duration::from_millis(1_100);
 
+/// A renewing login waits behind all that is in flight, each of which has a time of its own to be answered in.
+pub const RENEWAL_TIMEOUT: Duration = Duration::from_secs(90);
+
 /// Messages of one login; SCRAM needs three.
 pub const LOGIN_MESSAGES_MAX: usize = 8;
 

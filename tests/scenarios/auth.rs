@@ -332,6 +332,9 @@ fn whoever_is_not_let_in_is_told_why_by_precheck_on_both_sides() {
     let wrong_secret = [("AWS_SECRET_ACCESS_KEY", "not-this-one")];
     let no_credentials = [("AWS_ACCESS_KEY_ID", ""), ("AWS_SECRET_ACCESS_KEY", "")];
     let none: [(&str, &str); 0] = [];
+    let dir = WorkDir::new("expired");
+    let profile = short_lived_profile(dir.path(), 0);
+    let expired = [("AWS_CONFIG_FILE", profile.as_str())];
     type Case<'a> = (&'a str, Door, Vec<(&'static str, String)>, &'a [(&'a str, &'a str)], &'a str);
     let cases: Vec<Case> = vec![
         ("CREDENTIALS", Door::Scram512, Door::Scram512.auth(), &[(PASSWORD_VARIABLE, "not-this-one")], "SCRAM-SHA-512"),
@@ -352,6 +355,7 @@ fn whoever_is_not_let_in_is_told_why_by_precheck_on_both_sides() {
         ("MECHANISM", Door::Tls, Door::Scram512.auth(), &none, "without SASL"),
         ("AWS-CREDENTIALS", Door::Iam, Door::Iam.auth(), &no_credentials, "credential"),
         ("AWS-CREDENTIALS", Door::Iam, with(Door::Iam.auth(), "profile", "nobody"), &none, "of profile nobody"),
+        ("AWS-CREDENTIALS", Door::Iam, with(Door::Iam.auth(), "profile", "short"), &expired, "expired"),
         ("TOKEN", Door::Iam, Door::Iam.auth(), &wrong_secret, "signature"),
         ("TOKEN", Door::Iam, with(Door::Iam.auth(), "region", "eu-north-1"), &none, "host"),
         ("FILE", Door::Tls, with(Door::Tls.auth(), "ca", ca(&papers.client_key)), &none, "no certificate"),

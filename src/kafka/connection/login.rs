@@ -7,7 +7,7 @@ use super::CallError;
 use super::link::{Handle, Turn};
 use crate::kafka::auth::sasl::{Login, Sasl};
 use crate::kafka::auth::{AuthProblem, tls};
-use crate::kafka::limits::{LOGIN_INTERVAL_MIN, LOGIN_MESSAGES_MAX};
+use crate::kafka::limits::{LOGIN_INTERVAL_MIN, LOGIN_MESSAGES_MAX, RENEWAL_TIMEOUT};
 use crate::kafka::versions::BrokerVersions;
 use bytes::Bytes;
 use kafka_protocol::messages::{SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeRequest, SaslHandshakeResponse};
@@ -49,13 +49,14 @@ pub(super) async fn log_in(handle: &Arc<Handle>, versions: &Arc<BrokerVersions>,
     let refused = |(problem, seen): (AuthProblem, String)| CallError::Auth(problem, format!("{}: {seen}", handle.address()).into());
     let login = sasl.begin(host(handle)).await.map_err(refused)?;
     if let Some(lifetime) = exchange(handle, versions, sasl, login, Turn::InOrder, timeout).await? {
-        let session = tokio::spawn(renew(Arc::downgrade(handle), versions.clone(), sasl.clone(), lifetime, timeout));
+        let session = tokio::spawn(renew(Arc::downgrade(handle), versions.clone(), sasl.clone(), lifetime));
         handle.keep_session(session.abort_handle());
     }
     Ok(())
 }
 
-async fn renew(handle: std::sync::Weak<Handle>, versions: Arc<BrokerVersions>, sasl: Arc<Sasl>, mut lifetime: Duration, timeout: Duration) {
+/// Renews the session for as long as the connection is open.
+async fn renew(handle: std::sync::Weak<Handle>, versions: Arc<BrokerVersions>, sasl: Arc<Sasl>, mut lifetime: Duration) {
     loop {
         let ends_at = Instant::now() + lifetime;
         tokio::time::sleep(renew_after(lifetime)).await;
@@ -72,7 +73,7 @@ async fn renew(handle: std::sync::Weak<Handle>, versions: Arc<BrokerVersions>, s
             }
         };
         handle.hold();
-        match exchange(&handle, &versions, &sasl, login, Turn::Login, timeout).await {
+        match exchange(&handle, &versions, &sasl, login, Turn::Login, RENEWAL_TIMEOUT).await {
             Ok(next) => {
                 handle.release();
                 tracing::debug!(broker = handle.address(), "session renewed");

@@ -163,7 +163,8 @@ async fn logged_in() -> (Connection, Broker) {
         password: Some(Secret::new("hunter2")),
         ..Auth::plaintext()
     };
-    let options = ConnectionOptions::from_config(&ClusterConfig { cluster_arn: None, bootstrap_servers: vec![], auth }).unwrap();
+    let mut options = ConnectionOptions::from_config(&ClusterConfig { cluster_arn: None, bootstrap_servers: vec![], auth }).unwrap();
+    options.connect_timeout = Duration::from_millis(300);
     let accept = async {
         let mut broker = Broker(listener.accept().await.unwrap().0);
         assert_eq!(&broker.request().await[..4], &[0, 18, 0, 3]);
@@ -190,7 +191,8 @@ async fn a_session_is_renewed_behind_what_is_in_flight_and_before_what_comes_lat
     // Its answer is still due when the session's time comes.
     assert_eq!(&broker.request().await[..8], &[0, 17, 0, 1, 0, 0, 0, 5]);
     let meanwhile = connection.send_frames(3, 1, vec![Bytes::from_static(b"meanwhile")]);
-    let early = tokio::time::timeout(Duration::from_millis(200), broker.request()).await;
+    // Longer than a new connection's handshakes may take: a slow request in front is no reason to give up.
+    let early = tokio::time::timeout(Duration::from_millis(600), broker.request()).await;
     assert!(early.is_err(), "a request overtakes the login: {early:?}");
     broker.answer(4, b"one").await;
     assert_eq!(before.await.unwrap(), "one");
