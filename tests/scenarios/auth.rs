@@ -216,6 +216,29 @@ fn sessions_are_renewed_while_requests_are_in_flight() {
     migration.expect_same(lab, &["auth-session-orders"]);
 }
 
+/// Who is let in again and who is not is a broker's first word after a restart: it must not be taken for a refusal too soon.
+#[test]
+#[ignore = "slow: tests/full runs it"]
+fn brokers_that_go_and_come_back_let_us_in_again() {
+    let (lab, agent) = (secured(), Agent::shared());
+    let id = "auth-bounced";
+    agent.create_topics(&lab.source.bootstrap(), &[Topic::new("auth-bounced-orders", 4)]);
+    agent.produce(&lab.source.bootstrap(), "auth-bounced-orders", &Load::records(20_000).values(900, 1_100).random().batches(32 << 10, 5));
+    let setup = setup(lab, id, Door::Scram512, Door::Scram256).set("seed.rate_limit", "1MiB/s");
+    let migration = setup.set("seed.segment_max_bytes", "1MiB").begin();
+    let mut running = migration.spawn("execute");
+    for (cluster, at_least) in [(&lab.target, 2_000), (&lab.source, 6_000)] {
+        migration.wait_until_copied(&mut running, &lab.target.bootstrap(), at_least, Duration::from_secs(120));
+        cluster.kill_broker(1);
+        cluster.start_broker(1);
+        cluster.wait_ready();
+    }
+    running.wait(Duration::from_secs(200)).ok();
+    migration.finish();
+    migration.expect_verified();
+    migration.expect_same(lab, &["auth-bounced-orders"]);
+}
+
 /// Every file below a directory that holds one of these.
 fn holders(dir: &Path, secrets: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
