@@ -1,6 +1,5 @@
 //! The configuration as it takes effect, without anything secret: for `config check` and for the journal's digest.
 
-use super::cluster::AUTH_MODES;
 use super::model::*;
 use crate::domain::acl::DriftPolicy;
 use serde_json::{Value, json};
@@ -73,8 +72,7 @@ impl Config {
 
 fn cluster(config: &ClusterConfig) -> Value {
     let ClusterConfig { cluster_arn, bootstrap_servers, auth } = config;
-    let mode = AUTH_MODES.iter().find(|(_, mode)| *mode == auth.mode).map(|(name, _)| *name);
-    json!({ "cluster_arn": cluster_arn, "bootstrap_servers": bootstrap_servers, "auth_mode": mode })
+    json!({ "cluster_arn": cluster_arn, "bootstrap_servers": bootstrap_servers, "auth_mode": auth.mode.as_str() })
 }
 
 fn selection(config: &Selection) -> Value {

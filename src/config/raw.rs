@@ -52,11 +52,14 @@ pub(super) struct Cluster {
 #[serde(deny_unknown_fields)]
 pub(super) struct Auth {
     pub mode: Option<Text>,
+    pub security_protocol: Option<Text>,
     pub username: Option<Text>,
     pub password: Option<Text>,
     pub ca: Option<Text>,
     pub cert: Option<Text>,
     pub key: Option<Text>,
+    pub region: Option<Text>,
+    pub profile: Option<Text>,
 }
 
 #[derive(Default, Deserialize)]

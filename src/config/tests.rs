@@ -10,6 +10,7 @@ fn repository() -> PathBuf {
 fn env(name: &str) -> Option<String> {
     match name {
         "SOURCE_PASSWORD" => Some(" 0123 ".into()),
+        "TARGET_PASSWORD" => Some("4567".into()),
         "KFERRY_TEST_SECRET" => Some("hunter2".into()),
         "KFERRY_TEST_INJECTION" => Some("x\n  offsets: mapped".into()),
         "HOME" => Some("/home/someone".into()),
@@ -58,7 +59,38 @@ fn every_example_parses() {
             count += 1;
         }
     }
-    assert_eq!(count, 4);
+    assert_eq!(count, 13);
+}
+
+#[test]
+fn every_row_of_the_authentication_matrix_has_an_example_that_means_it() {
+    use AuthMode::{Iam, Mtls, Plain, Plaintext, ScramSha256, ScramSha512, Tls};
+    for (name, source, target) in [
+        ("iam-to-iam", Iam, Iam),
+        ("scram-to-scram", ScramSha512, ScramSha512),
+        ("scram-to-iam", ScramSha512, Iam),
+        ("iam-to-scram", Iam, ScramSha512),
+        ("mtls-to-iam", Mtls, Iam),
+        ("mtls-to-mtls", Mtls, Mtls),
+        ("plaintext-to-scram", Plaintext, ScramSha512),
+        ("tls-to-tls", Tls, Tls),
+        ("plain-to-scram-256", Plain, ScramSha256),
+    ] {
+        let config = example(&format!("auth-{name}.yaml"));
+        assert_eq!((config.source.auth.mode, config.target.auth.mode), (source, target), "{name}");
+        for auth in [&config.source.auth, &config.target.auth] {
+            let expected = match auth.mode {
+                Plaintext => SecurityProtocol::Plaintext,
+                Tls | Mtls => SecurityProtocol::Ssl,
+                Plain => SecurityProtocol::SaslPlaintext,
+                ScramSha256 | ScramSha512 | Iam => SecurityProtocol::SaslSsl,
+            };
+            assert_eq!(auth.security_protocol, expected, "{name}");
+            assert!(!format!("{auth:?}").contains("0123") && !format!("{auth:?}").contains("4567"), "{name} shows a password");
+        }
+    }
+    let accounts = example("auth-iam-to-iam.yaml");
+    assert_eq!((accounts.source.auth.profile.as_deref(), accounts.target.auth.profile.as_deref()), (Some("old-account"), Some("new-account")));
 }
 
 #[test]

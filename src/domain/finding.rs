@@ -1,5 +1,6 @@
 //! What precheck finds: one table of stable codes with severity and remedy.
 
+use crate::error::Code;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -88,7 +89,20 @@ findings! {
     TransactionState, "KF-PRE-TRANSACTION-STATE", Warning, "the cluster cannot host a transaction coordinator at present", "bring up as many brokers as transaction.state.log.replication.factor asks for";
     WebhookMissing, "KF-PRE-WEBHOOK-MISSING", Blocker, "cutover.freeze is webhook and no webhook is configured", "set cutover.producer_freeze_webhook";
     FreezeUnsupported, "KF-PRE-FREEZE-UNSUPPORTED", Blocker, "the freeze mode is not in this version", "set cutover.freeze to manual or webhook";
-    AuthUnsupported, "KF-PRE-AUTH-UNSUPPORTED", Blocker, "the authentication mode is not in this version", "use a plaintext listener; other modes follow";
+    AuthCredentials, "KF-AUTH-CREDENTIALS", Blocker, "the cluster refuses the user or the password", "correct auth.username and auth.password of that cluster, or create the SCRAM user there";
+    AuthServerSignature, "KF-AUTH-SERVER-SIGNATURE", Blocker, "the broker does not prove that it knows the password", "the broker is not who it should be: check the address, and change the password";
+    AuthUnknownCa, "KF-AUTH-UNKNOWN-CA", Blocker, "the broker's certificate is signed by nobody that is trusted", "name the CA that signed the brokers' certificates in auth.ca of that cluster";
+    AuthCertificateExpired, "KF-AUTH-CERT-EXPIRED", Blocker, "the broker's certificate is not valid at this time", "renew the broker's certificate, or set this host's clock";
+    AuthHostName, "KF-AUTH-HOSTNAME", Blocker, "the broker's certificate is for another host name", "connect by a name that the certificate holds (bootstrap_servers, advertised.listeners), or have it issued for this one";
+    AuthClientCertificate, "KF-AUTH-CLIENT-CERT", Blocker, "the broker refuses the client certificate, or misses one", "use auth.mode mtls with a certificate that is valid and signed by a CA that the broker trusts";
+    AuthNotTls, "KF-AUTH-NOT-TLS", Blocker, "the listener does not speak TLS", "use the listener's TLS port, or an auth.mode (and auth.security_protocol) without TLS";
+    AuthTlsExpected, "KF-AUTH-TLS-EXPECTED", Blocker, "the listener speaks TLS", "use an auth.mode with TLS (auth.security_protocol SASL_SSL for passwords), or the plaintext listener's port";
+    AuthTls, "KF-AUTH-TLS", Blocker, "the two sides do not agree on TLS", "compare the broker's ssl.enabled.protocols and ssl.cipher.suites with TLS 1.2 and 1.3, which kferry speaks";
+    AuthSaslExpected, "KF-AUTH-SASL-EXPECTED", Blocker, "the listener wants SASL", "use the auth.mode of that listener: plain, scram-sha-256, scram-sha-512 or iam";
+    AuthMechanism, "KF-AUTH-MECHANISM", Blocker, "the listener does not offer the SASL mechanism", "use a mechanism that the listener offers, or add this one to its sasl.enabled.mechanisms";
+    AuthAwsCredentials, "KF-AUTH-AWS-CREDENTIALS", Blocker, "no usable AWS credentials are found", "give AWS credentials where its default chain looks (environment, profile, SSO, instance role), or name auth.profile";
+    AuthToken, "KF-AUTH-TOKEN", Blocker, "the cluster refuses the IAM token", "check the credentials' account and permissions (kafka-cluster:Connect), auth.region and this host's clock";
+    AuthFile, "KF-AUTH-FILE", Blocker, "a certificate or key file cannot be used", "correct auth.ca, auth.cert or auth.key: PEM files, the key unencrypted and the certificate's own";
     ClusterArnUnsupported, "KF-PRE-CLUSTER-ARN-UNSUPPORTED", Blocker, "clusters by ARN are not in this version", "give the cluster's bootstrap_servers";
     InPlace, "KF-PRE-IN-PLACE", Information, "an in-place conversion may serve as well", "read runbooks/in-place.md before you copy a cluster that could be converted";
     NotProbed, "KF-PRE-NOT-PROBED", Information, "points that this version does not examine", "examine them by hand; the runbook lists them";
@@ -106,8 +120,32 @@ pub struct Finding {
     pub remedy: String,
 }
 
+impl FindingCode {
+    /// The finding that an error of authentication is, which has the error's own code.
+    pub fn of_error(code: Code) -> Option<Self> {
+        let is_auth = code.as_str().starts_with("KF-AUTH-");
+        Self::ALL.iter().copied().find(|finding| is_auth && finding.as_str() == code.as_str())
+    }
+}
+
 impl Finding {
     pub fn new(code: FindingCode, subject: impl Into<String>, seen: impl Into<String>) -> Self {
         Self { code, severity: code.severity(), subject: subject.into(), seen: seen.into(), remedy: code.remedy().to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_authentication_are_findings_by_the_same_code_and_remedy() {
+        let errors: Vec<Code> = Code::ALL.iter().copied().filter(|c| c.as_str().starts_with("KF-AUTH-")).collect();
+        for code in &errors {
+            let finding = FindingCode::of_error(*code).unwrap_or_else(|| panic!("{} is no finding", code.as_str()));
+            assert_eq!((finding.as_str(), finding.remedy(), finding.severity()), (code.as_str(), code.remedy(), Severity::Blocker));
+        }
+        assert_eq!(FindingCode::ALL.iter().filter(|f| f.as_str().starts_with("KF-AUTH-")).count(), errors.len());
+        assert_eq!(FindingCode::of_error(Code::SourceUnavailable), None);
     }
 }

@@ -13,7 +13,7 @@ mod report;
 mod samples;
 mod topics;
 
-pub use clusters::{config_findings, describe_cluster, source_unreachable, BROKER_CONFIG_KEYS, NOT_EXAMINED};
+pub use clusters::{config_findings, describe_cluster, source_unreachable, target_unreachable, BROKER_CONFIG_KEYS, NOT_EXAMINED};
 pub use identity::derive_migration_id;
 pub(crate) use markers::words as controls_in_words;
 // The commands that make a plan need a cluster.
@@ -30,6 +30,7 @@ use super::plan::{Estimate, Plan, TopicPlan, PLAN_VERSION};
 use super::topology::ClusterSnapshot;
 use super::transaction::OpenTransaction;
 use crate::config::model::Config;
+use crate::error::Error;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
@@ -121,7 +122,9 @@ pub struct PlanInput<'a> {
     /// None where it was not looked at.
     pub target_health: Option<HealthProbe>,
     /// Why there is no target's snapshot, as the attempt to read it said.
-    pub target_error: Option<String>,
+    pub target_error: Option<Error>,
+    /// What keeps librdkafka out of the clusters.
+    pub witnesses: Vec<Finding>,
     /// What a topic without settings of its own gets on the target, for every topic setting that the target knows. None: read
     /// from the target's topics, as far as these tell.
     pub target_defaults: Option<BTreeMap<String, String>>,

@@ -9,6 +9,7 @@ mod migration;
 mod webhook;
 
 mod apps;
+mod auth;
 mod compacted;
 mod crash;
 mod endgame;

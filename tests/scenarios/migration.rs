@@ -67,6 +67,8 @@ pub struct Setup {
     id: String,
     pub source: String,
     pub target: String,
+    /// The lines below `auth:` of source and target; none where nothing is said about it.
+    auth: [Vec<(&'static str, String)>; 2],
     pub topics: Vec<String>,
     pub groups: Vec<String>,
     offsets: Option<String>,
@@ -84,6 +86,7 @@ impl Setup {
             id: id.into(),
             source: source.into(),
             target: target.into(),
+            auth: Default::default(),
             topics: vec![format!("{id}-*")],
             groups: vec![format!("{id}-*")],
             offsets: None,
@@ -132,6 +135,24 @@ impl Setup {
         self
     }
 
+    /// Who kferry is to the source and to the target.
+    pub fn source_auth(mut self, lines: &[(&'static str, String)]) -> Self {
+        self.auth[0] = lines.to_vec();
+        self
+    }
+
+    pub fn target_auth(mut self, lines: &[(&'static str, String)]) -> Self {
+        self.auth[1] = lines.to_vec();
+        self
+    }
+
+    /// A variable of the environment that kferry runs in.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.retain(|(have, _)| have != name);
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
     /// Puts faults between kferry and its store.
     pub fn store_through(mut self, proxy: &FaultProxy) -> Self {
         self.s3_endpoint = proxy.endpoint();
@@ -159,7 +180,12 @@ impl Setup {
             keys.iter().map(|(key, value)| format!("    {key}: {value}\n")).collect()
         };
         let mut text = format!("kferry:\n  migration_id: {}\n", self.id);
-        let _ = write!(text, "  source:\n    bootstrap_servers: \"{}\"\n  target:\n    bootstrap_servers: \"{}\"\n", self.source, self.target);
+        for (side, servers, auth) in [("source", &self.source, &self.auth[0]), ("target", &self.target, &self.auth[1])] {
+            let _ = writeln!(text, "  {side}:\n    bootstrap_servers: \"{servers}\"");
+            for (index, (key, value)) in auth.iter().enumerate() {
+                let _ = writeln!(text, "{}      {key}: {value}", if index == 0 { "    auth:\n" } else { "" });
+            }
+        }
         let _ = write!(text, "  topics:\n    include: [{}]\n{}  groups:\n    include: [{}]\n", list(&self.topics), taken("topics"), list(&self.groups));
         text += &self.offsets.iter().map(|mode| format!("  offsets: {mode}\n")).collect::<String>();
         let _ = write!(text, "  backup:\n{}{}  evidence:\n{}{}", store("segments"), taken("backup"), store("evidence"), taken("evidence"));

@@ -1,7 +1,7 @@
 //! The witness against real brokers: what librdkafka samples of two clusters, and what lies where sentinels were written.
 
 use crate::lab::{Agent, Cluster, Load, Options, Topic};
-use kferry::config::model::{Auth, AuthMode, ClusterConfig};
+use kferry::config::model::{Auth, ClusterConfig};
 use kferry::domain::digest::Digest;
 use kferry::domain::partition::TopicPartition;
 use kferry::error::Code;
@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 fn config(bootstrap: &str) -> ClusterConfig {
-    let auth = Auth { mode: AuthMode::Plaintext, username: None, password: None, ca: None, cert: None, key: None };
+    let auth = Auth::plaintext();
     ClusterConfig { cluster_arn: None, bootstrap_servers: bootstrap.split(',').map(String::from).collect(), auth }
 }
 

@@ -9,7 +9,7 @@ pub(crate) fn config() -> Config {
     let cluster = |servers: &str| ClusterConfig {
         cluster_arn: None,
         bootstrap_servers: vec![servers.to_owned()],
-        auth: Auth { mode: AuthMode::Plaintext, username: None, password: None, ca: None, cert: None, key: None },
+        auth: Auth::plaintext(),
     };
     let store = |prefix: &str| StoreConfig::S3 {
         bucket: "migration".to_owned(),
@@ -222,6 +222,7 @@ pub(crate) fn input<'a>(config: &'a Config, probes: &'a [TopicProbe]) -> PlanInp
         target: Some(target()),
         target_health: Some(HealthProbe::default()),
         target_error: None,
+        witnesses: Vec::new(),
         target_defaults: Some(defaults((4, 1))),
         probes,
         source_bytes_per_second: None,

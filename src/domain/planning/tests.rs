@@ -1,6 +1,7 @@
 use super::fixture::*;
 use super::*;
-use crate::config::model::{AuthMode, FreezeMode, OffsetsMode};
+use crate::config::model::{FreezeMode, OffsetsMode};
+use crate::error::{Code, Error};
 use crate::domain::acl::{DriftPolicy, Operation};
 use crate::domain::finding::FindingCode;
 use crate::domain::plan::{OffsetMode, TopicAction};
@@ -26,6 +27,7 @@ fn planned(change: impl FnOnce(&mut Config, &mut PlanInput, &mut Vec<TopicProbe>
         target: changed.target,
         target_health: changed.target_health,
         target_error: changed.target_error,
+        witnesses: changed.witnesses,
         target_defaults: changed.target_defaults,
         write_txn_markers: changed.write_txn_markers,
         open_transactions: changed.open_transactions,
@@ -144,7 +146,6 @@ fn every_code_is_provoked_by_its_cause_and_by_nothing_in_a_healthy_pair() {
         (C::TransactionState, |_, i, _| drop(i.source.broker_configs.insert("transaction.state.log.replication.factor".into(), "4".into()))),
         (C::WebhookMissing, |c, _, _| c.cutover.freeze = FreezeMode::Webhook),
         (C::FreezeUnsupported, |c, _, _| c.cutover.freeze = FreezeMode::Acl),
-        (C::AuthUnsupported, |c, _, _| c.target.auth.mode = AuthMode::Iam),
         (C::ClusterArnUnsupported, |c, _, _| {
             c.source.bootstrap_servers.clear();
             c.source.cluster_arn = Some("arn:aws:kafka:eu-west-1:1:cluster/a/b".into());
@@ -155,7 +156,8 @@ fn every_code_is_provoked_by_its_cause_and_by_nothing_in_a_healthy_pair() {
         C::DiskRoom, C::InPlace, C::NotProbed,
     ];
     let base = codes(&plan());
-    for code in FindingCode::ALL.iter().filter(|c| **c != C::SourceUnreachable) {
+    let of_errors: Vec<C> = Code::ALL.iter().filter_map(|code| C::of_error(*code)).collect();
+    for code in FindingCode::ALL.iter().filter(|c| **c != C::SourceUnreachable && !of_errors.contains(c)) {
         let provoked = causes.iter().any(|(c, _)| c == code);
         assert!(provoked != in_fixture.contains(code), "{} is provoked here or in the fixture, and in one of them", code.as_str());
         assert_eq!(base.contains(code), in_fixture.contains(code), "{} in the fixture", code.as_str());
@@ -163,7 +165,12 @@ fn every_code_is_provoked_by_its_cause_and_by_nothing_in_a_healthy_pair() {
     for (code, change) in causes {
         assert!(codes(&planned(change)).contains(&code), "{} by its cause", code.as_str());
     }
-    assert_eq!(source_unreachable("connection refused").code, C::SourceUnreachable);
+    let unreachable = |code| (source_unreachable(&Error::new(code, "seen")).code, target_unreachable(&Error::new(code, "seen")).code);
+    assert_eq!(unreachable(Code::KafkaProtocol), (C::SourceUnreachable, C::TargetUnreachable));
+    for code in Code::ALL.iter().filter(|code| C::of_error(**code).is_some()) {
+        let (source, target) = unreachable(*code);
+        assert_eq!((source.as_str(), target.as_str()), (code.as_str(), code.as_str()));
+    }
 }
 
 #[test]
@@ -468,7 +475,7 @@ fn groups_of_the_streams_protocol_are_left_alone_by_name() {
 #[test]
 fn without_a_target_the_plan_stands_and_says_so() {
     let plan = planned(|_, i, _| {
-        (i.target, i.target_defaults, i.target_error) = (None, None, Some("connection refused".into()));
+        (i.target, i.target_defaults, i.target_error) = (None, None, Some(Error::new(Code::TargetUnavailable, "connection refused")));
     });
     assert!(plan.migration_id.ends_with("-no-target"));
     assert_eq!(blockers(&plan).iter().map(|f| f.code).collect::<Vec<_>>(), [FindingCode::TargetUnreachable]);
