@@ -128,14 +128,13 @@ impl Mapping {
     }
 
     pub fn awaits_journal(&self) -> bool {
-        self.handed < self.unjournaled.len()
+        !self.unjournaled.is_empty()
     }
 
-    /// Hands out the marks that the journal was not handed yet.
+    /// Hands out all marks that the journal is not known to have: what was handed out before may never have reached it.
     pub fn next_marks(&mut self) -> Vec<Mark> {
-        let marks = self.unjournaled.iter().skip(self.handed).copied().collect();
         self.handed = self.unjournaled.len();
-        marks
+        self.unjournaled.iter().copied().collect()
     }
 
     /// The journal has what it was handed.
@@ -153,16 +152,17 @@ impl Projector {
         let first = self.next_source;
         for batch in fetched.iter().filter(|batch| batch.next_offset() > first) {
             let from = batch.base_offset.max(self.next_source);
-            if !batch.is_control() && !batch.aborted {
-                for (source, next_source, target) in self.places(batch, from).map_err(|error| (batch.clone(), error))? {
+            let unreadable = |error| (batch.clone(), error);
+            for adjoining in adjoining(batch).map_err(unreadable)? {
+                for (source, next_source, target) in self.places(from.max(adjoining.base_offset), adjoining.next_offset()) {
                     if target == self.frontier.target {
                         self.begin_run_if(source, target, &mut marks);
                         self.frontier.target += next_source - source;
                     }
-                    let whole = (source, next_source) == (batch.base_offset, batch.next_offset()) && !batch.has_holes();
+                    let whole = (source, next_source) == (adjoining.base_offset, adjoining.next_offset());
                     let moved = match whole {
-                        true => batch.moved_to(target),
-                        false => part(batch, source..next_source).map_err(|error| (batch.clone(), error))?.moved_to(target),
+                        true => adjoining.moved_to(target),
+                        false => part(&adjoining, source..next_source).map_err(unreadable)?.moved_to(target),
                     };
                     let moved = keep(moved);
                     let digest = moved.leaf();
@@ -175,45 +175,28 @@ impl Projector {
         Ok(Projected { batches, marks, next_source: self.next_source, frontier: self.frontier })
     }
 
-    /// The batch's records from an offset on, as runs that adjoin on both sides: source's offsets and the first one's place on the target.
-    fn places(&self, batch: &Batch, from: i64) -> Result<Vec<(i64, i64, i64)>, RecordError> {
-        let mut adjoining = Vec::new();
-        match batch.has_holes() {
-            false => adjoining.push((batch.base_offset, batch.next_offset())),
-            true => {
-                for piece in pieces(batch, usize::MAX, None)? {
-                    if let Piece::Data(data) = piece {
-                        adjoining.push((data.base_offset, data.next_offset()));
-                    }
-                }
+    /// Where records at adjoining offsets of the source go, cut where they do not adjoin each other on the target: source's offsets, and the first one's place.
+    fn places(&self, mut at: i64, end: i64) -> Vec<(i64, i64, i64)> {
+        let mut places = Vec::new();
+        while at < end {
+            if at >= self.frontier.source {
+                places.push((at, end, self.frontier.target));
+                break;
             }
-        }
-        let (mut places, mut frontier) = (Vec::new(), self.frontier.target);
-        for (base, end) in adjoining {
-            let mut at = base.max(from);
-            while at < end {
-                if at >= self.frontier.source {
-                    places.push((at, end, frontier));
-                    frontier += end - at;
-                    break;
-                }
-                // Mapped before.
-                let index = self.runs.partition_point(|run| run.source_base.0 <= at);
-                let until = self.runs.get(index).map_or(i64::MAX, |next| next.source_base.0).min(self.frontier.source).min(end);
-                let Some(run) = index.checked_sub(1).map(|index| self.runs[index]) else {
-                    at = until;
-                    continue;
-                };
+            // Mapped before.
+            let index = self.runs.partition_point(|run| run.source_base.0 <= at);
+            let until = self.runs.get(index).map_or(i64::MAX, |next| next.source_base.0).min(self.frontier.source).min(end);
+            if let Some(run) = index.checked_sub(1).map(|index| self.runs[index]) {
                 let target = run.target_base.0 + (at - run.source_base.0);
                 let room = self.runs.get(index).map_or(self.frontier.target, |next| next.target_base.0) - target;
                 // What lay in a hole then and is here now comes from another replica, and has a later record of its key.
                 if room > 0 {
                     places.push((at, until.min(at + room), target));
                 }
-                at = until;
             }
+            at = until;
         }
-        Ok(places)
+        places
     }
 
     fn begin_run_if(&mut self, source: i64, target: i64, marks: &mut Vec<Mark>) {
@@ -222,5 +205,68 @@ impl Projector {
             self.runs.push(Run { source_base: SourceOffset(source), target_base: TargetOffset(target), count: 0 });
             marks.push(Mark { source: SourceOffset(source), target: TargetOffset(target) });
         }
+    }
+}
+
+/// The batch's committed records, as batches of those that adjoin each other.
+fn adjoining(batch: &Batch) -> Result<Vec<Batch>, RecordError> {
+    if batch.is_control() || batch.aborted {
+        return Ok(Vec::new());
+    }
+    if !batch.has_holes() {
+        return Ok(vec![batch.clone()]);
+    }
+    let data = pieces(batch, usize::MAX, None)?.into_iter().filter_map(|piece| match piece {
+        Piece::Data(data) => Some(data),
+        Piece::Hole { .. } => None,
+    });
+    Ok(data.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::copy::simulation::compacted;
+    use crate::domain::record::Codec;
+
+    fn mark(source: i64, target: i64) -> Mark {
+        Mark { source: SourceOffset(source), target: TargetOffset(target) }
+    }
+
+    /// Another replica still has what lay in a hole when it was mapped, and what is new comes behind.
+    #[test]
+    fn what_was_mapped_keeps_its_place_whatever_another_replica_has() {
+        let mut map = OffsetMap::default();
+        [mark(100, 0), mark(105, 2)].into_iter().for_each(|mark| map.mark(mark).unwrap());
+        let mut mapping = Mapping::resume(map, 100, 4);
+        mapping.read_again(0);
+        assert_eq!((mapping.next_source, mapping.frontier), (100, Frontier { source: 107, target: 4 }));
+        let whole = compacted(100, 10, &[0, 1, 2, 3, 4, 5, 6, 7, 9], Codec::Lz4);
+        let projected = mapping.projector().project(&[whole], |batch| batch).unwrap();
+        let places: Vec<(i64, i64)> = projected.batches.iter().map(|(batch, _)| (batch.base_offset, batch.next_offset())).collect();
+        assert_eq!(places, [(0, 2), (2, 4), (4, 5), (5, 6)]);
+        mapping.take(&projected).unwrap();
+        assert_eq!(mapping.next_marks(), [mark(109, 5)]);
+        assert_eq!((mapping.source_of(6), mapping.target_of(108), mapping.journaled_to()), (110, 5, 5));
+    }
+
+    #[test]
+    fn marks_that_were_handed_out_and_lost_are_handed_out_again() {
+        let mut map = OffsetMap::default();
+        map.mark(mark(0, 0)).unwrap();
+        let mut mapping = Mapping::resume(map, 0, 0);
+        let fetch = |mapping: &mut Mapping, offset| {
+            let projected = mapping.projector().project(&[compacted(offset, 2, &[0, 1], Codec::None)], |batch| batch).unwrap();
+            mapping.take(&projected).unwrap();
+        };
+        fetch(&mut mapping, 10);
+        assert_eq!(mapping.next_marks(), [mark(10, 0)]);
+        fetch(&mut mapping, 20);
+        assert_eq!(mapping.next_marks(), [mark(10, 0), mark(20, 2)], "nobody has said that the journal has the first");
+        fetch(&mut mapping, 30);
+        mapping.journaled();
+        assert_eq!((mapping.journaled_to(), mapping.next_marks()), (4, vec![mark(30, 4)]), "what came later was not handed out");
+        mapping.journaled();
+        assert!(!mapping.awaits_journal() && mapping.journaled_to() == i64::MAX);
     }
 }

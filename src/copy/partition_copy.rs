@@ -206,6 +206,8 @@ impl PartitionCopy {
         let counts = checkpoint.as_ref().map(|c| c.counts).unwrap_or_default();
         // In TAIL appends go ahead of their segments: what an earlier take appended and did not store is stored now.
         let stored = checkpoint.as_ref().map_or(first_log_start, |c| c.stored_offset).max(from.source_log_start);
+        // Where offsets are mapped, the records that were stored ahead of their appends may be gone, and others take their places.
+        let stored = if mapping.is_some() { stored.min(from.target_end).max(from.source_log_start) } else { stored };
         // A topic that was created anew is shorter than what was proven of the one before.
         let began_anew = checkpoint.as_ref().is_some_and(|c| c.verified_offset > from.target_end);
         let (proven, counts, trees) = match checkpoint {

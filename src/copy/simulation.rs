@@ -229,6 +229,16 @@ impl Broker {
         Ok(base)
     }
 
+    /// Another replica leads, which has not got the last batches.
+    fn lose(&mut self, batches: usize) {
+        for _ in 0..batches {
+            if let Some(gone) = self.log.pop_if(|batch| batch.base_offset >= self.log_start) {
+                self.end = gone.base_offset;
+            }
+        }
+        self.remembers = None;
+    }
+
     fn forget(&mut self) {
         self.remembers.take_if(|(.., timestamp)| *timestamp < NOW_MS - 2 * SEQUENCE_MEMORY_MS);
     }
@@ -275,6 +285,14 @@ struct World {
     uploads: Vec<SealedSegment>,
     /// What the store has acknowledged, in all takes.
     stored: Vec<(i64, i64)>,
+    /// Records in the store, of all takes.
+    stored_records: Vec<Seen>,
+    /// Another replica of the source, compacted otherwise; mapped partitions read it now and then.
+    other: Vec<Batch>,
+    /// How far the source is on the target, as a status has told a while ago.
+    position: Option<(i64, i64)>,
+    /// How often the source has gone on after it had ended.
+    grown: u32,
     /// The leaves in the store, by take and first, and those beside the journal.
     leaf_files: BTreeMap<String, LeafFile>,
     pending_leaves: Option<LeafFile>,
@@ -315,10 +333,13 @@ impl World {
         let (source, span) = source_log(&mut dice, batches);
         let (source_log_start, source_end) = (span.start, span.end);
         let (compacts, tails) = (dice.roll(2) == 0, dice.roll(3) > 0);
+        let whole = source.clone();
         let source = match compacts {
             true => source.iter().filter_map(|batch| if dice.roll(2) == 0 { cleaned(batch, &mut dice) } else { Some(batch.clone()) }).collect(),
             false => source,
         };
+        let left = records(&source, 0);
+        let compacted: Vec<Seen> = records(&whole, 0).into_iter().filter(|record| !left.contains(record)).collect();
         let batch_bytes_max = BATCH_BYTES_MAX[dice.roll(3) as usize];
         let broker = Broker { strict: dice.roll(2) == 0, batch_bytes_max, ..Broker::default() };
         let journaled_map = mapped.then(|| {
@@ -342,10 +363,14 @@ impl World {
             clock_ms: 0,
             compacts,
             tails,
-            compacted: Vec::new(),
+            compacted,
             wire: VecDeque::new(),
             uploads: Vec::new(),
             stored: Vec::new(),
+            stored_records: Vec::new(),
+            other: whole,
+            position: None,
+            grown: 0,
             leaf_files: BTreeMap::new(),
             pending_leaves: None,
         }
@@ -362,10 +387,12 @@ impl World {
         if position.offset < self.source_log_start {
             return self.copy.fetch_out_of_range(self.source_log_start, self.source_end);
         }
-        let due = self.source.partition_point(|b| b.next_offset() <= position.offset);
+        let replica = self.journaled_map.is_some() && self.compacts && self.dice.roll(2) == 0;
+        let log = if replica { &self.other } else { &self.source };
+        let due = log.partition_point(|b| b.next_offset() <= position.offset);
         // The batch before is there again now and then.
         let from = due.saturating_sub(usize::from(self.dice.roll(8) == 0));
-        let found: Vec<_> = self.source[from..].iter().take(many).map(|b| (b.clone(), b.leaf())).collect();
+        let found: Vec<_> = log[from..].iter().take(many).map(|b| (b.clone(), b.leaf())).collect();
         let to_the_end = found.is_empty();
         self.clock_ms += 400;
         if let Some(projector) = self.copy.projector() {
@@ -384,6 +411,9 @@ impl World {
             let index = self.dice.roll(self.uploads.len() as u64) as usize;
             let segment = self.uploads.swap_remove(index);
             self.stored.push((segment.base_offset, segment.next_offset));
+            for part in &segment.parts {
+                self.stored_records.extend(records(&batch::split(part.clone()).unwrap(), 0));
+            }
             self.copy.stored_segment(segment.next_offset, segment.bytes as u64);
         }
     }
@@ -405,13 +435,26 @@ impl World {
         if self.dice.roll(6) > 0 {
             self.checkpoint = Some(self.copy.checkpoint());
         }
-        self.journal_marks();
+        match self.dice.roll(2) {
+            0 => {
+                self.journal_position();
+                self.journal_marks();
+            }
+            _ => {
+                self.journal_marks();
+                self.journal_position();
+            }
+        }
     }
 
     /// Now and then the process dies before the journal has them, or before the copy hears of it.
     fn journal_marks(&mut self) {
         let Some(map) = &mut self.journaled_map else { return };
         let marks = self.copy.next_marks();
+        // Who was to journal them is not there any more when they come.
+        if self.dice.roll(3) == 0 {
+            return;
+        }
         let text = encode_marks(&marks).unwrap();
         for mark in decode_marks(&text).unwrap() {
             assert!(map.takes(mark));
@@ -504,6 +547,32 @@ impl World {
         let span = (self.source_end - self.source_log_start) as u64;
         self.source_log_start += self.dice.roll(span.min(40) + 1) as i64;
         self.source.retain(|batch| batch.next_offset() > self.source_log_start);
+        self.other.retain(|batch| batch.next_offset() > self.source_log_start);
+    }
+
+    /// The source goes on, as after an abandoned attempt; a sentinel first.
+    fn grow(&mut self) {
+        self.grown += 1;
+        let batches = 1 + self.dice.roll(12) as usize;
+        let (more, _) = source_log(&mut self.dice, batches);
+        let shift = self.source_end + 1 - more.first().map_or(0, |batch| batch.base_offset);
+        let mut grown = vec![Batch::marker(self.source_end, 777, false)];
+        grown.extend(more.into_iter().map(|batch| {
+            let mut moved = placed(batch.bytes(), batch.base_offset + shift);
+            moved.aborted = batch.aborted;
+            moved
+        }));
+        self.source_end = grown.last().unwrap().next_offset();
+        self.other.extend(grown.iter().cloned());
+        self.source.extend(grown);
+    }
+
+    /// As the driver does with each checkpoint.
+    fn journal_position(&mut self) {
+        let (Some(map), Some((source, target))) = (&mut self.journaled_map, self.position) else { return };
+        if map.translate(SourceOffset(source)).0 != target {
+            map.mark(Mark { source: SourceOffset(source), target: TargetOffset(target) }).unwrap();
+        }
     }
 
     /// Compaction removes records, and batches, anywhere.
@@ -518,6 +587,15 @@ impl World {
     fn step(&mut self) {
         if self.dice.roll(EXPIRY_SIDES) == 0 {
             self.expire();
+        }
+        if self.dice.roll(3) == 0 {
+            self.position = Some((self.copy.source_position(self.copy.acknowledged()), self.copy.acknowledged()));
+        }
+        if self.journaled_map.is_some() && self.dice.roll(EXPIRY_SIDES) == 0 {
+            self.other = self.source.clone();
+        }
+        if self.journaled_map.is_some() && self.grown < 4 && self.dice.roll(300) == 0 {
+            self.grow();
         }
         if self.compacts && self.dice.roll(EXPIRY_SIDES) == 0 {
             self.compact();
@@ -534,6 +612,10 @@ impl World {
                 self.wire.clear();
                 self.uploads.clear();
                 self.takes += 1;
+                self.position = None;
+                if self.journaled_map.is_some() && self.dice.roll(3) == 0 {
+                    self.broker.lose(self.dice.roll(5) as usize);
+                }
                 let checkpoint = self.checkpoint.clone();
                 if let Some(checkpoint) = &checkpoint {
                     assert_eq!(root(&self.leaves_of(checkpoint)), checkpoint.source_tree.root(), "what a crash leaves makes the journaled tree");
@@ -691,9 +773,11 @@ proptest! {
             steps += 1;
             prop_assert!(steps < 400_000, "never stored");
         }
-        for (source, ..) in &source {
-            let target = map.translate(SourceOffset(*source)).0;
-            prop_assert!(world.stored.iter().any(|(base, next)| (*base..*next).contains(&target)), "{} is in no segment", target);
+        for record in records(&world.broker.log, world.broker.log_start) {
+            let on_source = (map.invert(TargetOffset(record.0)).0, record.1, record.2.clone());
+            if source.binary_search(&on_source).is_ok() {
+                prop_assert!(world.stored_records.contains(&record), "what the store has at {} is another record", record.0);
+            }
         }
         let last = world.copy.checkpoint();
         prop_assert_eq!(last.source_tree.root(), last.target_tree.root());
