@@ -110,6 +110,7 @@ codes! {
     CopyQuarantined, "KF-COPY-QUARANTINED", Failed, AfterFix, "the target's partition does not hold what was sent; run `execute` again to have its topic created anew and refilled";
     CopyUnsupportedFormat, "KF-COPY-FORMAT", Check, AfterFix, "the batch's format cannot be kept exactly on the target; exclude the topic with topics.exclude";
     CopyRecordTooLarge, "KF-COPY-RECORD-SIZE", Check, AfterFix, "one record is larger than the target takes in one append; raise the limit that the message names, or exclude the topic with topics.exclude";
+    MapTooLarge, "KF-MAP-TOO-LARGE", Check, AfterFix, "too many transactions or holes are copied at other offsets; run `rollback` and begin again with the topics that have most of them in topics.identical";
     CopyDamaged, "KF-COPY-DAMAGED", Failed, AfterFix, "a batch's checksum does not hold; run the command again, and if it recurs check the source broker's disk with kafka-dump-log";
     CopyRefused, "KF-COPY-REFUSED", Failed, AfterFix, "the target refused a batch for good; the message gives its error";
     SourceDiverged, "KF-SOURCE-DIVERGED", Failed, AfterFix, "the source lost records after they were copied (unclean leader election); run `rollback` and start again";

@@ -304,6 +304,11 @@ impl PartitionCopy {
         self.mapping.as_ref().map_or((self.source_log_start, self.last_stable), |mapping| (mapping.log_start, mapping.last_stable))
     }
 
+    /// The source's offset up to which nothing is missing but the journal's word, where appends wait for that.
+    pub fn awaits_journal_to(&self) -> Option<i64> {
+        self.mapping.as_ref().filter(|mapping| mapping.awaits_journal()).map(|mapping| mapping.frontier.source)
+    }
+
     /// The source's offset up to which everything is done that is done up to this one of the target's.
     pub fn source_position(&self, target: i64) -> i64 {
         self.mapping.as_ref().map_or(target, |mapping| mapping.source_of(target))

@@ -6,10 +6,11 @@ use super::copier::limits::{PROBE_PAUSE, PROBE_PAUSE_OLD_RECORDS};
 use super::copier::probing::settled_log_ends;
 use super::copier::{Checkpoint, Copier, CopierSetup, CopyStatus};
 use super::pending_leaves;
-use super::limits::{CHECKPOINT_INTERVAL_MAX, CHECKPOINT_INTERVAL_MIN, CHECKPOINT_SHARE, PARTITIONS_NAMED_MAX, STATUS_INTERVAL};
+use super::limits::{CHECKPOINT_INTERVAL_MAX, CHECKPOINT_INTERVAL_MIN, CHECKPOINT_SHARE, MARKS_INTERVAL, PARTITIONS_NAMED_MAX, STATUS_INTERVAL};
 use crate::copy::limits::SEQUENCE_MEMORY_MS;
 use crate::copy::{PartitionCopy, TakeUp};
 use crate::domain::append_limit;
+use crate::domain::limits::MAP_RUNS_MAX;
 use crate::domain::offset::{Mark, OffsetMap, SourceOffset, TargetOffset, encode_marks};
 use crate::domain::partition::TopicPartition;
 use crate::domain::plan::{OffsetMode, Plan};
@@ -18,6 +19,7 @@ use crate::kafka::offsets::OffsetAt;
 use crate::kafka::markers::Markers;
 use crate::kafka::transactions::TransactionalProducer;
 use crate::machine::fact::{Fact, MappedPartition, PartitionCheckpoint, TakenPartition};
+use crate::machine::state::State;
 use crate::telemetry::Observation;
 use crate::telemetry::progress::Progress;
 use std::collections::BTreeMap;
@@ -59,6 +61,7 @@ pub struct Copying {
     renewals_journaled: usize,
     began_at: Instant,
     journaled_at: Instant,
+    marks_journaled_at: Instant,
 }
 
 impl Copying {
@@ -99,6 +102,7 @@ impl Copying {
             renewals_journaled: 0,
             began_at: now,
             journaled_at: now,
+            marks_journaled_at: now,
         })
     }
 
@@ -192,9 +196,12 @@ impl Copying {
 
     /// Journals where runs of records begin that do not keep their offsets: they are not produced before.
     async fn journal_marks(&mut self, context: &mut Context, seen: &CopyStatus) -> Result<()> {
-        if !seen.marks_due {
+        // Gathered while nobody waits for them but the copy: each entry is mirrored to the store, and stands in the bundle.
+        let hurried = context.migration()?.state == State::Cutover;
+        if !seen.marks_due || (!hurried && self.marks_journaled_at.elapsed() < MARKS_INTERVAL) {
             return Ok(());
         }
+        self.marks_journaled_at = Instant::now();
         let mut partitions = Vec::new();
         for (partition, marks) in self.copier.marks().await? {
             let marks = encode_marks(&marks).map_err(|error| Error::new(Code::Bug, format!("{partition}: {error}")))?;
@@ -204,7 +211,11 @@ impl Copying {
             context.record(Fact::OffsetsMapped { partitions })?;
             self.copier.marks_journaled();
         }
-        Ok(())
+        let runs = context.migration()?.map_runs();
+        match i64::try_from(runs) {
+            Ok(runs) if runs <= MAP_RUNS_MAX => Ok(()),
+            _ => Err(Error::new(Code::MapTooLarge, format!("the offset maps have {runs} runs, and {MAP_RUNS_MAX} is the limit"))),
+        }
     }
 
     /// Journals how far the source is copied where nothing was left to be produced: what was committed there goes to the target's end.

@@ -65,3 +65,6 @@ pub const COMPACTED_AT_ONCE: usize = 4;
 pub const EMPTY_ANSWERS_MAX: u32 = 3;
 /// What `delete.retention.ms` is where neither the target nor the plan says it: Kafka's default.
 pub const DELETE_RETENTION_MS: i64 = 86_400_000;
+
+/// How long the marks of offset maps are gathered before they are journaled, outside of a cutover: an entry costs an fsync, and some 100 bytes for each partition.
+pub const MARKS_INTERVAL: Duration = Duration::from_secs(1);

@@ -418,6 +418,11 @@ impl Migration {
         self.partitions.get(partition)?.map.as_ref()
     }
 
+    /// Runs of all partitions' maps.
+    pub fn map_runs(&self) -> usize {
+        self.partitions.values().filter_map(|p| p.map.as_ref()).map(|map| map.runs().len()).sum()
+    }
+
     /// Where one of the source's offsets lies on the target.
     pub fn target_offset(&self, partition: &TopicPartition, source: i64) -> i64 {
         self.offset_map(partition).map_or(source, |map| map.translate(SourceOffset(source)).0)

@@ -33,6 +33,8 @@ pub type KeyDigest = [u8; 16];
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
     pub offset: i64,
+    /// The source's record lies on the target nowhere: it is another one that has this offset there.
+    pub unmapped: bool,
     /// None is a record without a key, which cleaning drops.
     pub key: Option<KeyDigest>,
     /// Over offset, time, key, value and headers.
@@ -219,7 +221,7 @@ mod tests {
     const LONG_AGO: TargetCleaning = TargetCleaning { tombstones_expire: true, written_since: true };
 
     fn seen(offset: i64, key: u8) -> Seen {
-        Seen { offset, key: Some([key; 16]), digest: Digest::of([key, offset as u8]), tombstone: false, horizon_passed: false }
+        Seen { offset, unmapped: false, key: Some([key; 16]), digest: Digest::of([key, offset as u8]), tombstone: false, horizon_passed: false }
     }
 
     fn tombstone(offset: i64, key: u8) -> Seen {

@@ -68,9 +68,10 @@ pub fn check(partitions: &[SentinelFacts], producer_id: i64) -> CheckResult {
     } else if compared == 0 {
         (Outcome::NotRun, format!("the sentinels of {} could not be looked at on both sides", count(total, "partition")))
     } else if remarks.is_empty() {
-        let mapped = match partitions.iter().filter(|p| matches!(p.target, Looked::LeftOut { .. })).count() {
+        let left_out = partitions.iter().filter(|p| matches!(p.target, Looked::LeftOut { .. })).count();
+        let mapped = match left_out {
             0 => String::new(),
-            n => format!("; {} without one, being mapped, end there", count(n, "partition")),
+            n => format!("; on the target {}, being mapped, end where it is left out", count(n, "partition")),
         };
         let reason = format!("{} have the sentinel of producer {producer_id} on the source and a control record at the same offset on the target{mapped}", count(total, "partition"));
         (Outcome::Passed, reason)

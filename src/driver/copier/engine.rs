@@ -281,6 +281,7 @@ impl Engine {
                 verified_offset: p.copy.source_position(p.copy.verified()),
                 stored_offset: p.copy.source_position(p.copy.stored()),
                 target_end: p.copy.acknowledged(),
+                awaits_journal_to: p.copy.awaits_journal_to(),
                 source_log_start: p.copy.source_span().0,
                 source_end: p.copy.source_span().1,
                 log_start_settled: p.copy.log_start_settled(),

@@ -59,15 +59,17 @@ pub struct PartitionProgress {
     pub source_end: Option<i64>,
     /// The target's log end, in its own offsets.
     pub target_end: i64,
+    /// Where appends wait for the journal alone: how far they go once it has what it is to know.
+    pub awaits_journal_to: Option<i64>,
     /// Whether the target's log start is where it should be.
     pub log_start_settled: bool,
     pub stop: Option<Stop>,
 }
 
 impl PartitionProgress {
-    /// Records between the source's end and what the target has; None before the first fetch.
+    /// Records between the source's end and what the target has, or would have if the journal were written now; None before the first fetch.
     pub fn lag(&self) -> Option<i64> {
-        self.source_end.map(|end| (end - self.next_offset).max(0))
+        self.source_end.map(|end| (end - self.next_offset.max(self.awaits_journal_to.unwrap_or(0))).max(0))
     }
 }
 
@@ -209,6 +211,7 @@ mod tests {
             source_log_start: 0,
             source_end: None,
             target_end: next_offset,
+            awaits_journal_to: None,
             log_start_settled: true,
             stop: None,
         };

@@ -4,7 +4,7 @@ use super::super::context::Context;
 use super::super::limits::{COMPACTED_AT_ONCE, DELETE_RETENTION_MS, EMPTY_ANSWERS_MAX};
 use crate::domain::batch::{self, Batch};
 use crate::domain::digest::Digest;
-use crate::domain::offset::{OffsetMap, SourceOffset};
+use crate::domain::offset::{OffsetMap, SourceOffset, TargetOffset};
 use crate::domain::partition::TopicPartition;
 use crate::domain::plan::TopicPlan;
 use crate::domain::planning::bytes;
@@ -99,6 +99,10 @@ async fn compare(context: &Context, migration: &Migration, frozen: &FrozenPartit
         // Beyond the cutover both clusters are their own: only what explains something is of interest there.
         if offset >= frozen_end && !comparing.waits() {
             break;
+        }
+        if source.records.front().is_some_and(|seen| seen.unmapped && seen.offset < frozen_end) {
+            source.take().iter().for_each(|seen| comparing.alone(Side::Source, seen));
+            continue;
         }
         let [of_source, of_target] = [next[0] == Some(offset), next[1] == Some(offset)];
         let source_seen = if of_source { source.take() } else { None };
@@ -199,17 +203,17 @@ impl<'a> Log<'a> {
         let mut seen = VecDeque::new();
         let decoded = batch.each_record(|mut record| {
             let is_wanted = record.offset >= self.from && record.offset < self.end;
-            // What another replica still has and the map has not was never copied, and has a later record of its key.
-            let place = self.map.map_or(Some(record.offset), |map| {
-                let target = map.translate(SourceOffset(record.offset));
-                (map.invert(target) == SourceOffset(record.offset)).then_some(target.0)
-            });
-            if let Some(place) = place.filter(|_| is_wanted) {
-                record.offset = place;
+            let source = SourceOffset(record.offset);
+            let place = self.map.map_or(TargetOffset(record.offset), |map| map.translate(source));
+            if is_wanted {
+                // What another replica still has and the map has not was never copied: it has to have a later record of its key.
+                let unmapped = self.map.is_some_and(|map| map.invert(place) != source);
+                record.offset = place.0;
                 let mut digest = Sha256::new();
                 record.canonical(|bytes| digest.update(bytes));
                 seen.push_back(Seen {
                     offset: record.offset,
+                    unmapped,
                     key: record.key.map(key_digest),
                     digest: Digest::from_bytes(digest.finalize().into()),
                     tombstone: record.value.is_none(),
