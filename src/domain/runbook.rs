@@ -35,7 +35,10 @@ pub fn render(plan: &Plan, config: &Config, paths: Paths) -> String {
     out.push_str(&tables::source_changes(plan));
     out.push_str(&tables::topics(plan));
     out.push_str(&tables::settings(plan));
-    out.push_str(&tables::acls(plan));
+    out.push_str(&tables::acls(plan, config));
+    out.push_str(&tables::quotas(plan));
+    out.push_str(&tables::differences(plan, config));
+    out.push_str(&tables::permissions(plan, config));
     out.push_str(&tables::groups(plan));
     out.push_str(&tables::left_out(plan));
     out.push_str("\n## What kferry does not examine\n\n");
