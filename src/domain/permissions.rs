@@ -145,7 +145,8 @@ impl Subjects {
             alters_acls: plan.acls.as_ref().is_some_and(|a| {
                 !(a.own.is_empty() && a.create.is_empty() && a.withheld.is_empty()) || (removes_acls && !a.target_only.is_empty())
             }),
-            alters_quotas: plan.quotas.as_ref().is_some_and(sets),
+            // What cannot be read because this is missing has to be taken for different.
+            alters_quotas: plan.quotas.as_ref().map_or(plan.source.quotas.as_ref().is_some_and(|q| !q.is_empty()), sets),
             many_control_records: controls > CONTROLS_HANDFUL,
         }
     }

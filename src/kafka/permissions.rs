@@ -11,6 +11,7 @@ use crate::domain::acl::{Operation, ResourceType};
 use crate::domain::permissions::{ClusterSide, Missing, Permission, Right};
 use crate::error::Result;
 use kafka_protocol::ResponseError;
+use kafka_protocol::messages::alter_client_quotas_request::{EntityData, EntryData, OpData};
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
@@ -18,7 +19,7 @@ use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsRe
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
-    BrokerId, CreateTopicsRequest, DeleteRecordsRequest, DescribeGroupsRequest, DescribeTransactionsRequest, EndTxnRequest, FetchRequest, GroupId,
+    AlterClientQuotasRequest, BrokerId, CreateTopicsRequest, DeleteRecordsRequest, DescribeClientQuotasRequest, DescribeGroupsRequest, DescribeTransactionsRequest, EndTxnRequest, FetchRequest, GroupId,
     IncrementalAlterConfigsRequest, MetadataRequest, ProduceRequest, ProducerId, TransactionalId,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -159,7 +160,12 @@ async fn refused(cluster: &Cluster, permission: &Permission, told: &Told) -> std
     let operation = permission.operation;
     match permission.resource_type {
         ResourceType::Cluster => {
-            let given = told.cluster.is_none_or(|bits| holds(bits, operation));
+            let given = match told.cluster {
+                // Who may not describe the cluster is told nothing of it.
+                Some(0) => on_undescribed_cluster(cluster, operation).await?,
+                Some(bits) => holds(bits, operation),
+                None => true,
+            };
             Ok(if given { Vec::new() } else { permission.names.clone() })
         }
         ResourceType::Group => {
@@ -179,6 +185,29 @@ async fn refused(cluster: &Cluster, permission: &Permission, told: &Told) -> std
         // No right of ours is on these.
         ResourceType::DelegationToken | ResourceType::User => Ok(Vec::new()),
     }
+}
+
+/// Whether an operation is permitted that does not let describe the cluster along with it.
+async fn on_undescribed_cluster(cluster: &Cluster, operation: Operation) -> std::result::Result<bool, Failure> {
+    let code = match operation {
+        Operation::DescribeConfigs => {
+            let connection = cluster.try_any().await?;
+            let version = negotiate::<DescribeClientQuotasRequest>(&connection, 0, 1)?;
+            connection.call(version, &DescribeClientQuotasRequest::default().with_strict(false)).await?.error_code
+        }
+        Operation::AlterConfigs => {
+            let connection = cluster.try_controller().await?;
+            let version = negotiate::<AlterClientQuotasRequest>(&connection, 0, 1)?;
+            // The removal of a limit that nobody has, and on trial only.
+            let nobody = EntityData::default().with_entity_type(text("user")).with_entity_name(Some(text("kferry-nobody")));
+            let remove = OpData::default().with_key(text("producer_byte_rate")).with_remove(true);
+            let entry = EntryData::default().with_entity(vec![nobody]).with_ops(vec![remove]);
+            let request = AlterClientQuotasRequest::default().with_entries(vec![entry]).with_validate_only(true);
+            connection.call(version, &request).await?.entries.first().map_or(0, |entry| entry.error_code)
+        }
+        _ => return Ok(false),
+    };
+    Ok(ResponseError::try_from_code(code) != Some(ResponseError::ClusterAuthorizationFailed))
 }
 
 /// Asks for the end, or for the state, of a transaction under an id that nobody uses.

@@ -74,7 +74,10 @@ async fn describe(cluster: &Cluster) -> std::result::Result<Vec<Quota>, Failure>
 async fn describe_users(cluster: &Cluster) -> std::result::Result<Vec<ScramUser>, Failure> {
     let connection = cluster.try_any().await?;
     let version = negotiate::<DescribeUserScramCredentialsRequest>(&connection, 0, 0)?;
-    let response = connection.call(version, &DescribeUserScramCredentialsRequest::default().with_users(None)).await?;
+    // None means everybody too, but a broker that does not permit it never answers that (4.1: a null pointer in
+    // `DescribeUserScramCredentialsRequest.getErrorResponse`), nor anything else on the connection.
+    let everybody = Some(Vec::new());
+    let response = connection.call(version, &DescribeUserScramCredentialsRequest::default().with_users(everybody)).await?;
     Failure::check(response.error_code, response.error_message)?;
     let mut users = Vec::new();
     for result in response.results {

@@ -4,7 +4,7 @@ use super::limits::PATIENCE;
 use crate::config::Config;
 use crate::domain::acl::Operation;
 use crate::domain::finding::{Finding, FindingCode};
-use crate::domain::permissions::{self, ClusterSide, Missing, Permission, Subjects};
+use crate::domain::permissions::{self, ClusterSide, Missing, Permission, Right, Subjects};
 use crate::domain::planning;
 use crate::domain::selection::{group_left_out, topic_left_out};
 use crate::kafka::cluster::{Cluster, Side};
@@ -20,6 +20,7 @@ pub(super) struct Tried {
 
 /// Tries every permission on its cluster; one that cannot be reached is passed over, since that is told elsewhere.
 pub(super) async fn missing(source: Option<&Cluster>, target: Option<&Cluster>, needed: &[Permission]) -> Tried {
+    let needed = &without_existing(needed, target)[..];
     let on = |cluster: Option<&Cluster>, side: ClusterSide| {
         let hasty = cluster.map(|c| c.with_patience(PATIENCE));
         async move {
@@ -38,6 +39,17 @@ pub(super) async fn missing(source: Option<&Cluster>, target: Option<&Cluster>, 
         }
     }
     tried
+}
+
+/// A target that does not let itself be read makes the plan create topics that it has.
+fn without_existing(needed: &[Permission], target: Option<&Cluster>) -> Vec<Permission> {
+    let mut needed = needed.to_vec();
+    if let Some(metadata) = target.map(Cluster::metadata) {
+        for permission in needed.iter_mut().filter(|p| p.right == Right::TargetTopicCreate) {
+            permission.names.retain(|name| metadata.topic(name).is_none());
+        }
+    }
+    needed
 }
 
 /// What the target permits on the cluster as a whole; None where it does not tell.
