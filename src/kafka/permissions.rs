@@ -17,15 +17,20 @@ use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, D
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
+use kafka_protocol::messages::offset_delete_request::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
     AlterClientQuotasRequest, BrokerId, CreateTopicsRequest, DeleteRecordsRequest, DescribeClientQuotasRequest, DescribeGroupsRequest, DescribeTransactionsRequest, EndTxnRequest, FetchRequest, GroupId,
-    IncrementalAlterConfigsRequest, MetadataRequest, ProduceRequest, ProducerId, TransactionalId,
+    IncrementalAlterConfigsRequest, MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest, ProduceRequest, ProducerId, TransactionalId,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A partition that no topic has: nothing can be written to it, whenever the topic comes into being.
 const NOBODYS_PARTITION: i32 = i32::MAX;
+
+/// A topic that nobody has.
+const NOBODYS_TOPIC: &str = "__kferry_may_i_commit";
 
 /// Topics and groups that one request asks about.
 const ASKED_AT_ONCE_MAX: usize = 500;
@@ -39,7 +44,8 @@ const TIMEOUT_MS: i32 = 10_000;
 pub async fn missing(cluster: &Cluster, side: ClusterSide, needed: &[Permission]) -> Result<Vec<Missing>> {
     let needed: Vec<&Permission> = needed.iter().filter(|p| p.side == side).collect();
     let topics: BTreeSet<&str> = names(&needed, ResourceType::Topic);
-    let groups: BTreeSet<&str> = names(&needed, ResourceType::Group);
+    // To look for the coordinator of a group makes a broker create the topic of groups' offsets, which the source has and the target may not.
+    let groups: BTreeSet<&str> = if side == ClusterSide::Source { names(&needed, ResourceType::Group) } else { BTreeSet::new() };
     let mut patience = cluster.patience("ask what is permitted");
     let told = loop {
         match Told::ask(cluster, &topics, &groups).await {
@@ -168,6 +174,7 @@ async fn refused(cluster: &Cluster, permission: &Permission, told: &Told) -> std
             };
             Ok(if given { Vec::new() } else { permission.names.clone() })
         }
+        ResourceType::Group if permission.side == ClusterSide::Target => target_groups(&cluster.try_any().await?, permission).await,
         ResourceType::Group => {
             let given = |name: &&String| told.groups.get(*name).is_none_or(|bits| bits.is_some_and(|bits| holds(bits, operation)));
             Ok(permission.names.iter().filter(|name| !given(name)).cloned().collect())
@@ -208,6 +215,43 @@ async fn on_undescribed_cluster(cluster: &Cluster, operation: Operation) -> std:
         _ => return Ok(false),
     };
     Ok(ResponseError::try_from_code(code) != Some(ResponseError::ClusterAuthorizationFailed))
+}
+
+/// Asks to commit, or to delete, the offset of a partition that no topic has, of a broker that need not be the coordinator.
+async fn target_groups(connection: &Connection, permission: &Permission) -> std::result::Result<Vec<String>, Failure> {
+    let mut refused = Vec::new();
+    for chunk in permission.names.chunks(ASKED_AT_ONCE_MAX) {
+        let codes: Vec<i16> = match permission.operation {
+            Operation::Delete => {
+                let version = negotiate::<OffsetDeleteRequest>(connection, 0, 0)?;
+                let partition = OffsetDeleteRequestPartition::default().with_partition_index(NOBODYS_PARTITION);
+                let topic = OffsetDeleteRequestTopic::default().with_name(topic_name(NOBODYS_TOPIC)).with_partitions(vec![partition]);
+                let request = |name: &String| OffsetDeleteRequest::default().with_group_id(GroupId(text(name))).with_topics(vec![topic.clone()]);
+                let sent: Vec<_> = chunk.iter().map(|name| connection.send(version, &request(name))).collect();
+                let mut codes = Vec::with_capacity(sent.len());
+                for answer in sent {
+                    codes.push(answer.await?.error_code);
+                }
+                codes
+            }
+            _ => {
+                let version = negotiate::<OffsetCommitRequest>(connection, 2, 8)?;
+                let partition = OffsetCommitRequestPartition::default().with_partition_index(NOBODYS_PARTITION);
+                let topic = OffsetCommitRequestTopic::default().with_name(topic_name(NOBODYS_TOPIC)).with_partitions(vec![partition]);
+                let request = |name: &String| OffsetCommitRequest::default().with_group_id(GroupId(text(name))).with_topics(vec![topic.clone()]);
+                let sent: Vec<_> = chunk.iter().map(|name| connection.send(version, &request(name))).collect();
+                let mut codes = Vec::with_capacity(sent.len());
+                for answer in sent {
+                    let answer = answer.await?;
+                    codes.push(answer.topics.first().and_then(|t| t.partitions.first()).map_or(0, |p| p.error_code));
+                }
+                codes
+            }
+        };
+        let denied = |code: i16| ResponseError::try_from_code(code) == Some(ResponseError::GroupAuthorizationFailed);
+        refused.extend(chunk.iter().zip(codes).filter(|(_, code)| denied(*code)).map(|(name, _)| name.clone()));
+    }
+    Ok(refused)
 }
 
 /// Asks for the end, or for the state, of a transaction under an id that nobody uses.

@@ -131,6 +131,11 @@ fn with_exactly_what_is_listed_a_migration_passes_and_one_fewer_is_named() {
     one_fewer(&migration, &rows, &lab.source, &lab.target);
 
     let on_target = agent.describe_acls(&target);
+    let rolled_back = as_kferry(lab.setup("perm")).source(&lab.source.user_bootstrap()).target(&lab.target.user_bootstrap()).begin();
+    rolled_back.execute();
+    rolled_back.run("rollback").ok();
+    assert_eq!(agent.describe_acls(&target), on_target, "rolled back");
+    assert!(!agent.list_topics(&target).iter().any(|topic| topic.starts_with("perm-")), "rolled back");
     migration.precheck();
     migration.execute();
     migration.cutover();
