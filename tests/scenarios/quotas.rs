@@ -86,6 +86,16 @@ fn quotas_arrive_and_those_that_slow_kferry_wait_for_the_commit() {
     refusing.run("execute").expect_code(4);
     assert_eq!(agent.describe_quotas(&target), described(&theirs));
 
+    // What appears after the plan, whose journal begins TOPOLOGY_COPY with its fifth entry, is refused too.
+    agent.alter_quotas(&target, &[quota("user=alice", &[("producer_byte_rate", None), ("consumer_byte_rate", None)]), quota("user=carol", &[("producer_byte_rate", None)])]);
+    let refusing = lab.setup("quota").set("quotas.on_drift", "refuse").begin();
+    assert_eq!(refusing.run_with("execute", &[("KFERRY_ABORT_AT_ENTRY", "after:5".to_owned())]).code, None);
+    refusing.expect_state("topology_copy");
+    agent.alter_quotas(&target, &theirs);
+    let outcome = refusing.run("execute").expect_code(4);
+    assert!(outcome.stderr.contains("KF-QUOTA-DRIFT") && outcome.stderr.contains("carol"), "{outcome}");
+    assert_eq!(agent.describe_quotas(&target), described(&theirs));
+
     let migration = lab.setup("quota").begin();
     let drift = findings(&migration, "KF-PRE-QUOTA-DRIFT");
     assert!(drift[0].contains("consumer_byte_rate of user `alice` is 7 on the target, 2097152 on the source") && drift[0].contains("carol"), "{drift:?}");
