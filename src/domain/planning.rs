@@ -22,7 +22,7 @@ pub(crate) use markers::words as controls_in_words;
 pub(crate) use markers::words_of as controls_of_topic_in_words;
 pub use reconcile::{reconcile, Drift};
 pub(crate) use report::{bytes, count, duration, grouped, names};
-pub use rights::{add_missing, missing_findings};
+pub use rights::{add_missing, explain_unreachable, missing_findings};
 pub use samples::{Counts, Sample};
 
 use super::config_diff::TargetSettings;

@@ -107,7 +107,9 @@ pub async fn precheck(config: &Config) -> Result<Precheck> {
         Err(error) if matches!(error.code(), Code::SourceUnavailable | Code::ConfigUnsupported | Code::KafkaRefused | Code::KafkaProtocol) => {
             let mut findings = vec![planning::source_unreachable(error.seen())];
             findings.extend(planning::config_findings(config));
-            findings.extend(rights::without_plan(config).await);
+            if error.code() == Code::KafkaRefused {
+                rights::without_plan(config, &mut findings).await;
+            }
             let seen = "the target, both stores, the signing key, topics, groups and ACLs: they are examined once the source can be read";
             findings.push(Finding::new(FindingCode::NotProbed, "", seen));
             Ok(Precheck::Unplanned(findings))

@@ -206,18 +206,43 @@ fn kferrys_own_bindings_are_first_in_and_last_out() {
     assert!(own.iter().any(|acl| acl.operation == "WRITE" && acl.resource_type == "TOPIC"), "{own:?}");
     let made: Vec<String> = rolled_back.facts().iter().filter(|f| f["effect"]["effect"] == "create_acls").map(|f| f["effect"]["bindings"][0]["principal"].as_str().unwrap().to_owned()).collect();
     assert_eq!(made[0], PRINCIPAL, "its own come first");
+    let copied = rolled_back.facts().len();
     rolled_back.run("rollback").ok();
     assert!(agent.describe_acls(&target.bootstrap()).is_empty());
+    // The last three entries: kferry's own bindings are to go, are gone, rolled back.
+    let undone = rolled_back.facts().len() - 1 - copied;
+
+    // Killed when they are gone and the journal does not know.
+    let killed = setup().begin();
+    killed.execute();
+    let gone = killed.facts().len() + undone;
+    kill_before(&killed, "rollback", gone);
+    assert!(agent.describe_acls(&target.bootstrap()).is_empty());
+    killed.run("rollback").ok();
+    killed.expect_state("rolled_back");
 
     let migration = setup().begin();
     migration.execute();
     migration.cutover();
-    migration.conclude();
+    migration.run("cutover-ack").ok();
+    migration.run("validate").ok();
+    // Two observations, the bundle intended, stored and completed; then kferry's own bindings are to go.
+    kill_before(&migration, "finalize", migration.facts().len() + 7);
+    migration.run("finalize").ok();
+    migration.expect_state("finalized");
     let mut wanted = others.to_vec();
     wanted.sort();
     assert_eq!(agent.describe_acls(&target.bootstrap()), wanted, "kferry's own are gone");
     agent.judge(&source, &target.bootstrap(), &["own-orders"]).expect_equal();
     migration.expect_verified();
+}
+
+/// Kills a command when kferry's own bindings are deleted, and before the entry that says so.
+#[track_caller]
+fn kill_before(migration: &Migration, command: &str, entry: usize) {
+    assert_eq!(migration.run_with(command, &[("KFERRY_ABORT_AT_ENTRY", format!("before:{entry}"))]).code, None);
+    let last = migration.facts().pop().unwrap();
+    assert!(last["fact"] == "effect_intended" && last["effect"]["effect"] == "delete_acls" && last["effect"]["bindings"][0]["principal"] == PRINCIPAL, "{last:#}");
 }
 
 #[test]

@@ -24,7 +24,18 @@ pub fn add_missing(plan: &mut Plan, config: &Config, missing: &[Missing]) {
         }
     }
     plan.findings.extend(found);
+    explain_unreachable(&mut plan.findings, missing);
     plan.findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
+}
+
+/// A cluster that cannot be read for want of a permission is not looked for in the network.
+pub fn explain_unreachable(findings: &mut [Finding], missing: &[Missing]) {
+    for (code, side) in [(FindingCode::SourceUnreachable, ClusterSide::Source), (FindingCode::TargetUnreachable, ClusterSide::Target)] {
+        if missing.iter().any(|m| is_told(m) && m.right.side() == side) {
+            let unreachable = findings.iter_mut().filter(|f| f.code == code);
+            unreachable.for_each(|f| f.remedy = format!("grant what the findings KF-PRE-DENIED-{}-… name, then run precheck again", side.name().to_uppercase()));
+        }
+    }
 }
 
 /// The same without a plan.

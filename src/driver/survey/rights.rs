@@ -57,9 +57,9 @@ pub(super) async fn on_cluster(cluster: &Cluster) -> Option<Vec<Operation>> {
     probes::on_cluster(&cluster.with_patience(PATIENCE)).await.ok().flatten()
 }
 
-/// The same where the source does not let itself be read, so that there is no plan: by the names that can be seen.
-pub(super) async fn without_plan(config: &Config) -> Vec<Finding> {
-    let Ok(source) = Cluster::connect(Side::Source, &config.source).await else { return Vec::new() };
+/// Adds the same where the source does not let itself be read, so that there is no plan: by the names that can be seen.
+pub(super) async fn without_plan(config: &Config, findings: &mut Vec<Finding>) {
+    let Ok(source) = Cluster::connect(Side::Source, &config.source).await else { return };
     let target = Cluster::connect(Side::Target, &config.target).await.ok();
     let topics: Vec<String> = source.metadata().topics.keys().map(|name| name.to_string()).filter(|name| topic_left_out(&config.topics, name, false).is_none()).collect();
     let listed = Source::new(&source).with_patience(PATIENCE).list_groups().await.unwrap_or_default();
@@ -74,7 +74,7 @@ pub(super) async fn without_plan(config: &Config) -> Vec<Finding> {
         ..Subjects::default()
     };
     let tried = missing(Some(&source), target.as_ref(), &permissions::needed_for(&subjects)).await;
-    let mut findings = planning::missing_findings(&tried.missing);
+    findings.extend(planning::missing_findings(&tried.missing));
     findings.extend(tried.not_told);
-    findings
+    planning::explain_unreachable(findings, &tried.missing);
 }
