@@ -118,6 +118,16 @@ mod tests {
     }
 
     #[test]
+    fn where_iam_decides_the_permissions_are_a_policy() {
+        let mut config = fixture::config();
+        config.target.auth.mode = crate::config::model::AuthMode::Iam;
+        let text = render(&fixture::plan(), &config, PATHS);
+        let (source, target) = text.split_once("On the target, as the policy").expect("a policy for the target");
+        assert!(source.contains("kafka-acls.sh --bootstrap-server source-1:9092") && !target.contains("kafka-acls.sh"), "{text}");
+        assert!(target.contains("\"kafka-cluster:AlterTopicDynamicConfiguration\"") && target.contains("/<CLUSTER_NAME>/<CLUSTER_UUID>/kferry-"), "{target}");
+    }
+
+    #[test]
     fn long_lists_are_counted() {
         let mut plan = fixture::plan();
         let topic = plan.topics[0].clone();

@@ -10,12 +10,11 @@ use super::target::Target;
 use crate::domain::quota::{Quota, QuotaChange, QuotaEntity, QuotaPart, QuotaValue};
 use crate::domain::topology::ScramUser;
 use crate::error::Result;
-use kafka_protocol::ResponseError;
 use kafka_protocol::messages::alter_client_quotas_request::{EntityData, EntryData, OpData};
 use kafka_protocol::messages::{AlterClientQuotasRequest, DescribeClientQuotasRequest, DescribeUserScramCredentialsRequest};
 
 impl Reader {
-    /// Every client quota of the cluster, sorted; None where its brokers have no such request (before 2.6), or do not let us ask.
+    /// Every client quota of the cluster, sorted; None where its brokers do not tell: before 2.6, or where it is not permitted.
     ///
     /// Errors: the cluster's unavailability.
     pub async fn quotas(&self) -> Result<Option<Vec<Quota>>> {
@@ -23,7 +22,7 @@ impl Reader {
         loop {
             match describe(&self.cluster).await {
                 Ok(quotas) => return Ok(Some(quotas)),
-                Err(failure) if is_withheld(&failure) => return Ok(None),
+                Err(failure) if is_withheld(&self.cluster, &failure) => return Ok(None),
                 Err(failure) => patience.wait(failure).await?,
             }
         }
@@ -37,17 +36,21 @@ impl Reader {
         loop {
             match describe_users(&self.cluster).await {
                 Ok(users) => return Ok(Some(users)),
-                Err(failure) if is_withheld(&failure) => return Ok(None),
+                Err(failure) if is_withheld(&self.cluster, &failure) => return Ok(None),
                 Err(failure) => patience.wait(failure).await?,
             }
         }
     }
 }
 
-/// Whether the cluster will not tell, however often it is asked.
-fn is_withheld(failure: &Failure) -> bool {
-    matches!(failure, Failure::NotOffered(_))
-        || matches!(failure.kafka_error(), Some(ResponseError::ClusterAuthorizationFailed | ResponseError::UnsupportedVersion))
+/// Whether the cluster will not tell, however often it is asked: too old, not permitted, or a service that keeps it to itself.
+/// A migration can do without, and says so.
+fn is_withheld(cluster: &Cluster, failure: &Failure) -> bool {
+    let withheld = !failure.is_transient();
+    if withheld {
+        tracing::debug!(cluster = %cluster.side(), %failure, "client quotas or SCRAM users cannot be read");
+    }
+    withheld
 }
 
 async fn describe(cluster: &Cluster) -> std::result::Result<Vec<Quota>, Failure> {

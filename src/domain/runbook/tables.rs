@@ -2,7 +2,8 @@
 
 use super::quoted;
 use crate::config::model::{AuthMode, Config};
-use crate::domain::acl::{PatternType, ResourceType};
+use crate::domain::access_map;
+use crate::domain::acl::{AclBinding, PatternType, ResourceType};
 use crate::domain::difference;
 use crate::domain::limits::{NAMES_SHOWN_MAX, ROWS_SHOWN_MAX};
 use crate::domain::permissions::{ClusterSide, Permission};
@@ -146,7 +147,7 @@ pub(super) fn differences(plan: &Plan, config: &Config) -> String {
     out
 }
 
-/// The permissions, and for whoever grants them, where kferry's principal is known, the commands.
+/// The permissions, and for whoever grants them the commands, or the policy where IAM decides.
 pub(super) fn permissions(plan: &Plan, config: &Config) -> String {
     let mut out = String::from(
         "\n## What kferry has to be permitted\n\nNeither more nor less; `precheck` tries each. READ and WRITE let describe, ALTER_CONFIGS lets read settings. Take the permissions back when the migration is finalized or rolled back.\n\n| cluster | operation | on | for | in |\n|---|---|---|---|---|\n",
@@ -160,14 +161,23 @@ pub(super) fn permissions(plan: &Plan, config: &Config) -> String {
         };
         let _ = writeln!(out, "| {} | {} | {} | {} | {} |", p.side.name(), p.operation.name(), cell(&on), p.why, p.phases);
     }
-    for (side, principal, servers) in [
-        (ClusterSide::Source, config.principal_on_source(), &config.source.bootstrap_servers),
-        (ClusterSide::Target, config.principal_on_target(), &config.target.bootstrap_servers),
-    ] {
+    for side in [ClusterSide::Source, ClusterSide::Target] {
+        let (cluster, principal) = match side {
+            ClusterSide::Source => (&config.source, config.principal_on_source()),
+            ClusterSide::Target => (&config.target, config.principal_on_target()),
+        };
+        let needed: Vec<&Permission> = plan.permissions.iter().filter(|p| p.side == side).collect();
+        if cluster.auth.mode == AuthMode::Iam {
+            let bindings: Vec<AclBinding> = needed.iter().flat_map(|p| p.bindings("User:kferry")).collect();
+            let map = access_map::build(&plan.migration_id, cluster.cluster_arn.as_deref(), &bindings);
+            let policy = map.principals.first().and_then(|p| serde_json::to_string_pretty(&p.policy).ok()).unwrap_or_default();
+            let _ = writeln!(out, "\nOn the {}, as the policy of the IAM role that kferry runs under:\n\n```json\n{policy}\n```", side.name());
+            continue;
+        }
         let principal = principal.unwrap_or_else(|| "User:KFERRY".to_owned());
-        let server = servers.first().map_or("HOST:9092", String::as_str);
+        let server = cluster.bootstrap_servers.first().map_or("HOST:9092", String::as_str);
         let _ = writeln!(out, "\nOn the {}, as an administrator (`--remove` instead of `--add` takes them back):\n\n```", side.name());
-        let commands: Vec<String> = plan.permissions.iter().filter(|p| p.side == side).map(|p| command(p, server, &principal)).collect();
+        let commands: Vec<String> = needed.iter().map(|p| command(p, server, &principal)).collect();
         rows(&mut out, &commands, "commands");
         out.push_str("```\n");
     }
