@@ -74,6 +74,21 @@ codes! {
     KafkaRefused, "KF-KAFKA-REFUSED", Failed, AfterFix, "the broker refused the request; the message gives its error and what was asked";
     KafkaProtocol, "KF-KAFKA-PROTOCOL", Failed, Never, "the broker's answer does not follow the protocol; please report it with the versions of both clusters";
 
+    AuthCredentials, "KF-AUTH-CREDENTIALS", Config, AfterFix, "correct auth.username and auth.password of that cluster, or create the SCRAM user there";
+    AuthServerSignature, "KF-AUTH-SERVER-SIGNATURE", Config, Never, "the broker is not who it should be: check the address, and change the password";
+    AuthUnknownCa, "KF-AUTH-UNKNOWN-CA", Config, AfterFix, "name the CA that signed the brokers' certificates in auth.ca of that cluster";
+    AuthCertificateExpired, "KF-AUTH-CERT-EXPIRED", Config, AfterFix, "renew the broker's certificate, or set this host's clock";
+    AuthHostName, "KF-AUTH-HOSTNAME", Config, AfterFix, "connect by a name that the certificate holds (bootstrap_servers, advertised.listeners), or have it issued for this one";
+    AuthClientCertificate, "KF-AUTH-CLIENT-CERT", Config, AfterFix, "use auth.mode mtls with a certificate that is valid and signed by a CA that the broker trusts";
+    AuthNotTls, "KF-AUTH-NOT-TLS", Config, Transient, "use the listener's TLS port, or an auth.mode (and auth.security_protocol) without TLS";
+    AuthTlsExpected, "KF-AUTH-TLS-EXPECTED", Config, Transient, "use an auth.mode with TLS (auth.security_protocol SASL_SSL for passwords), or the plaintext listener's port";
+    AuthTls, "KF-AUTH-TLS", Config, AfterFix, "compare the broker's ssl.enabled.protocols and ssl.cipher.suites with TLS 1.2 and 1.3, which kferry speaks";
+    AuthSaslExpected, "KF-AUTH-SASL-EXPECTED", Config, Transient, "use the auth.mode of that listener: plain, scram-sha-256, scram-sha-512 or iam";
+    AuthMechanism, "KF-AUTH-MECHANISM", Config, AfterFix, "use a mechanism that the listener offers, or add this one to its sasl.enabled.mechanisms";
+    AuthAwsCredentials, "KF-AUTH-AWS-CREDENTIALS", Config, AfterFix, "give AWS credentials where its default chain looks (environment, profile, SSO, instance role), or name auth.profile";
+    AuthToken, "KF-AUTH-TOKEN", Config, AfterFix, "check the credentials' account and permissions (kafka-cluster:Connect), auth.region and this host's clock";
+    AuthFile, "KF-AUTH-FILE", Config, AfterFix, "correct auth.ca, auth.cert or auth.key: PEM files, the key unencrypted and the certificate's own";
+
     JournalLocked, "KF-JOURNAL-LOCKED", State, AfterFix, "another kferry process holds this journal; wait for it to end, or stop it, then run the command again";
     JournalCorrupt, "KF-JOURNAL-CORRUPT", Failed, Never, "the journal was altered or its disk is damaged; keep it as it is and restore the journal directory from a copy";
     JournalUnwritable, "KF-JOURNAL-UNWRITABLE", Failed, AfterFix, "free disk space or mend the permissions of the journal directory, then run the command again";
@@ -95,6 +110,7 @@ codes! {
 
     CopyQuarantined, "KF-COPY-QUARANTINED", Failed, AfterFix, "the target's partition does not hold what was sent; run `execute` again to have its topic created anew and refilled";
     CopyUnsupportedFormat, "KF-COPY-FORMAT", Check, AfterFix, "the batch's format cannot be kept exactly on the target; exclude the topic with topics.exclude";
+    CopyRecordTooLarge, "KF-COPY-RECORD-SIZE", Check, AfterFix, "one record is larger than the target takes in one append; raise the limit that the message names, or exclude the topic with topics.exclude";
     CopyDamaged, "KF-COPY-DAMAGED", Failed, AfterFix, "a batch's checksum does not hold; run the command again, and if it recurs check the source broker's disk with kafka-dump-log";
     CopyRefused, "KF-COPY-REFUSED", Failed, AfterFix, "the target refused a batch for good; the message gives its error";
     SourceDiverged, "KF-SOURCE-DIVERGED", Failed, AfterFix, "the source lost records after they were copied (unclean leader election); run `rollback` and start again";
@@ -120,7 +136,7 @@ codes! {
 }
 
 /// An error with its code and what was seen; the code's table gives the remedy and the exit code.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Error {
     code: Code,
     seen: String,
@@ -170,7 +186,9 @@ mod tests {
             .filter(|name| name.starts_with("KF-"))
             .collect();
         let mut codes: Vec<String> = Code::ALL.iter().map(|c| c.as_str().to_owned()).collect();
-        codes.extend(crate::domain::finding::FindingCode::ALL.iter().map(|c| c.as_str().to_owned()));
+        // Who a cluster is and who we are to it goes wrong in one way, at precheck or later: one code, one page.
+        let findings = crate::domain::finding::FindingCode::ALL.iter().map(|c| c.as_str());
+        codes.extend(findings.filter(|c| !c.starts_with("KF-AUTH-")).map(str::to_owned));
         pages.sort();
         codes.sort();
         let distinct = codes.windows(2).all(|w| w[0] != w[1]);

@@ -3,7 +3,7 @@
 use crate::error::{Code, Error, Result};
 use aws_config::environment::region::EnvironmentVariableRegionProvider;
 use aws_config::meta::region::RegionProviderChain;
-use aws_config::profile::ProfileFileRegionProvider;
+use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
 use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
@@ -65,4 +65,19 @@ pub async fn s3_client(region: Option<&str>, endpoint_url: Option<&str>) -> Resu
     let shared = sdk_config(region, endpoint_url).await?;
     let config = aws_sdk_s3::config::Builder::from(&shared).force_path_style(endpoint_url.is_some()).build();
     Ok(aws_sdk_s3::Client::from_conf(config))
+}
+
+/// Loads the credentials' provider for tokens: AWS's default chain, or one profile.
+pub async fn token_config(region: Option<String>, profile: Option<String>) -> SdkConfig {
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .timeout_config(TimeoutConfig::builder().connect_timeout(Duration::from_millis(CONNECT_TIMEOUT_MS)).build());
+    if let Some(region) = region {
+        loader = loader.region(Region::new(region));
+    }
+    if let Some(profile) = profile {
+        // The chain would ask the environment first, which may hold the other cluster's credentials.
+        let of_profile = ProfileFileCredentialsProvider::builder().profile_name(&profile).build();
+        loader = loader.profile_name(profile).credentials_provider(of_profile);
+    }
+    loader.load().await
 }

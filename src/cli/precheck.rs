@@ -93,6 +93,7 @@ fn describe(cluster: &ClusterSnapshot) -> Value {
 mod tests {
     use super::*;
     use crate::domain::finding::FindingCode;
+    use crate::error::{Code, Error};
     use crate::domain::planning::{fixture, source_unreachable};
 
     #[test]
@@ -117,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_source_that_cannot_be_read_is_a_finding() {
-        let found = Precheck::Unplanned(vec![source_unreachable("connection refused")]);
+        let found = Precheck::Unplanned(vec![source_unreachable(&Error::new(Code::SourceUnavailable, "connection refused"))]);
         assert_eq!((json(&found)["exit_code"].as_u64(), json(&found)["source"].is_null()), (Some(4), true));
         assert!(text(&found, Colour::Plain).contains("KF-PRE-SOURCE-UNREACHABLE"));
     }

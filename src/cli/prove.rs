@@ -20,8 +20,11 @@ pub struct Args {
     pub topic: String,
     /// The partition's number
     pub partition: i32,
-    /// The record's offset
+    /// The record's offset on the target, which is the source's unless the topic is mapped
     pub offset: i64,
+    /// The offset is the source's, also where the topic is mapped
+    #[arg(long)]
+    pub of_source: bool,
     #[command(flatten)]
     pub migration: flags::Migration,
     /// Where the proof is written, readable by its owner only; nothing is overwritten
@@ -41,9 +44,10 @@ pub fn run(args: Args) -> Result<Exit> {
         return Err(unwritable(&args.out, "the file exists; nothing is overwritten"));
     }
     let partition = TopicPartition::new(args.topic.as_str(), args.partition);
-    let (proof, shown) = block_on(prove::prove(&config, &args.migration.journal_dir, partition, args.offset, !args.without_records))?;
+    let wanted = prove::Wanted { partition, offset: args.offset, of_source: args.of_source, with_records: !args.without_records };
+    let (proof, shown, source_offset) = block_on(prove::prove(&config, &args.migration.journal_dir, wanted))?;
     write(&args.out, &proof).map_err(|e| unwritable(&args.out, e))?;
-    let mut text = super::verify::proof_lines(&proof, &shown);
+    let mut text = super::verify::proof_lines(&proof, &shown, source_offset);
     text.push_str(&format!("written      {}\n", args.out.display()));
     text.push_str(&format!("verify it    kferry verify BUNDLE --public-key KEY --proof {}\n", args.out.display()));
     out::emit(&text)?;

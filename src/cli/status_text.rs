@@ -37,6 +37,10 @@ pub(super) fn render(status: &Status) -> String {
         }
         line("validation", format!("{} at {}", word(&validation.outcome), validation.validated_at));
     }
+    // Until the copy is at its end, most of it still differs.
+    if let Some(comparison) = status.comparison.as_ref().filter(|_| status.committed.is_some()) {
+        comparison.notable.iter().take(ROWS_MAX).for_each(|difference| line("differs", difference.clone()));
+    }
     if let Some(outcome) = &status.outcome {
         line("outcome", outcome.clone());
     }

@@ -1,10 +1,11 @@
 //! `kferry verify`.
 
 use super::out::{Output, emit, emit_json};
+use crate::domain::offset::TargetOffset;
 use crate::domain::segment::Leaf;
 use crate::domain::topology::{ClusterSnapshot, MetadataMode};
 use crate::error::{Code, Error, Exit, Result};
-use crate::evidence::bundle::Bundle;
+use crate::evidence::bundle::{Bundle, PartitionMap};
 use crate::evidence::envelope::Verified;
 use crate::evidence::proof::{BytesDigest, RecordProof, Shown};
 use crate::evidence::{key, verify};
@@ -41,13 +42,13 @@ pub struct Args {
 pub fn run(args: Args) -> Result<Exit> {
     match (verified(&args).and_then(|bundle| Ok((proved(&args, &bundle)?, bundle))), args.output) {
         (Ok((proof, bundle)), Output::Text) => {
-            let proof = proof.map_or(String::new(), |(proof, shown)| proof_lines(&proof, &shown));
+            let proof = proof.map_or(String::new(), |(proof, shown)| proof_lines(&proof, &shown, source_offset(&bundle, &proof)));
             emit(&format!("{}{proof}", summary(&bundle, args.journal.as_deref())))?;
         }
         (Ok((proof, bundle)), Output::Json) => {
             let mut json = summary_json(&bundle);
             if let Some((proof, shown)) = proof {
-                json["proof"] = proof_json(&proof, &shown);
+                json["proof"] = proof_json(&proof, &shown, source_offset(&bundle, &proof));
             }
             emit_json(&json)?;
         }
@@ -83,8 +84,14 @@ fn proved(args: &Args, bundle: &Verified<Bundle>) -> Result<Option<(RecordProof,
     Ok(Some((proof, shown)))
 }
 
+/// Where the record lies on the source, by the bundle's map.
+fn source_offset(bundle: &Bundle, proof: &RecordProof) -> i64 {
+    let of = |map: &&PartitionMap| *map.partition.topic == *proof.topic && map.partition.partition == proof.partition;
+    bundle.offset_map.iter().find(of).map_or(proof.offset, |map| map.map.invert(TargetOffset(proof.offset)).0)
+}
+
 /// What a proof shows, for people; keys and values only as digests.
-pub(super) fn proof_lines(proof: &RecordProof, shown: &Shown) -> String {
+pub(super) fn proof_lines(proof: &RecordProof, shown: &Shown, source_offset: i64) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
         // Writing to a String cannot err.
@@ -92,6 +99,9 @@ pub(super) fn proof_lines(proof: &RecordProof, shown: &Shown) -> String {
     };
     let Leaf { base_offset, next_offset, digest, .. } = &proof.leaf;
     line("proof", format!("{}-{}, offset {}", proof.topic, proof.partition, proof.offset));
+    if source_offset != proof.offset {
+        line("", format!("on the source at offset {source_offset}"));
+    }
     line("", format!("leaf {} of {}, offsets {base_offset}..{next_offset}, {digest}", proof.leaf_number, proof.leaves));
     line("", format!("{} levels up to root {}", proof.path.len(), proof.root));
     match shown {
@@ -110,7 +120,7 @@ fn content(digest: Option<&BytesDigest>) -> String {
     digest.map_or("null".to_owned(), |d| format!("of {} bytes, SHA-256 {}", d.bytes, d.sha256))
 }
 
-fn proof_json(proof: &RecordProof, shown: &Shown) -> serde_json::Value {
+fn proof_json(proof: &RecordProof, shown: &Shown, source_offset: i64) -> serde_json::Value {
     let (kind, record) = match shown {
         Shown::Record(record) => ("record", Some(record)),
         Shown::Control => ("control", None),
@@ -120,6 +130,7 @@ fn proof_json(proof: &RecordProof, shown: &Shown) -> serde_json::Value {
         "topic": proof.topic,
         "partition": proof.partition,
         "offset": proof.offset,
+        "source_offset": source_offset,
         "leaf": proof.leaf,
         "leaf_number": proof.leaf_number,
         "leaves": proof.leaves,

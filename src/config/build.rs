@@ -17,6 +17,8 @@ const DAY_MS: u64 = 86_400 * SECOND_MS;
 
 const DRIFT_POLICIES: [(&str, DriftPolicy); 3] = [("merge", DriftPolicy::Merge), ("replace", DriftPolicy::Replace), ("refuse", DriftPolicy::Refuse)];
 
+const OFFSETS_MODES: [(&str, OffsetsMode); 3] = [("auto", OffsetsMode::Auto), ("identical", OffsetsMode::Identical), ("mapped", OffsetsMode::Mapped)];
+
 /// Finds the migration's section under either root.
 pub(super) fn root(reader: &Reader<'_>, document: raw::Document) -> Option<Spanned<raw::Migration>> {
     const START: Mark = Mark { line: 1, column: 1 };
@@ -67,11 +69,17 @@ pub(super) fn migration(reader: &Reader<'_>, section: &Spanned<raw::Migration>) 
         }
     };
     let cutover = cutover(reader, inner(&raw.cutover));
-    let topology = inner(&raw.topology);
+    let (topology, topics, groups) = (inner(&raw.topology), inner(&raw.topics), inner(&raw.groups));
     let config = Config {
         migration_id: reader.quantity("migration_id", raw.migration_id.as_ref(), migration_id),
-        topics: selection(reader, "topics", inner(&raw.topics), topic_pattern),
-        groups: selection(reader, "groups", inner(&raw.groups), |_| Ok(())),
+        topics: Selection {
+            include: patterns(reader, "topics.include", topics.and_then(|t| t.include.as_ref()), topic_pattern),
+            exclude: patterns(reader, "topics.exclude", topics.and_then(|t| t.exclude.as_ref()), topic_pattern),
+        },
+        groups: Selection {
+            include: patterns(reader, "groups.include", groups.and_then(|g| g.include.as_ref()), |_| Ok(())),
+            exclude: patterns(reader, "groups.exclude", groups.and_then(|g| g.exclude.as_ref()), |_| Ok(())),
+        },
         seed: seed(reader, inner(&raw.seed)),
         validation: validation(reader, inner(&raw.validation), cutover.sentinel),
         on_config_drift: reader.choice("topology.on_config_drift", topology.and_then(|t| t.on_config_drift.as_ref()), &DRIFT_POLICIES).unwrap_or_default(),
@@ -79,9 +87,11 @@ pub(super) fn migration(reader: &Reader<'_>, section: &Spanned<raw::Migration>) 
         source_principal: reader.quantity("acl.source_principal", inner(&raw.acl).and_then(|a| a.source_principal.as_ref()), principal),
         target_principal: reader.quantity("acl.target_principal", inner(&raw.acl).and_then(|a| a.target_principal.as_ref()), principal),
         on_quota_drift: reader.choice("quotas.on_drift", inner(&raw.quotas).and_then(|q| q.on_drift.as_ref()), &DRIFT_POLICIES).unwrap_or_default(),
-        offsets: reader
-            .choice("offsets", raw.offsets.as_ref(), &[("auto", OffsetsMode::Auto), ("identical", OffsetsMode::Identical), ("mapped", OffsetsMode::Mapped)])
-            .unwrap_or(OffsetsMode::Auto),
+        offsets: OffsetsConfig {
+            mode: reader.choice("offsets", raw.offsets.as_ref(), &OFFSETS_MODES).unwrap_or(OffsetsMode::Auto),
+            identical: patterns(reader, "topics.identical", topics.and_then(|t| t.identical.as_ref()), topic_pattern),
+            mapped: patterns(reader, "topics.mapped", topics.and_then(|t| t.mapped.as_ref()), topic_pattern),
+        },
         replication_factor: topology
             .and_then(|t| t.replication_factor.as_ref())
             .map(|written| reader.count("topology.replication_factor", Some(written), 1, 1..=100) as i16),
@@ -114,19 +124,16 @@ fn principal(text: &str) -> Result<String, String> {
     }
 }
 
-fn selection(reader: &Reader<'_>, name: &str, raw: Option<&raw::Selection>, check: impl Fn(&str) -> Result<(), String>) -> Selection {
-    let patterns = |leaf: &str, list: Option<&Texts>| {
-        let mut patterns = Vec::new();
-        for item in list.map_or(&[][..], |l| &l.items) {
-            let Some(value) = reader.value(&format!("{name}.{leaf}"), item) else { continue };
-            match if value.text.is_empty() { Err("it is empty".to_owned()) } else { check(&value.text) } {
-                Ok(()) => patterns.push(value.text),
-                Err(why) => reader.refuse(&value, &why),
-            }
+fn patterns(reader: &Reader<'_>, name: &str, list: Option<&Texts>, check: impl Fn(&str) -> Result<(), String>) -> Vec<String> {
+    let mut patterns = Vec::new();
+    for item in list.map_or(&[][..], |l| &l.items) {
+        let Some(value) = reader.value(name, item) else { continue };
+        match if value.text.is_empty() { Err("it is empty".to_owned()) } else { check(&value.text) } {
+            Ok(()) => patterns.push(value.text),
+            Err(why) => reader.refuse(&value, &why),
         }
-        patterns
-    };
-    Selection { include: patterns("include", raw.and_then(|r| r.include.as_ref())), exclude: patterns("exclude", raw.and_then(|r| r.exclude.as_ref())) }
+    }
+    patterns
 }
 
 /// Source: `org.apache.kafka.common.internals.Topic`: letters, digits, `.`, `_`, `-`, at most 249.

@@ -1,6 +1,6 @@
 //! `source` and `target`: how a cluster is reached and who we are there.
 
-use super::model::{Auth, AuthMode, ClusterConfig, Secret};
+use super::model::{Auth, AuthMode, ClusterConfig, Secret, SecurityProtocol};
 use super::problem::Problem;
 use super::raw;
 use super::reader::{Reader, Value};
@@ -8,15 +8,37 @@ use super::text::{Mark, Text, Texts};
 use serde_saphyr::Spanned;
 
 /// The names of `auth.mode`.
-pub(super) const AUTH_MODES: [(&str, AuthMode); 7] = [
-    ("iam", AuthMode::Iam),
-    ("scram-sha-512", AuthMode::ScramSha512),
-    ("scram-sha-256", AuthMode::ScramSha256),
-    ("plain", AuthMode::Plain),
-    ("mtls", AuthMode::Mtls),
-    ("tls", AuthMode::Tls),
-    ("plaintext", AuthMode::Plaintext),
+const AUTH_MODES: [(&str, AuthMode); 7] = [
+    named(AuthMode::Iam),
+    named(AuthMode::ScramSha512),
+    named(AuthMode::ScramSha256),
+    named(AuthMode::Plain),
+    named(AuthMode::Mtls),
+    named(AuthMode::Tls),
+    named(AuthMode::Plaintext),
 ];
+
+const fn named(mode: AuthMode) -> (&'static str, AuthMode) {
+    (mode.as_str(), mode)
+}
+
+/// Kafka's names of `auth.security_protocol`.
+const SECURITY_PROTOCOLS: [(&str, SecurityProtocol); 4] = [
+    ("SASL_SSL", SecurityProtocol::SaslSsl),
+    ("SASL_PLAINTEXT", SecurityProtocol::SaslPlaintext),
+    ("SSL", SecurityProtocol::Ssl),
+    ("PLAINTEXT", SecurityProtocol::Plaintext),
+];
+
+/// The protocols that a mode may speak, its default first.
+fn protocols_of(mode: AuthMode) -> &'static [SecurityProtocol] {
+    match mode {
+        AuthMode::Plaintext => &[SecurityProtocol::Plaintext],
+        AuthMode::Tls | AuthMode::Mtls => &[SecurityProtocol::Ssl],
+        AuthMode::Plain | AuthMode::ScramSha256 | AuthMode::ScramSha512 => &[SecurityProtocol::SaslSsl, SecurityProtocol::SaslPlaintext],
+        AuthMode::Iam => &[SecurityProtocol::SaslSsl],
+    }
+}
 
 /// Most bootstrap servers; a client needs a few to find the rest.
 const BOOTSTRAP_SERVERS_MAX: usize = 100;
@@ -41,7 +63,7 @@ pub(super) fn cluster(reader: &Reader<'_>, name: &str, section: &Spanned<raw::Cl
             reader.missing(mark, &key("auth.mode"), "write `auth:` and below it `mode: iam`, scram-sha-512, mtls, …");
             return None;
         }
-        None => Auth { mode: AuthMode::Plaintext, username: None, password: None, ca: None, cert: None, key: None },
+        None => Auth::plaintext(),
     };
     Some(ClusterConfig { cluster_arn, bootstrap_servers: bootstrap_servers.unwrap_or_default(), auth })
 }
@@ -112,33 +134,48 @@ fn auth(reader: &Reader<'_>, name: &str, section: &Spanned<raw::Auth>) -> Option
     let password = raw.password.as_ref().and_then(|written| password(reader, &key("password"), written));
     let path = |leaf: &str, written: Option<&Text>| reader.path(&key(leaf), written);
     let (ca, cert, private_key) = (path("ca", raw.ca.as_ref()), path("cert", raw.cert.as_ref()), path("key", raw.key.as_ref()));
+    let (region, profile) = (reader.string(&key("region"), raw.region.as_ref()), reader.string(&key("profile"), raw.profile.as_ref()));
+    let protocol = reader.choice(&key("security_protocol"), raw.security_protocol.as_ref(), &SECURITY_PROTOCOLS);
     let mode = mode?;
 
     let by_password = matches!(mode, AuthMode::Plain | AuthMode::ScramSha256 | AuthMode::ScramSha512);
     let by_certificate = mode == AuthMode::Mtls;
-    let mode_name = AUTH_MODES.iter().find(|(_, m)| *m == mode).map_or("", |(n, _)| *n);
-    for (leaf, written, used) in [
-        ("username", &raw.username, by_password),
-        ("password", &raw.password, by_password),
-        ("cert", &raw.cert, by_certificate),
-        ("key", &raw.key, by_certificate),
+    let by_token = mode == AuthMode::Iam;
+    let mode_name = mode.as_str();
+    const OF_PASSWORDS: &str = "username and password belong to the modes plain, scram-sha-256 and scram-sha-512";
+    const OF_CERTIFICATES: &str = "a client certificate belongs to mode mtls";
+    const OF_TOKENS: &str = "region and profile belong to mode iam";
+    for (leaf, written, used, needed, whose) in [
+        ("username", &raw.username, by_password, true, OF_PASSWORDS),
+        ("password", &raw.password, by_password, true, OF_PASSWORDS),
+        ("cert", &raw.cert, by_certificate, true, OF_CERTIFICATES),
+        ("key", &raw.key, by_certificate, true, OF_CERTIFICATES),
+        ("region", &raw.region, by_token, false, OF_TOKENS),
+        ("profile", &raw.profile, by_token, false, OF_TOKENS),
     ] {
         match (written, used) {
-            (Some(text), false) => reader.note(
-                Problem::at(text.mark, format!("{} has no meaning with mode {mode_name}", key(leaf))).hint(if leaf == "cert" || leaf == "key" {
-                    "a client certificate belongs to mode mtls".to_owned()
-                } else {
-                    "username and password belong to the modes plain, scram-sha-256 and scram-sha-512".to_owned()
-                }),
-            ),
-            (None, true) => reader.missing(mark, &key(leaf), &format!("mode {mode_name} needs it{}", if leaf == "password" { "; ${NAME} keeps it out of the file" } else { "" })),
+            (Some(text), false) => reader.note(Problem::at(text.mark, format!("{} has no meaning with mode {mode_name}", key(leaf))).hint(whose)),
+            (None, true) if needed => reader.missing(mark, &key(leaf), &format!("mode {mode_name} needs it{}", if leaf == "password" { "; ${NAME} keeps it out of the file" } else { "" })),
             _ => {}
         }
     }
-    if let (Some(text), AuthMode::Plaintext) = (&raw.ca, mode) {
-        reader.note(Problem::at(text.mark, format!("{} has no meaning with mode plaintext", key("ca"))).hint("mode tls checks the broker's certificate"));
+    let allowed = protocols_of(mode);
+    if let (Some(text), Some(protocol)) = (&raw.security_protocol, protocol)
+        && !allowed.contains(&protocol)
+    {
+        let names: Vec<&str> = allowed.iter().map(|p| p.as_str()).collect();
+        let what = format!("{} is {}, which mode {mode_name} does not speak", key("security_protocol"), protocol.as_str());
+        reader.note(Problem::at(text.mark, what).hint(format!("mode {mode_name} speaks {}", names.join(" or "))));
     }
-    Some(Auth { mode, username, password, ca, cert, key: private_key })
+    let security_protocol = protocol.filter(|p| allowed.contains(p)).unwrap_or(allowed[0]);
+    if let (Some(text), false) = (&raw.ca, security_protocol.has_tls()) {
+        let (what, hint) = match security_protocol {
+            SecurityProtocol::SaslPlaintext => ("security_protocol SASL_PLAINTEXT", "SASL_SSL checks the broker's certificate"),
+            _ => ("mode plaintext", "mode tls checks the broker's certificate"),
+        };
+        reader.note(Problem::at(text.mark, format!("{} has no meaning with {what}", key("ca"))).hint(hint));
+    }
+    Some(Auth { mode, security_protocol, username, password, ca, cert, key: private_key, region, profile })
 }
 
 /// A password is taken as it is: no blanks are trimmed.

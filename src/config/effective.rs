@@ -1,6 +1,5 @@
 //! The configuration as it takes effect, without anything secret: for `config check` and for the journal's digest.
 
-use super::cluster::AUTH_MODES;
 use super::model::*;
 use crate::domain::acl::DriftPolicy;
 use serde_json::{Value, json};
@@ -59,7 +58,11 @@ impl Config {
             "topology": { "on_config_drift": drift(*on_config_drift), "replication_factor": replication_factor },
             "acl": { "on_drift": drift(*on_acl_drift), "source_principal": source_principal, "target_principal": target_principal },
             "quotas": { "on_drift": drift(*on_quota_drift) },
-            "offsets": match offsets { OffsetsMode::Auto => "auto", OffsetsMode::Identical => "identical", OffsetsMode::Mapped => "mapped" },
+            "offsets": {
+                "mode": match offsets.mode { OffsetsMode::Auto => "auto", OffsetsMode::Identical => "identical", OffsetsMode::Mapped => "mapped" },
+                "identical": offsets.identical,
+                "mapped": offsets.mapped,
+            },
         })
     }
 
@@ -71,8 +74,7 @@ impl Config {
 
 fn cluster(config: &ClusterConfig) -> Value {
     let ClusterConfig { cluster_arn, bootstrap_servers, auth } = config;
-    let mode = AUTH_MODES.iter().find(|(_, mode)| *mode == auth.mode).map(|(name, _)| *name);
-    json!({ "cluster_arn": cluster_arn, "bootstrap_servers": bootstrap_servers, "auth_mode": mode })
+    json!({ "cluster_arn": cluster_arn, "bootstrap_servers": bootstrap_servers, "auth_mode": auth.mode.as_str() })
 }
 
 fn selection(config: &Selection) -> Value {

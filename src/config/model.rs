@@ -1,6 +1,7 @@
 //! The configuration after defaults, environment and checks. Durations are milliseconds, sizes bytes.
 
 use crate::domain::acl::DriftPolicy;
+use crate::domain::selection::glob_matches;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -42,14 +43,77 @@ pub enum AuthMode {
     Iam,
 }
 
+impl AuthMode {
+    /// The mode as the configuration names it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            AuthMode::Plaintext => "plaintext",
+            AuthMode::Tls => "tls",
+            AuthMode::Mtls => "mtls",
+            AuthMode::Plain => "plain",
+            AuthMode::ScramSha256 => "scram-sha-256",
+            AuthMode::ScramSha512 => "scram-sha-512",
+            AuthMode::Iam => "iam",
+        }
+    }
+}
+
+/// Kafka's `security.protocol`: what a listener speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecurityProtocol {
+    Plaintext,
+    Ssl,
+    SaslPlaintext,
+    SaslSsl,
+}
+
+impl SecurityProtocol {
+    /// The protocol as Kafka names it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            SecurityProtocol::Plaintext => "PLAINTEXT",
+            SecurityProtocol::Ssl => "SSL",
+            SecurityProtocol::SaslPlaintext => "SASL_PLAINTEXT",
+            SecurityProtocol::SaslSsl => "SASL_SSL",
+        }
+    }
+
+    pub fn has_tls(self) -> bool {
+        matches!(self, SecurityProtocol::Ssl | SecurityProtocol::SaslSsl)
+    }
+}
+
+/// Who kferry is to a cluster, and how it makes sure of the cluster.
 #[derive(Clone, Debug)]
 pub struct Auth {
     pub mode: AuthMode,
+    pub security_protocol: SecurityProtocol,
     pub username: Option<String>,
     pub password: Option<Secret>,
     pub ca: Option<PathBuf>,
     pub cert: Option<PathBuf>,
     pub key: Option<PathBuf>,
+    /// The Region that IAM's tokens are signed for; None: the brokers' names tell it, or the environment.
+    pub region: Option<String>,
+    /// The AWS profile whose credentials sign them; None: AWS's default chain.
+    pub profile: Option<String>,
+}
+
+impl Auth {
+    /// Neither encryption nor identity: what a listener of Kafka's own defaults speaks.
+    pub fn plaintext() -> Self {
+        Self {
+            mode: AuthMode::Plaintext,
+            security_protocol: SecurityProtocol::Plaintext,
+            username: None,
+            password: None,
+            ca: None,
+            cert: None,
+            key: None,
+            region: None,
+            profile: None,
+        }
+    }
 }
 
 /// How to reach one cluster: by ARN, or by its bootstrap servers.
@@ -166,6 +230,28 @@ impl Auth {
     }
 }
 
+/// Whether records keep their offsets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OffsetsConfig {
+    /// Of topics that no pattern names.
+    pub mode: OffsetsMode,
+    /// Patterns, as in [`Selection`]; what both name keeps its offsets.
+    pub identical: Vec<String>,
+    pub mapped: Vec<String>,
+}
+
+impl OffsetsConfig {
+    /// What is asked for of a topic, and by which pattern.
+    pub fn of(&self, topic: &str) -> (OffsetsMode, Option<&str>) {
+        let named = |patterns: &'_ [String]| patterns.iter().position(|pattern| glob_matches(pattern, topic));
+        match (named(&self.identical), named(&self.mapped)) {
+            (Some(at), _) => (OffsetsMode::Identical, Some(&self.identical[at])),
+            (None, Some(at)) => (OffsetsMode::Mapped, Some(&self.mapped[at])),
+            (None, None) => (self.mode, None),
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Config {
     pub migration_id: Option<String>,
@@ -185,7 +271,7 @@ pub struct Config {
     /// The same on the target.
     pub target_principal: Option<String>,
     pub on_quota_drift: DriftPolicy,
-    pub offsets: OffsetsMode,
+    pub offsets: OffsetsConfig,
     /// None: the source's, capped by the target's brokers.
     pub replication_factor: Option<i16>,
 }

@@ -28,7 +28,7 @@ pub(super) struct Migration {
     pub migration_id: Option<Text>,
     pub source: Section<Cluster>,
     pub target: Section<Cluster>,
-    pub topics: Section<Selection>,
+    pub topics: Section<Topics>,
     pub groups: Section<Selection>,
     pub backup: Section<Backup>,
     pub evidence: Section<Evidence>,
@@ -53,11 +53,23 @@ pub(super) struct Cluster {
 #[serde(deny_unknown_fields)]
 pub(super) struct Auth {
     pub mode: Option<Text>,
+    pub security_protocol: Option<Text>,
     pub username: Option<Text>,
     pub password: Option<Text>,
     pub ca: Option<Text>,
     pub cert: Option<Text>,
     pub key: Option<Text>,
+    pub region: Option<Text>,
+    pub profile: Option<Text>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Topics {
+    pub include: Option<Texts>,
+    pub exclude: Option<Texts>,
+    pub identical: Option<Texts>,
+    pub mapped: Option<Texts>,
 }
 
 #[derive(Default, Deserialize)]

@@ -10,6 +10,7 @@ fn repository() -> PathBuf {
 fn env(name: &str) -> Option<String> {
     match name {
         "SOURCE_PASSWORD" => Some(" 0123 ".into()),
+        "TARGET_PASSWORD" => Some("4567".into()),
         "KFERRY_TEST_SECRET" => Some("hunter2".into()),
         "KFERRY_TEST_INJECTION" => Some("x\n  offsets: mapped".into()),
         "HOME" => Some("/home/someone".into()),
@@ -58,7 +59,38 @@ fn every_example_parses() {
             count += 1;
         }
     }
-    assert_eq!(count, 4);
+    assert_eq!(count, 13);
+}
+
+#[test]
+fn every_row_of_the_authentication_matrix_has_an_example_that_means_it() {
+    use AuthMode::{Iam, Mtls, Plain, Plaintext, ScramSha256, ScramSha512, Tls};
+    for (name, source, target) in [
+        ("iam-to-iam", Iam, Iam),
+        ("scram-to-scram", ScramSha512, ScramSha512),
+        ("scram-to-iam", ScramSha512, Iam),
+        ("iam-to-scram", Iam, ScramSha512),
+        ("mtls-to-iam", Mtls, Iam),
+        ("mtls-to-mtls", Mtls, Mtls),
+        ("plaintext-to-scram", Plaintext, ScramSha512),
+        ("tls-to-tls", Tls, Tls),
+        ("plain-to-scram-256", Plain, ScramSha256),
+    ] {
+        let config = example(&format!("auth-{name}.yaml"));
+        assert_eq!((config.source.auth.mode, config.target.auth.mode), (source, target), "{name}");
+        for auth in [&config.source.auth, &config.target.auth] {
+            let expected = match auth.mode {
+                Plaintext => SecurityProtocol::Plaintext,
+                Tls | Mtls => SecurityProtocol::Ssl,
+                Plain => SecurityProtocol::SaslPlaintext,
+                ScramSha256 | ScramSha512 | Iam => SecurityProtocol::SaslSsl,
+            };
+            assert_eq!(auth.security_protocol, expected, "{name}");
+            assert!(!format!("{auth:?}").contains("0123") && !format!("{auth:?}").contains("4567"), "{name} shows a password");
+        }
+    }
+    let accounts = example("auth-iam-to-iam.yaml");
+    assert_eq!((accounts.source.auth.profile.as_deref(), accounts.target.auth.profile.as_deref()), (Some("old-account"), Some("new-account")));
 }
 
 #[test]
@@ -100,13 +132,16 @@ fn values_are_read_as_they_are_meant() {
   offsets: mapped
   topology: {on_config_drift: refuse, replication_factor: \"3\"}
   acl: {on_drift: replace}
-  topics: {include: 'orders-*', exclude: [a, b.c]}
+  topics: {include: 'orders-*', exclude: [a, b.c], identical: '*payments*', mapped: [orders-*]}
   seed: {rate_limit: 50MiB/s, memory_max_bytes: 1GiB, segment_max_bytes: 33554432}
   cutover: {producer_freeze_webhook: 'https://x/?t=${KFERRY_TEST_SECRET}', sentinel: visible}
 ",
     );
     assert_eq!(config.migration_id.as_deref(), Some("007"));
-    assert_eq!((config.offsets, config.on_config_drift, config.on_acl_drift), (OffsetsMode::Mapped, DriftPolicy::Refuse, DriftPolicy::Replace));
+    assert_eq!((config.offsets.mode, config.on_config_drift, config.on_acl_drift), (OffsetsMode::Mapped, DriftPolicy::Refuse, DriftPolicy::Replace));
+    assert_eq!(config.offsets.of("orders-1"), (OffsetsMode::Mapped, Some("orders-*")));
+    assert_eq!(config.offsets.of("orders-payments"), (OffsetsMode::Identical, Some("*payments*")), "what both name keeps its offsets");
+    assert_eq!(config.offsets.of("clicks"), (OffsetsMode::Mapped, None));
     assert_eq!(config.replication_factor, Some(3));
     assert_eq!((config.topics.include.as_slice(), config.topics.exclude.as_slice()), (&["orders-*".to_owned()][..], &["a".to_owned(), "b.c".to_owned()][..]));
     assert_eq!((config.seed.rate_limit, config.seed.memory_max_bytes, config.seed.segment_max_bytes), (Some(50 << 20), 1 << 30, 32 << 20));

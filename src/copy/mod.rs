@@ -4,6 +4,7 @@ mod aborter;
 mod fillers;
 mod leaf_row;
 pub mod limits;
+mod mapping;
 mod merge;
 pub mod partition_copy;
 mod pieces;
@@ -14,5 +15,7 @@ mod sequence;
 mod simulation;
 
 pub use aborter::OpenTransaction;
-pub use partition_copy::{Append, AppendBody, PartitionCopy, Position, Stop, TakeUp};
+pub use mapping::{Projected, Projector};
+pub use partition_copy::{Append, AppendBody, PartitionCopy, Position, Stop, TakeUp, unreadable};
+pub use pieces::largest_record;
 pub use segment_builder::SealedSegment;

@@ -5,15 +5,17 @@
 
 use super::aborter::{Aborter, OpenTransaction};
 use super::limits::{ABORTED_HOLD_MS, CONTROLS_PER_APPEND, EMPTY_ANSWERS, EMPTY_ANSWERS_MS, FILLERS_PER_BATCH, FILLERS_PER_DELETE, IN_FLIGHT_APPENDS_MAX, UNPROVEN_LEAVES_MAX};
+use super::mapping::{Mapping, Projected, Projector};
 use super::merge::{self, Group};
 use super::pieces::{Piece, pieces};
-use super::proof::{Expected, Proof, SourceCounts};
+use super::proof::{Expected, Proof, Share, SourceCounts};
 use super::segment_builder::{SealedSegment, SegmentBuilder};
 use super::sequence;
 use crate::domain::batch::{Batch, ProducerStamp, control_leaf, records_leaf};
 use crate::domain::partition::TopicPartition;
 use crate::domain::digest::Digest;
 use crate::domain::leaf_file::LeafFile;
+use crate::domain::offset::{Mark, OffsetMap};
 use crate::domain::record::RecordError;
 use crate::domain::segment::{Leaf, LeafKind};
 use crate::error::{Code, Error};
@@ -45,7 +47,7 @@ pub struct TakeUp {
     pub source_log_start: i64,
     /// What an earlier take has journaled.
     pub checkpoint: Option<PartitionCheckpoint>,
-    /// The topic's `max.message.bytes` on the target while we copy.
+    /// The largest batch that the target takes while we copy; larger ones of the source go in several parts.
     pub batch_bytes_max: usize,
     /// Records' age, in milliseconds, up to which the brokers certainly remember a producer's sequence.
     pub sequence_memory_ms: i64,
@@ -55,6 +57,8 @@ pub struct TakeUp {
     pub tiered: bool,
     /// Aborted data of an earlier take, whose transaction waits for its end on the target.
     pub open_transaction: Option<OpenTransaction>,
+    /// Where records do not keep their offsets: the map as journaled, cut off at the target's end.
+    pub map: Option<OffsetMap>,
 }
 
 /// What to fetch next.
@@ -125,9 +129,13 @@ struct InFlight {
 }
 
 /// The copy of one partition. See the module's comment.
+///
+/// All offsets within are the target's. Where they differ from the source's, [`Mapping`] stands before everything else, and what
+/// it makes of the source's log is what is copied.
 pub struct PartitionCopy {
     partition: TopicPartition,
     take: u32,
+    mapping: Option<Mapping>,
     producer_id: i64,
     producer_epoch: i16,
     next_sequence: i32,
@@ -182,12 +190,16 @@ pub struct PartitionCopy {
 
     proof: Proof,
     counts: CopyCounts,
+    began_anew: bool,
     stop: Option<Stop>,
 }
 
 impl PartitionCopy {
     /// Takes the partition up where the target's log ends.
-    pub fn take_up(from: TakeUp) -> Self {
+    pub fn take_up(mut from: TakeUp) -> Self {
+        let mut mapping = from.map.take().map(|map| Mapping::resume(map, from.source_log_start, from.target_end));
+        let expired = mapping.as_ref().map_or(0, Mapping::expired_before);
+        from.source_log_start = mapping.as_ref().map_or(from.source_log_start, |mapping| mapping.target_of(from.source_log_start));
         let checkpoint = from.checkpoint;
         let first_log_start = checkpoint.as_ref().map_or(from.source_log_start, |c| c.source_log_start);
         let proven = checkpoint.as_ref().map_or(first_log_start, |c| c.verified_offset);
@@ -195,13 +207,21 @@ impl PartitionCopy {
         // In TAIL appends go ahead of their segments: what an earlier take appended and did not store is stored now.
         let stored = checkpoint.as_ref().map_or(first_log_start, |c| c.stored_offset).max(from.source_log_start);
         // A topic that was created anew is shorter than what was proven of the one before.
+        let began_anew = checkpoint.as_ref().is_some_and(|c| c.verified_offset > from.target_end);
         let (proven, counts, trees) = match checkpoint {
             Some(c) if c.verified_offset <= from.target_end => (proven, counts, (c.source_tree, c.target_tree)),
             _ => (first_log_start, CopyCounts::default(), Default::default()),
         };
+        let next_fetch = proven.min(stored).min(from.target_end).max(from.source_log_start);
+        if let Some(mapping) = &mut mapping {
+            mapping.read_again(next_fetch);
+        }
+        let mut counts = counts;
+        counts.unmapped_expired_offsets += expired;
         let mut copy = Self {
             partition: from.partition,
             take: from.take,
+            mapping,
             producer_id: from.producer_id,
             producer_epoch: from.producer_epoch,
             next_sequence: 0,
@@ -215,7 +235,7 @@ impl PartitionCopy {
             first_log_start,
             source_log_start: from.source_log_start,
             last_stable: None,
-            next_fetch: proven.min(stored).min(from.target_end).max(from.source_log_start),
+            next_fetch,
             last_fetched_epoch: -1,
             undecided: HashMap::new(),
             fetching: false,
@@ -240,6 +260,7 @@ impl PartitionCopy {
             truncating: false,
             proof: Proof::new(proven, first_log_start, trees.0, trees.1),
             counts,
+            began_anew,
             stop: None,
         };
         if copy.proof.verified_offset < from.source_log_start.min(from.target_end) {
@@ -276,9 +297,14 @@ impl PartitionCopy {
         self.stored_offset
     }
 
-    /// The source's log start and last stable offset as last heard.
+    /// The source's log start and last stable offset as last heard, in its own offsets.
     pub fn source_span(&self) -> (i64, Option<i64>) {
-        (self.source_log_start, self.last_stable)
+        self.mapping.as_ref().map_or((self.source_log_start, self.last_stable), |mapping| (mapping.log_start, mapping.last_stable))
+    }
+
+    /// The source's offset up to which everything is done that is done up to this one of the target's.
+    pub fn source_position(&self, target: i64) -> i64 {
+        self.mapping.as_ref().map_or(target, |mapping| mapping.source_of(target))
     }
 
     pub fn counts(&self) -> &CopyCounts {
@@ -312,7 +338,13 @@ impl PartitionCopy {
     /// What to fetch next; None while a fetch is under way, or while too much waits to be proven.
     pub fn next_fetch(&self) -> Option<Position> {
         let open = self.stop.is_none() && !self.fetching && self.proof.pending() < UNPROVEN_LEAVES_MAX;
-        open.then_some(Position { offset: self.next_fetch, last_fetched_epoch: self.last_fetched_epoch })
+        let offset = self.mapping.as_ref().map_or(self.next_fetch, |mapping| mapping.next_source);
+        open.then_some(Position { offset, last_fetched_epoch: self.last_fetched_epoch })
+    }
+
+    /// What maps the next answer's batches, where records do not keep their offsets; its outcome goes into [`Self::fetched_mapped`].
+    pub fn projector(&self) -> Option<Projector> {
+        self.mapping.as_ref().map(Mapping::projector)
     }
 
     pub fn fetch_sent(&mut self) {
@@ -324,12 +356,14 @@ impl PartitionCopy {
         self.fetching = false;
     }
 
-    /// The source no longer has what was asked for.
+    /// The source no longer has what was asked for; both bounds in its own offsets.
     pub fn fetch_out_of_range(&mut self, log_start: i64, log_end: i64) {
         self.fetching = false;
-        if log_end < self.next_fetch {
-            self.halt(Code::SourceDiverged, format!("the source ends at {log_end}, but was copied up to {}", self.next_fetch));
-        } else if log_start > self.next_fetch {
+        let position = self.mapping.as_ref().map_or(self.next_fetch, |mapping| mapping.next_source);
+        if log_end < position {
+            self.halt(Code::SourceDiverged, format!("the source ends at {log_end}, but was copied up to {position}"));
+        } else if log_start > position {
+            let log_start = self.hear_log_start(log_start);
             if self.next_fetch < self.head {
                 self.expect(Expected::Gap { next_offset: log_start.min(self.head) });
             }
@@ -337,6 +371,16 @@ impl PartitionCopy {
             self.next_fetch = log_start;
             self.undecided.clear();
         }
+    }
+
+    /// The source's log start, as it stands for in the target's offsets. What expired there and was never mapped is counted.
+    fn hear_log_start(&mut self, log_start: i64) -> i64 {
+        let Some(mapping) = &mut self.mapping else { return log_start };
+        mapping.log_start = mapping.log_start.max(log_start);
+        let target = mapping.target_of(mapping.log_start);
+        self.counts.unmapped_expired_offsets += (mapping.log_start - mapping.frontier.source).max(0) as u64;
+        mapping.skip_to(mapping.log_start);
+        target
     }
 
     /// Takes what a fetch gave: whole batches in order, with their digests, the source's log start and last stable offset. `to_the_end` says that
@@ -353,6 +397,80 @@ impl PartitionCopy {
         } else if self.is_empty_for_good(to_the_end, now_ms) {
             self.nothing_between(self.next_fetch.min(self.head), last_stable, 0);
             self.next_fetch = self.next_fetch.max(last_stable);
+            self.empty_since = None;
+        }
+        self.take_batches(batches, now_ms);
+    }
+
+    /// The same where records do not keep their offsets: the batches as they were fetched, and what [`Self::projector`] has made of them.
+    pub fn fetched_mapped(&mut self, batches: &[Batch], projected: Projected, log_start: i64, last_stable: i64, to_the_end: bool, now_ms: u64) {
+        self.fetching = false;
+        let Some(mapping) = &mut self.mapping else { return };
+        mapping.last_stable = Some(last_stable);
+        let first = mapping.next_source;
+        let mut position = first;
+        if self.stop.is_some() {
+            return;
+        }
+        if !batches.is_empty() || position >= last_stable {
+            self.empty_since = None;
+        }
+        for batch in batches.iter().filter(|batch| batch.next_offset() > first) {
+            if batch.base_offset > position {
+                // A marker may have been there.
+                self.undecided.clear();
+            }
+            position = batch.next_offset();
+            self.last_fetched_epoch = batch.leader_epoch;
+            if let Err(stop) = self.check_decision(batch) {
+                self.stop.get_or_insert(stop);
+                return;
+            }
+        }
+        let is_empty = batches.is_empty() && position < last_stable && self.is_empty_for_good(to_the_end, now_ms);
+        let Some(mapping) = &mut self.mapping else { return };
+        let known = mapping.frontier.target;
+        if let Err(error) = mapping.take(&projected) {
+            self.halt(Code::CopyQuarantined, error.to_string());
+            return;
+        }
+        if is_empty {
+            mapping.skip_to(last_stable);
+            self.empty_since = None;
+        }
+        let passed = mapping.next_source >= mapping.frontier.source;
+        self.last_stable = Some(mapping.target_end());
+        let log_start = self.hear_log_start(log_start);
+        self.source_log_start = self.source_log_start.max(log_start);
+        let fresh_at = projected.batches.partition_point(|(batch, _)| batch.base_offset < known);
+        let mut again = projected.batches;
+        let fresh = again.split_off(fresh_at);
+        self.take_batches(again, now_ms);
+        // Of what was mapped before, the source has nothing more.
+        if passed && self.next_fetch < known {
+            self.nothing_between(self.next_fetch, known, 0);
+            self.next_fetch = known;
+        }
+        self.take_batches(fresh, now_ms);
+    }
+
+    /// The journal is to know these before anything is appended that they describe.
+    pub fn next_marks(&mut self) -> Vec<Mark> {
+        self.mapping.as_mut().map(Mapping::next_marks).unwrap_or_default()
+    }
+
+    pub fn has_marks(&self) -> bool {
+        self.mapping.as_ref().is_some_and(Mapping::awaits_journal)
+    }
+
+    /// The journal knows the marks that were handed out.
+    pub fn marks_journaled(&mut self) {
+        self.mapping.iter_mut().for_each(Mapping::journaled);
+    }
+
+    fn take_batches(&mut self, batches: Vec<(Batch, Digest)>, now_ms: u64) {
+        if self.stop.is_some() {
+            return;
         }
         let mut fresh: Vec<(Batch, Digest)> = Vec::with_capacity(batches.len());
         for (batch, digest) in batches {
@@ -365,24 +483,22 @@ impl PartitionCopy {
                 self.nothing_between(due, batch.base_offset, batch.first_timestamp());
             }
             self.next_fetch = batch.next_offset();
-            self.last_fetched_epoch = batch.leader_epoch;
+            if self.mapping.is_none() {
+                self.last_fetched_epoch = batch.leader_epoch;
+            }
             if let Err(stop) = self.check_decision(&batch) {
                 self.enqueue(fresh, now_ms);
                 self.stop.get_or_insert(stop);
                 return;
             }
             let head = fresh.last().map_or(self.head, |(last, _)| last.next_offset());
-            let taken = if batch.has_holes() {
+            let taken = if batch.has_holes() || self.goes_in_parts(&batch, head) {
                 self.enqueue(std::mem::take(&mut fresh), now_ms);
                 self.take_apart(batch, digest, now_ms)
             } else if batch.next_offset() <= head {
                 self.keep(&batch, digest, now_ms);
-                self.catch_up(batch);
+                self.catch_up(batch, Share::Whole);
                 Ok(())
-            } else if batch.base_offset < head {
-                // Appends are whole batches of the source: an end within one is not of our making.
-                let seen = format!("offset {head} is due, but the source's next batch is {}..{}", batch.base_offset, batch.next_offset());
-                Err(Stop { code: Code::CopyQuarantined, seen })
             } else if batch.codec().is_none() {
                 Err(unreadable(&batch, RecordError::UnknownCodec))
             } else {
@@ -424,20 +540,29 @@ impl PartitionCopy {
     /// Whether several answers in a row, over some time, have said that there is nothing up to the last stable offset. What is below the source's log
     /// start is known to be gone. Where history is in tiered storage an answer without records only says that it has not been read yet.
     fn is_empty_for_good(&mut self, to_the_end: bool, now_ms: u64) -> bool {
-        if self.next_fetch <= self.source_log_start && self.last_stable.is_some_and(|end| end <= self.source_log_start) {
+        if self.mapping.is_none() && self.next_fetch <= self.source_log_start && self.last_stable.is_some_and(|end| end <= self.source_log_start) {
             return true;
         }
-        if !to_the_end || self.tiered {
+        if !to_the_end {
             return false;
         }
         let (since, answers) = self.empty_since.unwrap_or((now_ms, 0));
         self.empty_since = Some((since, answers + 1));
-        answers + 1 >= EMPTY_ANSWERS && now_ms.saturating_sub(since) >= EMPTY_ANSWERS_MS
+        !self.tiered && answers + 1 >= EMPTY_ANSWERS && now_ms.saturating_sub(since) >= EMPTY_ANSWERS_MS
     }
 
     /// Whether the last answers held nothing although there is something to come: no need to ask again at once.
     pub fn found_nothing(&self) -> bool {
         self.empty_since.is_some()
+    }
+
+    /// Why nothing comes although there is something to come, where that has lasted for so long.
+    pub fn starved_because(&self, now_ms: u64, patience_ms: u64) -> Option<String> {
+        let (since, _) = self.empty_since.filter(|(since, _)| now_ms.saturating_sub(*since) >= patience_ms)?;
+        let offset = self.mapping.as_ref().map_or(self.next_fetch, |mapping| mapping.next_source);
+        let end = self.source_span().1?;
+        let why = if self.tiered { "; its history is in tiered storage, so that this is not taken for the end of its records" } else { "" };
+        Some(format!("{}: for {} s the source has given no records from offset {offset} on, and its last stable offset is {end}{why}", self.partition, (now_ms - since) / 1_000))
     }
 
     /// Puts the batch, as it came, into the segment that is on its way to the store, unless it is there already.
@@ -450,17 +575,29 @@ impl PartitionCopy {
     }
 
     /// Takes a batch that an earlier take has appended: it is proven if it was not.
-    fn catch_up(&mut self, batch: Batch) {
+    fn catch_up(&mut self, batch: Batch, share: Share) {
         if batch.next_offset() > self.proof.verified_offset {
-            self.expect(Expected::CaughtUp(batch));
+            self.expect(Expected::CaughtUp(batch, share));
         }
     }
 
-    /// Takes a batch with holes: its records in as many appends as they adjoin each other, and what lies between.
+    /// Whether the target does not take the batch as it is, or has a part of it already.
+    fn goes_in_parts(&self, batch: &Batch, head: i64) -> bool {
+        let fresh = head < batch.next_offset() && batch.codec().is_some() && !batch.is_control();
+        fresh && (batch.base_offset < head || batch.bytes().len() > self.batch_bytes_max)
+    }
+
+    /// Takes a batch that does not go as it is: its records in as many appends as they adjoin each other and the target takes, and what lies between.
     fn take_apart(&mut self, batch: Batch, digest: Digest, now_ms: u64) -> Result<(), Stop> {
-        let parts = pieces(&batch).map_err(|error| unreadable(&batch, error))?;
         self.keep(&batch, digest, now_ms);
-        let mut source = Some(&batch);
+        self.append_parts(&batch)
+    }
+
+    fn append_parts(&mut self, batch: &Batch) -> Result<(), Stop> {
+        let parts = pieces(batch, self.batch_bytes_max, Some(self.head)).map_err(|error| unreadable(batch, error))?;
+        // What goes as one after all was not taken apart.
+        let whole = parts.len() == 1;
+        let mut share = if whole { Share::Whole } else { Share::first_of(batch) };
         let mut from = batch.base_offset;
         for piece in parts {
             match piece {
@@ -470,13 +607,14 @@ impl PartitionCopy {
                 }
                 Piece::Data(data) => {
                     from = data.next_offset();
+                    let share = share.taken_by(&data, self.first_log_start);
                     if data.next_offset() <= self.head {
-                        self.catch_up(data);
+                        self.catch_up(data, share);
                     } else if data.base_offset < self.head {
                         let seen = format!("offset {} is due, but the source's next records are {}..{}", self.head, data.base_offset, data.next_offset());
                         return Err(Stop { code: Code::CopyQuarantined, seen });
                     } else {
-                        self.enqueue_piece(data, source.take())?;
+                        self.enqueue_piece(data, share)?;
                     }
                 }
             }
@@ -556,11 +694,15 @@ impl PartitionCopy {
                     if self.enqueue_encoded(&batches).is_ok() {
                         continue;
                     }
+                    let several = batches.len() > 1;
                     for batch in batches {
                         match batch.append_time() {
                             None => self.enqueue_one(batch, &digests),
                             Some(_) => {
-                                if let Err(stop) = self.enqueue_encoded(std::slice::from_ref(&batch)) {
+                                if several && self.enqueue_encoded(std::slice::from_ref(&batch)).is_ok() {
+                                    continue;
+                                }
+                                if let Err(stop) = self.append_parts(&batch) {
                                     self.stop.get_or_insert(stop);
                                     return;
                                 }
@@ -584,14 +726,14 @@ impl PartitionCopy {
         Ok(())
     }
 
-    /// Enqueues a part of a batch; `source` is that batch where this is its first part.
-    fn enqueue_piece(&mut self, piece: Batch, source: Option<&Batch>) -> Result<(), Stop> {
+    /// Enqueues a part of a batch.
+    fn enqueue_piece(&mut self, piece: Batch, share: Share) -> Result<(), Stop> {
         self.check_size(&piece)?;
         let digest = records_leaf(std::slice::from_ref(&piece)).map_err(|error| unreadable(&piece, error))?;
         let (base_offset, next_offset) = (piece.base_offset, piece.next_offset());
         let records = (next_offset - base_offset.max(self.first_log_start)).max(0) as u64;
         let leaf = Leaf { base_offset, next_offset, kind: LeafKind::Records, digest };
-        self.expect(Expected::Leaf { leaf, aborted: piece.aborted, source: SourceCounts::of_piece(&piece, source, records) });
+        self.expect(Expected::Leaf { leaf, aborted: piece.aborted, source: SourceCounts::of_parts(std::iter::once((&piece, share)), records) });
         self.push_unit(Unit::Batch(piece));
         Ok(())
     }
@@ -600,8 +742,10 @@ impl PartitionCopy {
         let (size, size_max) = (encoded.bytes().len(), self.batch_bytes_max);
         if size > size_max {
             let (base_offset, next_offset) = (encoded.base_offset, encoded.next_offset());
-            let seen = format!("the batch {base_offset}..{next_offset} takes {size} bytes once it is encoded anew, and the topic allows {size_max}");
-            return Err(Stop { code: Code::CopyUnsupportedFormat, seen });
+            let seen = format!(
+                "the record at offset {base_offset} (the next is {next_offset}) takes {size} bytes in a batch of its own, and the target takes {size_max}: the smallest of max.message.bytes and segment.bytes of the topic and what socket.request.max.bytes of its brokers leaves"
+            );
+            return Err(Stop { code: Code::CopyRecordTooLarge, seen });
         }
         Ok(())
     }
@@ -727,7 +871,8 @@ impl PartitionCopy {
         if self.in_flight.len() >= in_flight_max {
             return None;
         }
-        let (unit, sequence) = self.ready.pop_front()?;
+        let journaled_to = self.mapping.as_ref().map_or(i64::MAX, Mapping::journaled_to);
+        let (unit, sequence) = self.ready.pop_front_if(|(unit, _)| unit.next_offset() <= journaled_to)?;
         let ends = self.aborter.as_ref().is_some_and(|aborter| aborter.open);
         let (unit, rest) = cut(unit, if ends { 1 } else { CONTROLS_PER_APPEND });
         if let Some(rest) = rest {
@@ -933,8 +1078,9 @@ impl PartitionCopy {
 
     // ---- log start
 
-    /// Raises the target's log start to this offset once everything below is acknowledged.
+    /// Raises the target's log start to what this offset of the source is there, once everything below is acknowledged.
     pub fn raise_log_start(&mut self, log_start: i64) {
+        let log_start = self.mapping.as_ref().map_or(log_start, |mapping| mapping.target_of(log_start));
         self.truncate_to = self.truncate_to.max(log_start);
     }
 
@@ -1002,6 +1148,12 @@ impl PartitionCopy {
         self.proof.leaves.pending(self.take)
     }
 
+    /// Whether what was journaled of the proof does not hold any more, so that it begins anew. [`Self::checkpoint`] is to be journaled before
+    /// anything is proven: leaves of the new trees would hide those of the journaled ones.
+    pub fn began_anew(&self) -> bool {
+        self.began_anew
+    }
+
     /// What is durable of this partition, for the journal.
     pub fn checkpoint(&self) -> PartitionCheckpoint {
         PartitionCheckpoint {
@@ -1018,7 +1170,8 @@ impl PartitionCopy {
     }
 }
 
-fn unreadable(batch: &Batch, error: RecordError) -> Stop {
+/// What stops a partition whose records cannot be read.
+pub fn unreadable(batch: &Batch, error: RecordError) -> Stop {
     let (base_offset, next_offset) = (batch.base_offset, batch.next_offset());
     let code = match error {
         RecordError::UnknownCodec => Code::CopyUnsupportedFormat,

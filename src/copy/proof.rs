@@ -2,6 +2,7 @@
 
 use super::leaf_row::LeafRow;
 use super::partition_copy::Stop;
+use super::pieces::{Piece, pieces};
 use crate::domain::batch::{Batch, canonical_leaf, control_leaf, records_leaf, records_leaf_from};
 use crate::domain::digest::Digest;
 use crate::domain::record::RecordError;
@@ -16,13 +17,32 @@ pub(super) enum Expected {
     /// One append of this take, and whether its records are of aborted transactions.
     Leaf { leaf: Leaf, aborted: bool, source: SourceCounts },
     /// A source batch whose append an earlier take has made; how it was merged then is seen on the target.
-    CaughtUp(Batch),
+    CaughtUp(Batch, Share),
     /// Offsets that have no record on the source, and got control records in this take.
     Hole { next_offset: i64 },
     /// Offsets that have no record on the source, where an earlier take may still have seen some.
     CaughtUpHole { next_offset: i64 },
     /// Offsets without records below the source's log start.
     Gap { next_offset: i64 },
+}
+
+/// What of a source batch one part of it counts for: the batch counts once, with its first part.
+#[derive(Clone, Copy)]
+pub(super) enum Share {
+    Whole,
+    First { bytes: u64, holes: bool, append_time: bool },
+    Rest,
+}
+
+impl Share {
+    pub fn first_of(batch: &Batch) -> Self {
+        Share::First { bytes: batch.bytes().len() as u64, holes: batch.has_holes(), append_time: batch.append_time().is_some() }
+    }
+
+    /// The share of the next part; one that lies below the log's start is never compared, and counts for nothing.
+    pub fn taken_by(&mut self, part: &Batch, log_start: i64) -> Self {
+        if part.next_offset() <= log_start { Share::Rest } else { std::mem::replace(self, Share::Rest) }
+    }
 }
 
 /// What of the source one append holds.
@@ -33,30 +53,35 @@ pub(super) struct SourceCounts {
     append_time_batches: u64,
     aborted_records: u64,
     split_batches: u64,
+    oversized_batches: u64,
 }
 
 impl SourceCounts {
     pub fn of(batches: &[Batch], records: u64) -> Self {
-        Self {
-            records,
-            bytes: batches.iter().map(|b| b.bytes().len() as u64).sum(),
-            batches: batches.len() as u64,
-            append_time_batches: batches.iter().filter(|b| b.append_time().is_some()).count() as u64,
-            aborted_records: if batches.iter().any(|b| b.aborted) { records } else { 0 },
-            split_batches: 0,
-        }
+        Self::of_parts(batches.iter().map(|batch| (batch, Share::Whole)), records)
     }
 
-    /// What one part of a batch holds; the batch itself counts with its first part.
-    pub fn of_piece(piece: &Batch, source: Option<&Batch>, records: u64) -> Self {
-        Self {
-            records,
-            bytes: source.map_or(0, |batch| batch.bytes().len() as u64),
-            batches: u64::from(source.is_some()),
-            split_batches: u64::from(source.is_some()),
-            append_time_batches: u64::from(source.is_some_and(|batch| batch.append_time().is_some())),
-            aborted_records: if piece.aborted { records } else { 0 },
+    /// What parts of batches hold, as a rule whole ones.
+    pub fn of_parts<'a>(parts: impl Iterator<Item = (&'a Batch, Share)>, records: u64) -> Self {
+        let mut counts = Self { records, bytes: 0, batches: 0, append_time_batches: 0, aborted_records: 0, split_batches: 0, oversized_batches: 0 };
+        for (batch, share) in parts {
+            let first = match share {
+                Share::Whole => Share::first_of(batch),
+                Share::First { .. } | Share::Rest => share,
+            };
+            if let Share::First { bytes, holes, append_time } = first {
+                counts.bytes += bytes;
+                counts.batches += 1;
+                counts.append_time_batches += u64::from(append_time);
+                let in_parts = !matches!(share, Share::Whole);
+                counts.split_batches += u64::from(in_parts && holes);
+                counts.oversized_batches += u64::from(in_parts && !holes);
+            }
+            if batch.aborted {
+                counts.aborted_records = records;
+            }
         }
+        counts
     }
 
     /// Counts them as one batch of the target that was found equal.
@@ -68,6 +93,7 @@ impl SourceCounts {
         counts.append_time_batches += self.append_time_batches;
         counts.aborted_records += self.aborted_records;
         counts.split_batches += self.split_batches;
+        counts.oversized_batches += self.oversized_batches;
         counts.merged_batches += if self.batches > 1 { self.batches } else { 0 };
         counts.control_records += u64::from(is_control);
     }
@@ -77,7 +103,7 @@ impl Expected {
     fn next_offset(&self) -> i64 {
         match self {
             Expected::Leaf { leaf, .. } => leaf.next_offset,
-            Expected::CaughtUp(batch) => batch.next_offset(),
+            Expected::CaughtUp(batch, _) => batch.next_offset(),
             Expected::Gap { next_offset } | Expected::Hole { next_offset } | Expected::CaughtUpHole { next_offset } => *next_offset,
         }
     }
@@ -163,7 +189,7 @@ impl Proof {
                     None | Some(Expected::Gap { .. }) => false,
                     Some(Expected::Leaf { .. }) => self.compare_leaf(batch, counts)?,
                     Some(Expected::Hole { .. }) => self.compare_hole(batch, counts)?,
-                    Some(Expected::CaughtUp(_) | Expected::CaughtUpHole { .. }) => self.compare_caught_up(batch, counts).map_err(|stop| self.apart(stop, counts))?,
+                    Some(Expected::CaughtUp(..) | Expected::CaughtUpHole { .. }) => self.compare_caught_up(batch, counts).map_err(|stop| self.apart(stop, counts))?,
                 };
                 if !goes_on {
                     return Ok(());
@@ -213,7 +239,7 @@ impl Proof {
 
     /// What an earlier take has appended, where the source has holes now. It may have had records there then: what compaction has removed since is no
     /// difference, and is counted; whatever the source still has must be there and equal.
-    fn compare_around_holes(&mut self, batch: &Batch, source: &[Batch], end: i64, counts: &mut CopyCounts) -> Result<bool, Stop> {
+    fn compare_around_holes(&mut self, batch: &Batch, source: &[Batch], shares: &[Share], end: i64, counts: &mut CopyCounts) -> Result<bool, Stop> {
         if end < batch.next_offset() {
             let passed = self.expected.iter().take_while(|e| e.next_offset() <= end && !matches!(e, Expected::Gap { .. })).count();
             // The source has let go of the rest, so of what lies before it too, and the target will.
@@ -253,7 +279,7 @@ impl Proof {
         }
         counts.drifted_records += drifted;
         let records = (batch.next_offset() - from.max(self.log_start)).max(0) as u64;
-        SourceCounts::of(source, records).add_to(counts, false);
+        SourceCounts::of_parts(source.iter().zip(shares.iter().copied()), records).add_to(counts, false);
         self.advance(Leaf { base_offset: from, next_offset: batch.next_offset(), kind: LeafKind::Records, digest: expected }, seen);
         self.drop_passed();
         Ok(true)
@@ -266,14 +292,39 @@ impl Proof {
         }
     }
 
+    /// An earlier take may have appended a batch of the source in several parts, by another limit than today's: it is cut where the target's batch ends.
+    fn cut_at(&mut self, offset: i64) -> Result<(), RecordError> {
+        let within = |e: &Expected| matches!(e, Expected::CaughtUp(one, _) if one.base_offset < offset && offset < one.next_offset() && !one.is_control());
+        let Some(place) = self.expected.iter().take_while(|e| !matches!(e, Expected::Leaf { .. })).position(within) else { return Ok(()) };
+        let Some(Expected::CaughtUp(one, share)) = self.expected.remove(place) else { return Ok(()) };
+        let mut share = if matches!(share, Share::Whole) { Share::first_of(&one) } else { share };
+        for (number, piece) in pieces(&one, usize::MAX, Some(offset))?.into_iter().enumerate() {
+            self.expected.insert(place + number, match piece {
+                Piece::Data(data) => {
+                    let share = share.taken_by(&data, self.log_start);
+                    Expected::CaughtUp(data, share)
+                }
+                Piece::Hole { next_offset } => Expected::CaughtUpHole { next_offset },
+            });
+        }
+        Ok(())
+    }
+
     fn compare_caught_up(&mut self, batch: &Batch, counts: &mut CopyCounts) -> Result<bool, Stop> {
-        let (mut source, mut end, mut holes) = (Vec::new(), None, false);
+        for offset in [batch.base_offset, batch.next_offset()] {
+            self.cut_at(offset).map_err(|e| mismatch(batch, format!("the source's batch there cannot be taken apart: {e:?}")))?;
+        }
+        self.drop_passed();
+        let (mut source, mut shares, mut end, mut holes) = (Vec::new(), Vec::new(), None, false);
         for expected in &self.expected {
             if end.is_some_and(|end| end >= batch.next_offset()) {
                 break;
             }
             match expected {
-                Expected::CaughtUp(candidate) if candidate.base_offset < batch.next_offset() => source.push(candidate.clone()),
+                Expected::CaughtUp(candidate, share) if candidate.base_offset < batch.next_offset() => {
+                    source.push(candidate.clone());
+                    shares.push(*share);
+                }
                 Expected::CaughtUpHole { .. } => holes = true,
                 _ => break,
             }
@@ -284,7 +335,7 @@ impl Proof {
             check_view(batch, one.is_control(), one.aborted)?;
         }
         if holes {
-            return self.compare_around_holes(batch, &source, end, counts);
+            return self.compare_around_holes(batch, &source, &shares, end, counts);
         }
         if end < batch.next_offset() {
             // The source has let go of the middle of merged batches, so of what lies before it too, and the target will.
@@ -320,7 +371,7 @@ impl Proof {
         }
         let records_from = batch.base_offset.max(self.log_start).max(self.verified_offset);
         let records = if batch.is_control() { 0 } else { (batch.next_offset() - records_from).max(0) as u64 };
-        SourceCounts::of(&source, records).add_to(counts, batch.is_control());
+        SourceCounts::of_parts(source.iter().zip(shares), records).add_to(counts, batch.is_control());
         self.expected.drain(..source.len());
         self.advance(Leaf { base_offset: from, next_offset: batch.next_offset(), kind, digest: expected }, seen);
         Ok(true)

@@ -9,6 +9,7 @@ use super::segment_builder::SealedSegment;
 use crate::domain::batch::{self, Batch, BatchSpec};
 use crate::domain::leaf_file::LeafFile;
 use crate::domain::leaf_layout::{Piece, lay_out};
+use crate::domain::offset::{Mark, OffsetMap, SourceOffset, TargetOffset, decode_marks, encode_marks};
 use crate::domain::partition::TopicPartition;
 use crate::domain::record::{self, Codec};
 use crate::domain::segment::{Leaf, LeafKind};
@@ -137,9 +138,12 @@ const NOW_MS: i64 = 1_000_000;
 /// The broker remembers a producer for twice as long.
 const SEQUENCE_MEMORY_MS: i64 = 100_000;
 
+/// What the broker may take of a batch: everything; two of the larger records; one. An operator may change it between two takes.
+const BATCH_BYTES_MAX: [usize; 3] = [1 << 20, 13_000, 6_200];
+
 /// A broker's side of one partition: what was appended, and which producer's sequence it remembers.
-#[derive(Default)]
 struct Broker {
+    batch_bytes_max: usize,
     log: Vec<Batch>,
     end: i64,
     log_start: i64,
@@ -163,6 +167,12 @@ enum Request {
 
 /// Whose the control records are that end nothing.
 const MARKERS: i64 = 999;
+
+impl Default for Broker {
+    fn default() -> Self {
+        Self { batch_bytes_max: BATCH_BYTES_MAX[0], log: Vec::new(), end: 0, log_start: 0, remembers: None, strict: false, stalled: VecDeque::new(), aborter: None }
+    }
+}
 
 impl Broker {
     fn perform(&mut self, request: &Request) -> Result<i64, ()> {
@@ -195,6 +205,7 @@ impl Broker {
     }
 
     fn push(&mut self, batch: Batch) {
+        assert!(batch.bytes().len() <= self.batch_bytes_max, "the broker refuses {} bytes", batch.bytes().len());
         self.end = batch.next_offset();
         self.log.push(batch);
     }
@@ -248,6 +259,9 @@ struct World {
     source: Vec<Batch>,
     source_log_start: i64,
     source_end: i64,
+    /// Where the source began with the copy, and its batches then.
+    log_start_at_first: i64,
+    batches_at_first: u64,
     broker: Broker,
     copy: PartitionCopy,
     takes: u32,
@@ -264,9 +278,8 @@ struct World {
     /// The leaves in the store, by take and first, and those beside the journal.
     leaf_files: BTreeMap<String, LeafFile>,
     pending_leaves: Option<LeafFile>,
-    /// All that was proven expired beyond the target's end, so a take began its trees anew: killed before its first checkpoint, it has
-    /// stored leaves that hide those of the journaled tree, and `prove` refuses them.
-    trees_began_anew: bool,
+    /// What the journal knows of where records went; None where they keep their offsets.
+    journaled_map: Option<OffsetMap>,
 }
 
 fn take_up(broker: &Broker, source_log_start: i64, take: u32, checkpoint: Option<PartitionCheckpoint>) -> PartitionCopy {
@@ -281,17 +294,22 @@ fn take_up_of(broker: &Broker, source_log_start: i64, take: u32, checkpoint: Opt
         target_log_start: broker.log_start,
         source_log_start,
         checkpoint,
-        batch_bytes_max: 1 << 20,
+        batch_bytes_max: broker.batch_bytes_max,
         sequence_memory_ms: SEQUENCE_MEMORY_MS,
         producer_id: i64::from(take),
         producer_epoch: 0,
         open_transaction: broker.open_transaction(),
+        map: None,
         tiered: false,
     }
 }
 
 impl World {
     fn new(seed: u64) -> Self {
+        Self::with_map(seed, false)
+    }
+
+    fn with_map(seed: u64, mapped: bool) -> Self {
         let mut dice = Dice(seed);
         let batches = 1 + dice.roll(40) as usize;
         let (source, span) = source_log(&mut dice, batches);
@@ -301,10 +319,19 @@ impl World {
             true => source.iter().filter_map(|batch| if dice.roll(2) == 0 { cleaned(batch, &mut dice) } else { Some(batch.clone()) }).collect(),
             false => source,
         };
-        let broker = Broker { strict: dice.roll(2) == 0, ..Broker::default() };
-        let copy = take_up(&broker, source_log_start, 1, None);
+        let batch_bytes_max = BATCH_BYTES_MAX[dice.roll(3) as usize];
+        let broker = Broker { strict: dice.roll(2) == 0, batch_bytes_max, ..Broker::default() };
+        let journaled_map = mapped.then(|| {
+            let mut map = OffsetMap::default();
+            map.mark(Mark { source: SourceOffset(source_log_start), target: TargetOffset(0) }).unwrap();
+            map
+        });
+        let copy = PartitionCopy::take_up(TakeUp { map: journaled_map.clone(), ..take_up_of(&broker, source_log_start, 1, None) });
         Self {
+            log_start_at_first: source_log_start,
+            batches_at_first: source.len() as u64,
             dice,
+            journaled_map,
             source,
             source_log_start,
             source_end,
@@ -321,7 +348,6 @@ impl World {
             stored: Vec::new(),
             leaf_files: BTreeMap::new(),
             pending_leaves: None,
-            trees_began_anew: false,
         }
     }
 
@@ -342,6 +368,11 @@ impl World {
         let found: Vec<_> = self.source[from..].iter().take(many).map(|b| (b.clone(), b.leaf())).collect();
         let to_the_end = found.is_empty();
         self.clock_ms += 400;
+        if let Some(projector) = self.copy.projector() {
+            let batches: Vec<Batch> = found.into_iter().map(|(batch, _)| batch).collect();
+            let projected = projector.project(&batches, |batch| batch).unwrap();
+            return self.copy.fetched_mapped(&batches, projected, self.source_log_start, self.source_end, to_the_end, self.clock_ms);
+        }
         self.copy.fetched(found, self.source_log_start, self.source_end, to_the_end, self.clock_ms);
     }
 
@@ -373,6 +404,21 @@ impl World {
         self.pending_leaves = Some(self.copy.pending_leaves()).filter(|file| !file.leaves.is_empty());
         if self.dice.roll(6) > 0 {
             self.checkpoint = Some(self.copy.checkpoint());
+        }
+        self.journal_marks();
+    }
+
+    /// Now and then the process dies before the journal has them, or before the copy hears of it.
+    fn journal_marks(&mut self) {
+        let Some(map) = &mut self.journaled_map else { return };
+        let marks = self.copy.next_marks();
+        let text = encode_marks(&marks).unwrap();
+        for mark in decode_marks(&text).unwrap() {
+            assert!(map.takes(mark));
+            map.mark(mark).unwrap();
+        }
+        if self.dice.roll(4) > 0 {
+            self.copy.marks_journaled();
         }
     }
 
@@ -482,17 +528,21 @@ impl World {
             1 if self.takes < 10 => {
                 // The process dies: what had arrived at the broker is handled, the rest is forgotten.
                 self.broker.handle_stalled();
+                if self.dice.roll(4) == 0 {
+                    self.broker.batch_bytes_max = BATCH_BYTES_MAX[self.dice.roll(3) as usize];
+                }
                 self.wire.clear();
                 self.uploads.clear();
                 self.takes += 1;
                 let checkpoint = self.checkpoint.clone();
-                if let Some(checkpoint) = &checkpoint
-                    && !self.trees_began_anew
-                {
+                if let Some(checkpoint) = &checkpoint {
                     assert_eq!(root(&self.leaves_of(checkpoint)), checkpoint.source_tree.root(), "what a crash leaves makes the journaled tree");
                 }
-                self.trees_began_anew |= checkpoint.as_ref().is_some_and(|c| c.verified_offset > self.broker.end);
-                self.copy = take_up(&self.broker, self.source_log_start, self.takes, checkpoint);
+                let map = self.journaled_map.as_mut().map(|map| { map.truncate(TargetOffset(self.broker.end)); map.clone() });
+                self.copy = PartitionCopy::take_up(TakeUp { map, ..take_up_of(&self.broker, self.source_log_start, self.takes, checkpoint) });
+                if self.copy.began_anew() {
+                    self.checkpoint = Some(self.copy.checkpoint());
+                }
                 if let Some(left) = self.pending_leaves.clone() {
                     assert!(self.copy.take_over_leaves(left) || self.checkpoint.is_none());
                 }
@@ -548,7 +598,8 @@ impl World {
 
     /// Copied and proven to the end, and the log start as the source's by then, as the drain does it.
     fn done(&mut self) -> bool {
-        if self.copy.acknowledged() != self.source_end || self.copy.verified() != self.source_end {
+        let reached = |target: i64| self.copy.source_position(target) == self.source_end;
+        if !reached(self.copy.acknowledged()) || !reached(self.copy.verified()) {
             return false;
         }
         self.copy.raise_log_start(self.source_log_start);
@@ -606,6 +657,49 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1200))]
 
     #[test]
+    fn a_mapped_target_has_each_committed_record_once_whatever_happens(seed: u64) {
+        let mut world = World::with_map(seed, true);
+        let mut steps = 0;
+        while !world.done() {
+            world.step();
+            prop_assert_eq!(world.copy.stop(), None);
+            steps += 1;
+            prop_assert!(steps < 200_000, "no end: {:?}", world.copy.checkpoint());
+        }
+        let map = world.journaled_map.clone().unwrap();
+        prop_assert!(world.broker.log.iter().all(|batch| !batch.is_control() && !batch.is_transactional() && !batch.has_holes()));
+        prop_assert_eq!(world.broker.log_start, map.translate(SourceOffset(world.source_log_start)).0.min(world.broker.end));
+        let committed: Vec<Batch> = world.source.iter().filter(|batch| !batch.aborted).cloned().collect();
+        let source = records(&committed, world.source_log_start);
+        let mut copied = records(&world.broker.log, world.broker.log_start);
+        // Where each record came from, by what was journaled before it was produced.
+        copied.iter_mut().for_each(|(offset, ..)| *offset = map.invert(TargetOffset(*offset)).0);
+        let before = copied.len();
+        copied.retain(|record| source.binary_search(record).is_ok() || !world.compacted.contains(record));
+        prop_assert_eq!(&copied, &source);
+        if before == copied.len() {
+            for committed in world.source_log_start..world.source_end {
+                let next = source.iter().filter(|(offset, ..)| *offset < committed).count() as i64;
+                let translated = map.translate(SourceOffset(committed)).0.min(world.broker.end);
+                prop_assert_eq!(translated, world.broker.log_start + next, "committed {}", committed);
+            }
+        }
+        while source.last().is_some_and(|(last, ..)| map.translate(SourceOffset(*last)).0 >= world.copy.stored()) {
+            world.fetch();
+            world.copy.seal();
+            world.store();
+            steps += 1;
+            prop_assert!(steps < 400_000, "never stored");
+        }
+        for (source, ..) in &source {
+            let target = map.translate(SourceOffset(*source)).0;
+            prop_assert!(world.stored.iter().any(|(base, next)| (*base..*next).contains(&target)), "{} is in no segment", target);
+        }
+        let last = world.copy.checkpoint();
+        prop_assert_eq!(last.source_tree.root(), last.target_tree.root());
+    }
+
+    #[test]
     fn the_target_becomes_the_source_whatever_happens(seed: u64) {
         let mut world = World::new(seed);
         let mut steps = 0;
@@ -641,9 +735,12 @@ proptest! {
         }
         let last = world.copy.checkpoint();
         prop_assert_eq!(last.source_tree.root(), last.target_tree.root());
+        if !world.compacts && world.source_log_start == last.source_log_start && world.log_start_at_first == last.source_log_start {
+            prop_assert_eq!(last.counts.source_batches, world.batches_at_first, "each batch of the source counts once: {:?}", last.counts);
+        }
         world.pending_leaves = Some(world.copy.pending_leaves());
-        let leaves = if world.trees_began_anew { Vec::new() } else { world.leaves_of(&last) };
-        prop_assert!(world.trees_began_anew || (leaves.len() as u64, root(&leaves)) == (last.source_tree.len(), last.source_tree.root()));
+        let leaves = world.leaves_of(&last);
+        prop_assert_eq!((leaves.len() as u64, root(&leaves)), (last.source_tree.len(), last.source_tree.root()));
         for leaf in &leaves {
             let batch = world.broker.log.iter().find(|batch| batch.next_offset() == leaf.next_offset).expect("a batch for each leaf");
             // What compaction had taken from the source by then was not compared, and its leaf says nothing of it.
@@ -762,6 +859,7 @@ fn a_hole_at_the_end_is_taken_after_several_empty_answers() {
         }
         copy.fetch_sent();
         copy.fetched(vec![], 0, 10, to_the_end, 1_200);
+        assert_eq!(copy.starved_because(9_000, 5_000).is_some(), tiered && to_the_end);
         copy.next_append(NOW_MS).map(|append| (append.base_offset, matches!(append.body, AppendBody::Controls { count: 7 })))
     };
     assert_eq!(answers(false, true), Some((3, true)));

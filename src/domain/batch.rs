@@ -285,6 +285,17 @@ impl Batch {
         bytes.freeze()
     }
 
+    /// The batch, which is committed, at another offset: plain, with the same records.
+    pub fn moved_to(&self, base_offset: i64) -> Self {
+        let moved = Self { base_offset, ..self.clone() };
+        Self { bytes: moved.bare(), attributes: self.content_attributes(), leader_epoch: -1, producer_id: -1, aborted: false, ..moved }
+    }
+
+    /// The same batch with its bytes held elsewhere.
+    pub fn with_bytes(self, hold: impl FnOnce(Bytes) -> Bytes) -> Self {
+        Self { bytes: hold(self.bytes), ..self }
+    }
+
     /// Builds a batch from encoded records.
     pub fn encode(spec: &BatchSpec, payload: &[u8]) -> Self {
         let mut bytes = BytesMut::with_capacity(HEADER_BYTES + payload.len());

@@ -1,5 +1,6 @@
 //! What precheck finds: one table of stable codes with severity and remedy.
 
+use crate::error::Code;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -47,7 +48,7 @@ findings! {
     Transactional, "KF-PRE-TRANSACTIONAL", Information, "the topic holds transactional records", "nothing to do; committed and aborted data and the offsets of their markers are kept, and what the markers cost is stated";
     ControlRecords, "KF-PRE-CONTROL-RECORDS", Information, "the topic holds control records that mark no data", "nothing to do; sentinels of an earlier attempt look like this, and each is copied to its own offset";
     Compacted, "KF-PRE-COMPACTED", Information, "the topic is or was compacted", "nothing to do; each offset without a record is taken by a control record that no consumer ever sees, and what that costs is stated";
-    HolesTooDear, "KF-PRE-HOLES-TOO-DEAR", Blocker, "control records for the offsets without a record would take too long, or too much disk", "exclude the topic with topics.exclude, let the source compact or trim it first, or grant Alter on the target's cluster where that is what is missing";
+    HolesTooDear, "KF-PRE-HOLES-TOO-DEAR", Blocker, "control records for the offsets without a record would take too long, or too much disk", "set offsets to auto or name the topic in topics.mapped, so that its offsets are translated; let the source compact or trim it first; or grant Alter on the target's cluster where that is what is missing";
     WriteTxnMarkersForbidden, "KF-PRE-WRITE-TXN-MARKERS", Warning, "the target does not let kferry use WriteTxnMarkers", "grant Alter (or ClusterAction) on the target's cluster to kferry's principal until the cutover, or accept the time";
     LogAppendTime, "KF-PRE-LOG-APPEND-TIME", Information, "the topic keeps append times", "nothing to do; the copied records have the same times, as their own (CreateTime)";
     OldFormat, "KF-PRE-OLD-FORMAT", Blocker, "the topic holds message sets of format v0 or v1", "this version copies format v2 only; exclude the topic with topics.exclude";
@@ -56,13 +57,16 @@ findings! {
     ConfigLeftOut, "KF-PRE-CONFIG-LEFT-OUT", Information, "a topic setting that is bound to the source, or needs what the target lacks", "set it on the target by hand if it is wanted there; it is listed and left out";
     ConfigAdjusted, "KF-PRE-CONFIG-ADJUSTED", Warning, "a topic setting that the target would refuse", "nothing to do if the nearest allowed value will do; otherwise change the setting on the source first";
     MessageSize, "KF-PRE-MESSAGE-SIZE", Information, "a topic's message size is above the target broker's default", "nothing to do; the topic's own max.message.bytes is carried over";
-    RequestSize, "KF-PRE-REQUEST-SIZE", Warning, "a topic allows larger batches than the target takes in one request", "raise socket.request.max.bytes on the target's brokers";
+    RequestSize, "KF-PRE-REQUEST-SIZE", Warning, "a topic allows larger batches than the target takes", "nothing to do for the copy, which takes such batches apart; raise socket.request.max.bytes on the target's brokers for producers that send them";
+    RecordSize, "KF-PRE-RECORD-SIZE", Blocker, "a record is larger than the target takes in one append", "raise socket.request.max.bytes on the target's brokers above it, or exclude the topic with topics.exclude";
     FutureTimestamps, "KF-PRE-FUTURE-TIMESTAMPS", Warning, "records dated in the future", "nothing to do; kferry raises message.timestamp.after.max.ms on the topic while it copies";
     OpenTransactions, "KF-PRE-OPEN-TRANSACTIONS", Warning, "a transaction is open on a selected topic", "nothing to do if it ends by itself; only decided data is copied, and a cutover waits for it";
     ShortRetention, "KF-PRE-SHORT-RETENTION", Warning, "retention may delete records before they are copied", "raise the topic's retention on the source until the cutover";
     PrefixCost, "KF-PRE-PREFIX-COST", Information, "offsets before the log start have to be filled on the target", "nothing to do; the cost is stated";
-    PrefixTooDear, "KF-PRE-PREFIX-TOO-DEAR", Blocker, "filling the offsets before the log start would take too long", "exclude the topic with topics.exclude; translated offsets are not in this version";
-    MappedUnsupported, "KF-PRE-MAPPED-UNSUPPORTED", Blocker, "offsets: mapped is asked for", "set offsets to auto or identical; this version copies at identical offsets";
+    PrefixTooDear, "KF-PRE-PREFIX-TOO-DEAR", Blocker, "filling the offsets before the log start would take too long", "set offsets to auto or name the topic in topics.mapped, so that its offsets are translated, or exclude it";
+    Mapped, "KF-PRE-MAPPED", Information, "the topic's records get other offsets on the target", "nothing to do for consumer groups, whose offsets are translated; see to it that nobody keeps offsets of this topic elsewhere";
+    MappedForCost, "KF-PRE-MAPPED-FOR-COST", Warning, "identical offsets are too dear, so that the topic's records get other ones", "see to it that nobody keeps offsets of this topic elsewhere, or name it in topics.identical and pay what the finding says";
+    MapTooLarge, "KF-PRE-MAP-TOO-LARGE", Blocker, "the offset maps would be too large", "copy the topics with the most transactions or holes at identical offsets (topics.identical), or exclude them";
     ReplicationReduced, "KF-PRE-REPLICATION-REDUCED", Warning, "the target has fewer brokers than a topic has replicas", "add brokers to the target if the replication factor must be kept";
     TopicUnreadable, "KF-PRE-TOPIC-UNREADABLE", Blocker, "a partition has no leader, or its log start or end cannot be read", "wait until every partition has a leader, check the permission to describe the topic, then run the command again";
     TopicIdsMissing, "KF-PRE-NO-TOPIC-IDS", Information, "the source's brokers give topics no ids", "do not delete and create a topic again under the same name while the migration runs; kferry could not tell";
@@ -95,7 +99,20 @@ findings! {
     TransactionState, "KF-PRE-TRANSACTION-STATE", Warning, "the cluster cannot host a transaction coordinator at present", "bring up as many brokers as transaction.state.log.replication.factor asks for";
     WebhookMissing, "KF-PRE-WEBHOOK-MISSING", Blocker, "cutover.freeze is webhook and no webhook is configured", "set cutover.producer_freeze_webhook";
     FreezeUnsupported, "KF-PRE-FREEZE-UNSUPPORTED", Blocker, "the freeze mode is not in this version", "set cutover.freeze to manual or webhook";
-    AuthUnsupported, "KF-PRE-AUTH-UNSUPPORTED", Blocker, "the authentication mode is not in this version", "use a plaintext listener; other modes follow";
+    AuthCredentials, "KF-AUTH-CREDENTIALS", Blocker, "the cluster refuses the user or the password", "correct auth.username and auth.password of that cluster, or create the SCRAM user there";
+    AuthServerSignature, "KF-AUTH-SERVER-SIGNATURE", Blocker, "the broker does not prove that it knows the password", "the broker is not who it should be: check the address, and change the password";
+    AuthUnknownCa, "KF-AUTH-UNKNOWN-CA", Blocker, "the broker's certificate is signed by nobody that is trusted", "name the CA that signed the brokers' certificates in auth.ca of that cluster";
+    AuthCertificateExpired, "KF-AUTH-CERT-EXPIRED", Blocker, "the broker's certificate is not valid at this time", "renew the broker's certificate, or set this host's clock";
+    AuthHostName, "KF-AUTH-HOSTNAME", Blocker, "the broker's certificate is for another host name", "connect by a name that the certificate holds (bootstrap_servers, advertised.listeners), or have it issued for this one";
+    AuthClientCertificate, "KF-AUTH-CLIENT-CERT", Blocker, "the broker refuses the client certificate, or misses one", "use auth.mode mtls with a certificate that is valid and signed by a CA that the broker trusts";
+    AuthNotTls, "KF-AUTH-NOT-TLS", Blocker, "the listener does not speak TLS", "use the listener's TLS port, or an auth.mode (and auth.security_protocol) without TLS";
+    AuthTlsExpected, "KF-AUTH-TLS-EXPECTED", Blocker, "the listener speaks TLS", "use an auth.mode with TLS (auth.security_protocol SASL_SSL for passwords), or the plaintext listener's port";
+    AuthTls, "KF-AUTH-TLS", Blocker, "the two sides do not agree on TLS", "compare the broker's ssl.enabled.protocols and ssl.cipher.suites with TLS 1.2 and 1.3, which kferry speaks";
+    AuthSaslExpected, "KF-AUTH-SASL-EXPECTED", Blocker, "the listener wants SASL", "use the auth.mode of that listener: plain, scram-sha-256, scram-sha-512 or iam";
+    AuthMechanism, "KF-AUTH-MECHANISM", Blocker, "the listener does not offer the SASL mechanism", "use a mechanism that the listener offers, or add this one to its sasl.enabled.mechanisms";
+    AuthAwsCredentials, "KF-AUTH-AWS-CREDENTIALS", Blocker, "no usable AWS credentials are found", "give AWS credentials where its default chain looks (environment, profile, SSO, instance role), or name auth.profile";
+    AuthToken, "KF-AUTH-TOKEN", Blocker, "the cluster refuses the IAM token", "check the credentials' account and permissions (kafka-cluster:Connect), auth.region and this host's clock";
+    AuthFile, "KF-AUTH-FILE", Blocker, "a certificate or key file cannot be used", "correct auth.ca, auth.cert or auth.key: PEM files, the key unencrypted and the certificate's own";
     ClusterArnUnsupported, "KF-PRE-CLUSTER-ARN-UNSUPPORTED", Blocker, "clusters by ARN are not in this version", "give the cluster's bootstrap_servers";
     DeniedSourceClusterDescribe, "KF-PRE-DENIED-SOURCE-CLUSTER-DESCRIBE", Blocker, "the source does not permit kferry DESCRIBE on the cluster", "grant it to kferry's principal on the source; the runbook lists all that is needed";
     DeniedSourceClusterDescribeConfigs, "KF-PRE-DENIED-SOURCE-CLUSTER-DESCRIBE-CONFIGS", Warning, "the source does not permit kferry DESCRIBE_CONFIGS on the cluster", "grant it to kferry's principal on the source; the runbook lists all that is needed";
@@ -133,8 +150,32 @@ pub struct Finding {
     pub remedy: String,
 }
 
+impl FindingCode {
+    /// The finding that an error of authentication is, which has the error's own code.
+    pub fn of_error(code: Code) -> Option<Self> {
+        let is_auth = code.as_str().starts_with("KF-AUTH-");
+        Self::ALL.iter().copied().find(|finding| is_auth && finding.as_str() == code.as_str())
+    }
+}
+
 impl Finding {
     pub fn new(code: FindingCode, subject: impl Into<String>, seen: impl Into<String>) -> Self {
         Self { code, severity: code.severity(), subject: subject.into(), seen: seen.into(), remedy: code.remedy().to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_authentication_are_findings_by_the_same_code_and_remedy() {
+        let errors: Vec<Code> = Code::ALL.iter().copied().filter(|c| c.as_str().starts_with("KF-AUTH-")).collect();
+        for code in &errors {
+            let finding = FindingCode::of_error(*code).unwrap_or_else(|| panic!("{} is no finding", code.as_str()));
+            assert_eq!((finding.as_str(), finding.remedy(), finding.severity()), (code.as_str(), code.remedy(), Severity::Blocker));
+        }
+        assert_eq!(FindingCode::ALL.iter().filter(|f| f.as_str().starts_with("KF-AUTH-")).count(), errors.len());
+        assert_eq!(FindingCode::of_error(Code::SourceUnavailable), None);
     }
 }

@@ -52,6 +52,12 @@ pub const ASSUMED_BYTES_PER_SECOND: u64 = 100_000_000;
 /// Milliseconds that taking up one partition is assumed to cost (leader, producer id, first fetch).
 pub const PARTITION_SETUP_MS: u64 = 50;
 
+/// Milliseconds of a freeze beside its settle window, in all steps together, for each partition and for each group: the sentinels' transaction, the drain,
+/// the last look at the source, the commit's way to the store. Measured on loopback; a distant store adds its round trips.
+pub const FREEZE_STEPS_MS: u64 = 500;
+pub const FREEZE_PARTITION_MS: u64 = 2;
+pub const FREEZE_GROUP_MS: u64 = 8;
+
 /// Bytes above the largest batch that the target's limit is raised to while copying, for batches that are encoded anew.
 pub const MESSAGE_HEADROOM_BYTES: i64 = 64 * 1024;
 
@@ -77,3 +83,6 @@ pub const ROWS_SHOWN_MAX: usize = 50;
 
 /// Lines that one check of the validation report names; a report is read by people and lies in the journal.
 pub const DETAILS_MAX: usize = 200;
+
+/// Runs of all offset maps of one migration: each takes some 50 bytes of memory, 5 of the journal and 70 of the bundle.
+pub const MAP_RUNS_MAX: i64 = 5_000_000;

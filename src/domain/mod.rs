@@ -2,6 +2,7 @@
 
 pub mod access_map;
 pub mod acl;
+pub mod append_limit;
 pub mod batch;
 pub mod config_diff;
 pub mod difference;

@@ -17,6 +17,8 @@ pub const PLAN_VERSION: u32 = 1;
 pub enum OffsetMode {
     /// Every record at its own offset.
     Identical,
+    /// Committed records alone, in order, each at the next offset of the target, by a journaled map.
+    Mapped,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,6 +120,9 @@ pub struct Estimate {
     pub markers: MarkerEstimate,
     /// At the rate that is stated in `basis`.
     pub seed_seconds: u64,
+    /// How long producers will be frozen; None in plans from before it was estimated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub freeze_ms: Option<u64>,
     pub basis: String,
 }
 

@@ -8,13 +8,14 @@ mod groups;
 mod identity;
 mod limits_and_users;
 mod markers;
+mod offsets_mode;
 mod reconcile;
 mod report;
 mod rights;
 mod samples;
 mod topics;
 
-pub use clusters::{config_findings, describe_cluster, source_unreachable, BROKER_CONFIG_KEYS, NOT_EXAMINED};
+pub use clusters::{config_findings, describe_cluster, source_unreachable, target_unreachable, BROKER_CONFIG_KEYS, NOT_EXAMINED};
 pub use identity::derive_migration_id;
 pub(crate) use markers::words as controls_in_words;
 // The commands that make a plan need a cluster.
@@ -34,6 +35,7 @@ use super::plan::{Estimate, Plan, TopicPlan, PLAN_VERSION};
 use super::topology::ClusterSnapshot;
 use super::transaction::OpenTransaction;
 use crate::config::model::Config;
+use crate::error::Error;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
@@ -59,6 +61,8 @@ pub struct PartitionProbe {
     pub timestamp_max_ms: Option<i64>,
     /// Largest batch that was seen, header included.
     pub batch_bytes_max: i64,
+    /// The largest record that was seen in a batch that is not small: its offset, and what it takes in a batch of its own.
+    pub record_bytes_max: Option<(i64, i64)>,
     /// Why the partition could not be sampled.
     pub error: Option<String>,
 }
@@ -123,11 +127,15 @@ pub struct PlanInput<'a> {
     /// None where it was not looked at.
     pub target_health: Option<HealthProbe>,
     /// Why there is no target's snapshot, as the attempt to read it said.
-    pub target_error: Option<String>,
+    pub target_error: Option<Error>,
+    /// What keeps librdkafka out of the clusters.
+    pub witnesses: Vec<Finding>,
     /// What a topic without settings of its own gets on the target, for every topic setting that the target knows. None: read
     /// from the target's topics, as far as these tell.
     pub target_defaults: Option<BTreeMap<String, String>>,
     pub probes: &'a [TopicProbe],
+    /// Bytes per second that the source handed out while it was read for as long as a second; None where it has too little to tell.
+    pub source_bytes_per_second: Option<u64>,
     /// Whether the target lets us use WriteTxnMarkers; None where it could not be asked.
     pub write_txn_markers: Option<bool>,
     /// What the target permits kferry on the cluster as a whole; None where it could not be asked.
@@ -210,9 +218,13 @@ fn estimate(input: &PlanInput, topics: &[TopicPlan]) -> Estimate {
     let prefix_fillers: i64 = partitions.iter().map(|p| p.prefix_fillers).sum();
 
     let assumed = limits::ASSUMED_BYTES_PER_SECOND;
-    let (rate, rate_reason) = match input.config.seed.rate_limit {
-        Some(limit) if limit < assumed => (limit.max(1), "seed.rate_limit"),
-        _ => (assumed, "assumed, not measured on these clusters"),
+    let per_second = |rate: u64| report::bytes(i64::try_from(rate).unwrap_or(i64::MAX));
+    let (rate, rate_reason) = match (input.config.seed.rate_limit, input.source_bytes_per_second) {
+        (Some(limit), Some(observed)) if limit < observed.min(assumed) => (limit.max(1), format!("seed.rate_limit; the source was read at {}/s", per_second(observed))),
+        (Some(limit), None) if limit < assumed => (limit.max(1), "seed.rate_limit".to_owned()),
+        (_, Some(observed)) if observed < assumed => (observed.max(1), "as the source was read for this plan".to_owned()),
+        (_, Some(observed)) => (assumed, format!("assumed of the target and the store, which are not written to; the source was read at {}/s", per_second(observed))),
+        (_, None) => (assumed, "assumed, not measured on these clusters".to_owned()),
     };
     let bytes_ms = u64::try_from(size_bytes).unwrap_or(0).saturating_mul(1000) / rate;
     let fillers_ms = u64::try_from(prefix_fillers).unwrap_or(0).saturating_mul(1000) / limits::PREFIX_FILLERS_PER_SECOND;
@@ -221,7 +233,7 @@ fn estimate(input: &PlanInput, topics: &[TopicPlan]) -> Estimate {
     let mut basis = format!(
         "{} at {}/s ({rate_reason}); {} prefix fillers at {} a second; {} ms for each of {} partitions",
         report::bytes(size_bytes),
-        report::bytes(i64::try_from(rate).unwrap_or(i64::MAX)),
+        per_second(rate),
         report::grouped(prefix_fillers),
         report::grouped(i64::try_from(limits::PREFIX_FILLERS_PER_SECOND).unwrap_or(i64::MAX)),
         limits::PARTITION_SETUP_MS,
@@ -240,8 +252,15 @@ fn estimate(input: &PlanInput, topics: &[TopicPlan]) -> Estimate {
         prefix_fillers,
         seed_seconds: (bytes_ms + fillers_ms + setup_ms).div_ceil(1000) + markers::seconds(&markers),
         markers,
+        freeze_ms: Some(freeze_ms(input, partitions.len())),
         basis,
     }
+}
+
+/// From the freeze to the commit: the logs have to stand still, then come the sentinels, the drain and the groups' offsets.
+fn freeze_ms(input: &PlanInput, partitions: usize) -> u64 {
+    let each = partitions as u64 * limits::FREEZE_PARTITION_MS + input.source.groups.len() as u64 * limits::FREEZE_GROUP_MS;
+    input.config.cutover.freeze_settle_window_ms + limits::FREEZE_STEPS_MS + each
 }
 
 fn source_changes(config: &Config, topics: &[TopicPlan]) -> Vec<String> {

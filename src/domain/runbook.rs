@@ -61,14 +61,19 @@ fn summary(plan: &Plan, config: &Config) -> String {
         ("control records", controls_in_words(&e.markers)),
         ("groups", format!("{}, of them {} left alone", plan.groups.len(), plan.groups.iter().filter(|g| !g.left_alone.is_empty()).count())),
         ("seed", format!("about {}", duration(e.seed_seconds))),
-        ("freeze of producers", format!("at most {} in each attempt", duration(config.cutover.max_producer_freeze_ms.div_ceil(1000)))),
+        ("freeze of producers", freeze(e.freeze_ms, config)),
         ("findings", format!("{} blockers, {} warnings, {} notes", count(Severity::Blocker), count(Severity::Warning), count(Severity::Information))),
     ];
     for (name, value) in rows {
         let _ = writeln!(out, "| {name} | {value} |");
     }
-    let _ = writeln!(out, "\nThe seed's time is an estimate: {}. No rate was observed while planning, so that the time to catch up with live producers is not in it.", e.basis);
+    let _ = writeln!(out, "\nThe seed's time is an estimate: {}. How fast producers write was not observed while planning, so that the time to catch up with them is not in it.", e.basis);
     out
+}
+
+fn freeze(estimated_ms: Option<u64>, config: &Config) -> String {
+    let most = format!("at most {} in each attempt", duration(config.cutover.max_producer_freeze_ms.div_ceil(1000)));
+    estimated_ms.map_or(most.clone(), |ms| format!("about {ms} ms, {most}"))
 }
 
 fn before_you_begin(plan: &Plan) -> String {

@@ -9,13 +9,15 @@ use super::pending_leaves;
 use super::limits::{CHECKPOINT_INTERVAL_MAX, CHECKPOINT_INTERVAL_MIN, CHECKPOINT_SHARE, PARTITIONS_NAMED_MAX, STATUS_INTERVAL};
 use crate::copy::limits::SEQUENCE_MEMORY_MS;
 use crate::copy::{PartitionCopy, TakeUp};
+use crate::domain::append_limit;
+use crate::domain::offset::{Mark, OffsetMap, SourceOffset, TargetOffset, encode_marks};
 use crate::domain::partition::TopicPartition;
-use crate::domain::plan::Plan;
+use crate::domain::plan::{OffsetMode, Plan};
 use crate::error::{Code, Error, Result};
 use crate::kafka::offsets::OffsetAt;
 use crate::kafka::markers::Markers;
 use crate::kafka::transactions::TransactionalProducer;
-use crate::machine::fact::{Fact, PartitionCheckpoint, TakenPartition};
+use crate::machine::fact::{Fact, MappedPartition, PartitionCheckpoint, TakenPartition};
 use crate::telemetry::Observation;
 use crate::telemetry::progress::Progress;
 use std::collections::BTreeMap;
@@ -65,8 +67,10 @@ impl Copying {
     /// **Errors**: KF-TARGET-NOT-EMPTY where records lie on a partition that was never taken up; what the clusters refuse.
     pub async fn begin(context: &mut Context) -> Result<Self> {
         let interrupt = context.interrupt.clone();
-        let Taken { copies, markers, left_open, transaction_timeout, fact } = interrupt.or(take_up(context)).await?;
-        context.record(fact)?;
+        let Taken { copies, markers, left_open, transaction_timeout, request_batches_bytes, facts } = interrupt.or(take_up(context)).await?;
+        for fact in facts {
+            context.record(fact)?;
+        }
         let setup = CopierSetup {
             source: context.clusters.source.clone(),
             target: context.clusters.target.clone(),
@@ -76,6 +80,7 @@ impl Copying {
             markers: Arc::new(markers),
             left_open,
             transaction_timeout,
+            request_batches_bytes,
         };
         let journaled = context.migration()?.checkpoints().map(|c| (c.partition.clone(), c.clone())).collect();
         let plan = &context.migration()?.plan;
@@ -115,6 +120,7 @@ impl Copying {
             let seen = status.borrow_and_update().clone();
             self.show(context, &seen)?;
             self.journal_renewals(context, &seen)?;
+            self.journal_marks(context, &seen).await?;
             self.check_stops(context, &seen).await?;
             // The first status comes before the first look at the partitions.
             if !seen.partitions.is_empty() && done(&seen) {
@@ -184,14 +190,50 @@ impl Copying {
         Ok(())
     }
 
+    /// Journals where runs of records begin that do not keep their offsets: they are not produced before.
+    async fn journal_marks(&mut self, context: &mut Context, seen: &CopyStatus) -> Result<()> {
+        if !seen.marks_due {
+            return Ok(());
+        }
+        let mut partitions = Vec::new();
+        for (partition, marks) in self.copier.marks().await? {
+            let marks = encode_marks(&marks).map_err(|error| Error::new(Code::Bug, format!("{partition}: {error}")))?;
+            partitions.push(MappedPartition { partition, marks });
+        }
+        if !partitions.is_empty() {
+            context.record(Fact::OffsetsMapped { partitions })?;
+            self.copier.marks_journaled();
+        }
+        Ok(())
+    }
+
+    /// Journals how far the source is copied where nothing was left to be produced: what was committed there goes to the target's end.
+    pub fn journal_positions(&self, context: &mut Context) -> Result<()> {
+        let mut partitions = Vec::new();
+        for p in &self.copier.status().borrow().partitions {
+            let Some(map) = context.migration()?.offset_map(&p.partition) else { continue };
+            let (source, target) = (SourceOffset(p.next_offset), TargetOffset(p.target_end));
+            if map.translate(source) != target {
+                let marks = encode_marks(&[Mark { source, target }]);
+                let marks = marks.map_err(|error| Error::new(Code::Bug, format!("{}: {error}", p.partition)))?;
+                partitions.push(MappedPartition { partition: p.partition.clone(), marks });
+            }
+        }
+        match partitions.is_empty() {
+            true => Ok(()),
+            false => context.record(Fact::OffsetsMapped { partitions }).map(drop),
+        }
+    }
+
     /// Journals what has changed since the last checkpoint.
     pub async fn checkpoint(&mut self, context: &mut Context) -> Result<()> {
-        let now = self.copier.checkpoint().await;
+        let now = self.copier.checkpoint().await?;
         self.journal(context, now)
     }
 
     fn journal(&mut self, context: &mut Context, now: Checkpoint) -> Result<()> {
         self.journaled_at = Instant::now();
+        self.journal_positions(context)?;
         // First the leaves, then the trees over them.
         pending_leaves::write(context.journal.dir(), &now.pending_leaves)?;
         let changed: Vec<PartitionCheckpoint> = now.partitions.into_iter().filter(|c| self.journaled.get(&c.partition) != Some(c)).collect();
@@ -204,7 +246,7 @@ impl Copying {
 
     /// Stops the copier and journals how far it came; what is still open is given so long to reach the store.
     pub async fn end(mut self, context: &mut Context, patience: Duration) -> Result<()> {
-        let last = self.copier.stop(patience).await;
+        let last = self.copier.stop(patience).await?;
         let seen = self.copier.status().borrow().clone();
         self.journal_renewals(context, &seen)?;
         self.journal(context, last)
@@ -217,7 +259,8 @@ struct Taken {
     markers: Markers,
     left_open: BTreeMap<TopicPartition, TransactionalProducer>,
     transaction_timeout: Duration,
-    fact: Fact,
+    request_batches_bytes: usize,
+    facts: Vec<Fact>,
 }
 
 async fn take_up(context: &Context) -> Result<Taken> {
@@ -245,13 +288,14 @@ async fn take_up(context: &Context) -> Result<Taken> {
     );
     let (target_starts, source_starts) = (target_starts?, source_starts?);
     let sequence_memory_ms = sequence_memory_ms(&broker_configs);
+    let request_bytes_max = append_limit::request_bytes_max(&broker_configs);
     // Asked once more: appends that were still on their way have been counted by now.
     let mut open = aborters::left_open(&clusters.target, &plan.migration_id, &names).await?;
     let producer = clusters.target.init_producer_id().await?;
     let mut pending = pending_leaves::read(context.journal.dir())?;
-    let (mut copies, mut taken, mut left_open) = (Vec::new(), Vec::new(), BTreeMap::new());
+    let (mut copies, mut taken, mut left_open, mut mapped) = (Vec::new(), Vec::new(), BTreeMap::new(), Vec::new());
     for topic in &plan.topics {
-        let batch_bytes_max = topic.overrides.get("max.message.bytes").and_then(|v| v.parse().ok()).unwrap_or(1 << 20);
+        let batch_bytes_max = usize::try_from(append_limit::batch_bytes_max(&topic.overrides, request_bytes_max)).unwrap_or(usize::MAX);
         let settings = [&topic.configs, &topic.left_out_configs, &topic.unknown_configs];
         let tiered = settings.iter().any(|configs| configs.get("remote.storage.enable").is_some_and(|value| value == "true"));
         for planned in &topic.partitions {
@@ -269,11 +313,16 @@ async fn take_up(context: &Context) -> Result<Taken> {
                 left.transaction
             });
             let left = pending.remove(&partition);
+            let source_log_start = source_starts.get(&partition).copied().unwrap_or(0);
+            let map = match topic.mode {
+                OffsetMode::Identical => None,
+                OffsetMode::Mapped => Some(resumed_map(progress.and_then(|p| p.map.as_ref()), &partition, source_log_start, target_end, &mut mapped)?),
+            };
             let mut copy = PartitionCopy::take_up(TakeUp {
                 take,
                 target_end,
                 target_log_start: target_starts.get(&partition).copied().unwrap_or(0),
-                source_log_start: source_starts.get(&partition).copied().unwrap_or(0),
+                source_log_start,
                 checkpoint: progress.and_then(|p| p.checkpoint.clone()),
                 batch_bytes_max,
                 sequence_memory_ms,
@@ -281,6 +330,7 @@ async fn take_up(context: &Context) -> Result<Taken> {
                 producer_epoch: producer.producer_epoch,
                 open_transaction,
                 tiered,
+                map,
                 partition,
             });
             if left.is_some_and(|left| !copy.take_over_leaves(left)) {
@@ -290,8 +340,29 @@ async fn take_up(context: &Context) -> Result<Taken> {
         }
     }
     let transaction_timeout = aborters::transaction_timeout(&broker_configs);
-    let fact = Fact::PartitionsTaken { producer_id: producer.producer_id, partitions: taken };
-    Ok(Taken { copies, markers, left_open, transaction_timeout, fact })
+    let mut facts = vec![Fact::PartitionsTaken { producer_id: producer.producer_id, partitions: taken }];
+    let anew: Vec<PartitionCheckpoint> = copies.iter().filter(|copy| copy.began_anew()).map(PartitionCopy::checkpoint).collect();
+    if !anew.is_empty() {
+        facts.push(Fact::CopyCheckpointed { partitions: anew });
+    }
+    if !mapped.is_empty() {
+        facts.push(Fact::OffsetsMapped { partitions: mapped });
+    }
+    let request_batches_bytes = usize::try_from(append_limit::request_batches_bytes(request_bytes_max)).unwrap_or(usize::MAX);
+    Ok(Taken { copies, markers, left_open, transaction_timeout, request_batches_bytes, facts })
+}
+
+/// The map as far as the target's log goes; one that begins now is to be journaled.
+fn resumed_map(journaled: Option<&OffsetMap>, partition: &TopicPartition, log_start: i64, target_end: i64, begun: &mut Vec<MappedPartition>) -> Result<OffsetMap> {
+    let mut map = journaled.cloned().unwrap_or_default();
+    map.truncate(TargetOffset(target_end));
+    if map.is_empty() {
+        let first = Mark { source: SourceOffset(log_start), target: TargetOffset(target_end) };
+        let marks = encode_marks(&[first]).map_err(|error| Error::new(Code::Bug, format!("{partition}: {error}")))?;
+        map.mark(first).map_err(|error| Error::new(Code::Bug, format!("{partition}: {error}")))?;
+        begun.push(MappedPartition { partition: partition.clone(), marks });
+    }
+    Ok(map)
 }
 
 /// Half of what the target's broker of the lowest id says, so that neither its clock nor ours matters.

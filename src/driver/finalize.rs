@@ -12,6 +12,7 @@ use crate::domain::leaf_file;
 use crate::domain::selection::{group_left_out, topic_left_out};
 use crate::error::{Code, Error, Exit, Result};
 use crate::evidence::bundle::{Bundle, Extra, sign};
+use crate::evidence::comparison::Comparison;
 use crate::evidence::{key, verify};
 use crate::machine::fact::{Effect, Fact};
 use crate::machine::fold::Migration;
@@ -23,6 +24,9 @@ use ed25519_dalek::SigningKey;
 use jiff::Timestamp;
 use progress::{Staged, Standing};
 use std::path::Path;
+
+/// Differences between plan and outcome that are printed.
+const DIFFERENCES_SHOWN_MAX: usize = 10;
 
 /// Runs the command.
 pub fn run(config: &Config, args: &flags::Migration) -> Result<Exit> {
@@ -36,6 +40,7 @@ pub fn run(config: &Config, args: &flags::Migration) -> Result<Exit> {
         match interrupt.or(finalize(&mut context, &key, outcome)).await {
             Ok((stored, archive)) => {
                 report(&stored, &archive, outcome, key_path, args);
+                print(&differences(&Comparison::of(context.migration()?)));
                 Ok(if outcome == Outcome::Warning { Exit::Warning } else { Exit::Done })
             }
             Err(error) => Err(context.failed(error)),
@@ -166,6 +171,17 @@ fn report(stored: &Stored, archive: &Archive, outcome: Outcome, key_path: &Path,
     ));
 }
 
+/// What turned out otherwise than the plan said, by much.
+fn differences(comparison: &Comparison) -> String {
+    let notable = &comparison.notable;
+    if notable.is_empty() {
+        return "as planned: nothing differs notably from the prediction".to_owned();
+    }
+    let more = notable.len().saturating_sub(DIFFERENCES_SHOWN_MAX);
+    let rest = if more > 0 { format!("\n         and {more} more; the bundle and status --output json have them all") } else { String::new() };
+    format!("differs  {}{rest}", notable.iter().take(DIFFERENCES_SHOWN_MAX).cloned().collect::<Vec<_>>().join("\n         "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,6 +203,17 @@ mod tests {
         }
         let error = ready(&validating(None), 0, Timestamp::MAX).unwrap_err();
         assert_eq!(error.code(), Code::ValidationFailed);
+    }
+
+    #[test]
+    fn differences_from_the_plan_are_told_and_the_many_counted() {
+        let mut comparison = Comparison::of(&validating(None));
+        comparison.notable.clear();
+        assert_eq!(differences(&comparison), "as planned: nothing differs notably from the prediction");
+        comparison.notable = (0..12).map(|n| format!("line {n}")).collect();
+        let text = differences(&comparison);
+        assert!(text.starts_with("differs  line 0\n         line 1\n") && text.contains("line 9\n") && !text.contains("line 10"), "{text}");
+        assert!(text.ends_with("and 2 more; the bundle and status --output json have them all"), "{text}");
     }
 
     #[test]

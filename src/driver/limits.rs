@@ -58,3 +58,10 @@ pub const GROUP_OFFSETS_PATIENCE: Duration = Duration::from_secs(15);
 
 /// Leaf files that `prove` reads ahead, 800 kB each: enough that a store far away does not make it wait for each.
 pub const LEAF_FILES_AHEAD: usize = 8;
+
+/// Compacted partitions that are compared by key at once; each holds an answer and a decoded batch of either log.
+pub const COMPACTED_AT_ONCE: usize = 4;
+/// Answers without records in a row after which a log is taken to hold nothing up to its end.
+pub const EMPTY_ANSWERS_MAX: u32 = 3;
+/// What `delete.retention.ms` is where neither the target nor the plan says it: Kafka's default.
+pub const DELETE_RETENTION_MS: i64 = 86_400_000;

@@ -30,13 +30,26 @@ fn unavailable(seen: impl Into<String>) -> Error {
     Error::new(Code::ProofUnavailable, seen)
 }
 
+/// Whose proof is wanted.
+pub struct Wanted {
+    pub partition: TopicPartition,
+    pub offset: i64,
+    /// Whether the offset is the source's, also where the target's differ.
+    pub of_source: bool,
+    pub with_records: bool,
+}
+
 /// Makes the proof of one offset, from the journal, the store and the target; nothing is locked and nothing is changed.
 ///
 /// **Errors**: KF-PROOF-UNAVAILABLE where the offset was not compared, leaves are missing, or the target does not have the batch any
 /// more; KF-STORE-CORRUPT where leaves are not what was journaled; the journal's, the store's, the target's.
-pub async fn prove(config: &Config, journal_dir: &Path, partition: TopicPartition, offset: i64, with_records: bool) -> Result<(RecordProof, Shown)> {
+///
+/// Answers the source's offset too.
+pub async fn prove(config: &Config, journal_dir: &Path, wanted: Wanted) -> Result<(RecordProof, Shown, i64)> {
     let interrupt = Interrupt::listen()?;
     let migration = Migration::fold(&Follower::new(journal_dir).read_new()?)?;
+    let Wanted { partition, offset, of_source, with_records } = wanted;
+    let offset = if of_source { on_target(&migration, &partition, offset)? } else { offset };
     let checkpoint = covering(&migration, &partition, offset)?;
     let store = store::open(&config.backup).await?;
     let pending = pending_leaves::read(journal_dir)?.remove(&partition);
@@ -44,13 +57,23 @@ pub async fn prove(config: &Config, journal_dir: &Path, partition: TopicPartitio
     if with_records && proof.leaf.kind != LeafKind::Control {
         let batch = interrupt.or(batch_of(config, &migration, &partition, offset)).await?;
         if !digests_to(&batch, &proof.leaf)? {
-            let seen = format!("the batch at offset {offset} of {partition} is not the one that was compared: the target has compacted it, or it was changed");
+            let seen = format!("the batch at offset {offset} of {partition} is not the one that was compared: the target has compacted it, or it was changed (of a compacted topic `kferry validate` tells which, by key)");
             return Err(unavailable(seen));
         }
         proof.enclose(&batch);
     }
     let shown = proof.check()?;
-    Ok((proof, shown))
+    Ok((proof, shown, migration.source_offset(&partition, offset)))
+}
+
+/// Where the source's record lies on the target.
+fn on_target(migration: &Migration, partition: &TopicPartition, source: i64) -> Result<i64> {
+    let target = migration.target_offset(partition, source);
+    if migration.source_offset(partition, target) != source {
+        let seen = format!("offset {source} of {partition} on the source is not on the target: there was no committed record when it was copied");
+        return Err(unavailable(seen));
+    }
+    Ok(target)
 }
 
 /// The partition's last checkpoint, if it covers the offset.

@@ -11,7 +11,7 @@ use crate::freeze::manual::Terminal;
 use crate::freeze::{Freeze, FreezeRequest};
 use crate::journal::Entry;
 use crate::kafka::offsets::OffsetAt;
-use crate::machine::fact::{Effect, Fact, FrozenPartition};
+use crate::machine::fact::{Effect, Fact};
 use crate::machine::fold::Migration;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -109,7 +109,9 @@ async fn hold_log_starts(context: &mut Context) -> Result<()> {
     let Some(report) = &context.migration()?.cutover_report else { return Ok(()) };
     let target = &context.clusters.target;
     let names: Vec<TopicPartition> = report.partitions.iter().map(|p| p.partition.clone()).collect();
-    let fallen = fallen_back(&report.partitions, &target.offsets(&names, OffsetAt::Earliest).await?);
+    let migration = context.migration()?;
+    let due = report.partitions.iter().map(|p| (p.partition.clone(), migration.target_offset(&p.partition, p.log_start))).collect();
+    let fallen = fallen_back(due, &target.offsets(&names, OffsetAt::Earliest).await?);
     if !fallen.is_empty() {
         eprintln!("note: the log starts of {} partitions on the target had fallen back and are raised again", fallen.len());
         target.delete_records(&fallen).await?;
@@ -118,9 +120,9 @@ async fn hold_log_starts(context: &mut Context) -> Result<()> {
 }
 
 /// Partitions whose log starts before the source's did, each with where it has to start.
-fn fallen_back(frozen: &[FrozenPartition], starts: &BTreeMap<TopicPartition, i64>) -> BTreeMap<TopicPartition, i64> {
-    let fallen = frozen.iter().filter(|p| starts.get(&p.partition).is_some_and(|start| *start < p.log_start));
-    fallen.map(|p| (p.partition.clone(), p.log_start)).collect()
+fn fallen_back(mut due: BTreeMap<TopicPartition, i64>, starts: &BTreeMap<TopicPartition, i64>) -> BTreeMap<TopicPartition, i64> {
+    due.retain(|partition, due| starts.get(partition).is_some_and(|start| start < due));
+    due
 }
 
 /// Leaves on each topic exactly the settings that were planned for it.
@@ -154,7 +156,7 @@ fn unsettled_topics(context: &Context) -> Result<BTreeSet<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::sample::{self, entries, frozen, partition, planned};
+    use crate::machine::sample::{self, entries, partition, planned};
     use crate::machine::state::State;
 
     fn committed() -> Vec<Fact> {
@@ -191,7 +193,8 @@ mod tests {
 
     #[test]
     fn only_log_starts_that_fell_back_are_raised() {
+        let due = [(partition(0), 10), (partition(1), 15)].into();
         let starts = [(partition(0), 9), (partition(1), 15)].into();
-        assert_eq!(fallen_back(&frozen(), &starts), [(partition(0), 10)].into());
+        assert_eq!(fallen_back(due, &starts), [(partition(0), 10)].into());
     }
 }

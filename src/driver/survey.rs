@@ -3,8 +3,10 @@
 mod health;
 mod limits;
 mod places;
+mod read_rate;
 mod rights;
 mod sampling;
+mod witnesses;
 
 use crate::config::Config;
 use super::open_transactions;
@@ -30,12 +32,26 @@ const TRANSACTION_STATE: &str = "__transaction_state";
 ///
 /// `migration_id` beats the configured one, which beats the derived one.
 ///
-/// **Errors**: only of the source: KF-SOURCE-UNAVAILABLE, KF-KAFKA-REFUSED (describing is not permitted), KF-KAFKA-PROTOCOL,
-/// KF-CONFIG-UNSUPPORTED.
+/// **Errors**: only of the source: KF-SOURCE-UNAVAILABLE, KF-AUTH-…, KF-KAFKA-REFUSED (describing is not permitted),
+/// KF-KAFKA-PROTOCOL, KF-CONFIG-UNSUPPORTED.
 pub async fn survey(config: &Config, migration_id: Option<String>) -> Result<Plan> {
-    let connect_target = async { Ok::<_, Error>(Cluster::connect(Side::Target, &config.target).await) };
-    let (source, connected, places) = futures::try_join!(read_source(config), connect_target, places::probe(config))?;
+    survey_both(config, migration_id).await.map_err(|unread| unread.source)
+}
+
+/// Why there is no plan.
+struct Unread {
+    source: Error,
+    /// What the target says meanwhile, where it does not let us in.
+    target: Option<Error>,
+}
+
+async fn survey_both(config: &Config, migration_id: Option<String>) -> std::result::Result<Plan, Unread> {
+    let (source, connected, places) = futures::join!(read_source(config), Cluster::connect(Side::Target, &config.target), places::probe(config));
     let target_cluster = connected.as_ref().ok().cloned();
+    let (source, places) = match source.and_then(|source| Ok((source, places?))) {
+        Ok(read) => read,
+        Err(source) => return Err(Unread { source, target: connected.err() }),
+    };
     let selected: Vec<&TopicSnapshot> = source.snapshot.topics.iter().filter(|t| t.name != TRANSACTION_STATE).collect();
     let read_target = async {
         match connected {
@@ -45,15 +61,18 @@ pub async fn survey(config: &Config, migration_id: Option<String>) -> Result<Pla
     };
     let partitions: Vec<TopicPartition> = selected.iter().flat_map(|t| t.partitions.iter().filter(|p| p.leader.is_some()).map(|p| TopicPartition::new(t.name.as_str(), p.partition))).collect();
     let hasty = source.reader.with_patience(limits::PATIENCE);
-    let (probes, source_health, open_transactions, target) = futures::join!(
+    let (probes, source_health, open_transactions, target, witnesses) = futures::join!(
         sampling::sample(&source.reader, &selected),
         health::probe(&source.reader),
         open_transactions::look(&hasty, &partitions),
-        read_target
+        read_target,
+        witnesses::greet(config)
     );
+    // Alone, so that nothing else of ours slows it down.
+    let source_bytes_per_second = read_rate::observe(&source.reader, &selected).await;
     let (target, target_health, target_defaults, write_txn_markers, target_operations, target_error) = match target {
         Ok(target) => (Some(target.snapshot), Some(target.health), target.defaults, target.write_txn_markers, target.operations, None),
-        Err(error) => (None, None, None, None, None, Some(error.to_string())),
+        Err(error) => (None, None, None, None, None, Some(error)),
     };
     let mut plan = planning::build(PlanInput {
         config,
@@ -64,8 +83,10 @@ pub async fn survey(config: &Config, migration_id: Option<String>) -> Result<Pla
         target,
         target_health,
         target_error,
+        witnesses,
         target_defaults,
         probes: &probes,
+        source_bytes_per_second,
         write_txn_markers,
         target_operations,
         open_transactions: open_transactions.map_err(|error| error.seen().to_owned()),
@@ -102,20 +123,28 @@ impl Precheck {
 ///
 /// **Errors**: none that a cluster or a store could cause.
 pub async fn precheck(config: &Config) -> Result<Precheck> {
-    match survey(config, None).await {
+    match survey_both(config, None).await {
         Ok(plan) => Ok(Precheck::Planned(Box::new(plan))),
-        Err(error) if matches!(error.code(), Code::SourceUnavailable | Code::ConfigUnsupported | Code::KafkaRefused | Code::KafkaProtocol) => {
-            let mut findings = vec![planning::source_unreachable(error.seen())];
+        Err(unread) if may_be_a_finding(unread.source.code()) => {
+            let mut findings = vec![planning::source_unreachable(&unread.source)];
+            // Who is not let in is told at once, on both sides.
+            let of_target = unread.target.filter(|error| FindingCode::of_error(error.code()).is_some());
+            findings.extend(of_target.map(|error| planning::target_unreachable(&error)));
             findings.extend(planning::config_findings(config));
-            if error.code() == Code::KafkaRefused {
+            if unread.source.code() == Code::KafkaRefused {
                 rights::without_plan(config, &mut findings).await;
             }
             let seen = "the target, both stores, the signing key, topics, groups and ACLs: they are examined once the source can be read";
             findings.push(Finding::new(FindingCode::NotProbed, "", seen));
             Ok(Precheck::Unplanned(findings))
         }
-        Err(error) => Err(error),
+        Err(unread) => Err(unread.source),
     }
+}
+
+/// Whether an error of the source's is told as a finding.
+fn may_be_a_finding(code: Code) -> bool {
+    matches!(code, Code::SourceUnavailable | Code::ConfigUnsupported | Code::KafkaRefused | Code::KafkaProtocol) || FindingCode::of_error(code).is_some()
 }
 
 struct SourceReading {

@@ -1,5 +1,6 @@
 //! `validate`: gathers what the five checks compare, runs them, and journals what they found.
 
+mod compacted;
 mod inputs;
 
 use super::context::{self, Context};

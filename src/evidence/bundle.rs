@@ -1,5 +1,6 @@
 //! The evidence of one migration, as one value that is signed.
 
+use super::comparison::Comparison;
 use super::envelope;
 use super::merkle::Frontier;
 use crate::domain::acl::AclDiff;
@@ -46,6 +47,9 @@ pub struct Bundle {
     /// None where the source has no authorizer.
     pub acls: Option<AclDiff>,
     pub statistics: Statistics,
+    /// The plan's prediction beside the outcome. None in bundles from before it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comparison: Option<Comparison>,
     pub offset_map: Vec<PartitionMap>,
     /// None before the commit.
     pub cutover: Option<CutoverReport>,

@@ -3,8 +3,9 @@
 use super::bundle::{
     BUNDLE_VERSION, Bundle, CopyTotals, Extra, PartitionMap, PartitionRoots, PartitionStatistics, Snapshots, Statistics, TopicDifference,
 };
+use super::comparison::Comparison;
 use crate::domain::digest::Digest;
-use crate::domain::offset::{OffsetMap, SourceOffset};
+use crate::domain::offset::{OffsetMap, SourceOffset, TargetOffset};
 use crate::domain::partition::TopicPartition;
 use crate::domain::plan::Plan;
 use crate::journal::Entry;
@@ -40,6 +41,7 @@ impl Bundle {
             topology: topology(plan),
             acls: plan.acls.clone(),
             statistics: statistics(migration),
+            comparison: Some(Comparison::of(migration)),
             offset_map: offset_map(migration),
             cutover: migration.cutover_report.clone(),
             validation: migration.validation.clone(),
@@ -99,7 +101,10 @@ fn statistics(migration: &Migration) -> Statistics {
 fn offset_map(migration: &Migration) -> Vec<PartitionMap> {
     let map = |c: &crate::machine::fact::PartitionCheckpoint| PartitionMap {
         partition: c.partition.clone(),
-        map: OffsetMap::identity(SourceOffset(c.source_log_start), SourceOffset(c.next_offset)),
+        map: match migration.offset_map(&c.partition) {
+            None => OffsetMap::identity(SourceOffset(c.source_log_start), SourceOffset(c.next_offset)),
+            Some(map) => map.closed(TargetOffset(c.next_offset)),
+        },
     };
     migration.checkpoints().map(map).collect()
 }
@@ -150,7 +155,7 @@ fn uncovered_offsets(lines: &mut Vec<String>, migration: &Migration, partition: 
     };
     let frozen = migration.cutover_report.as_ref().and_then(|r| r.partitions.iter().find(|f| f.partition == *partition));
     // The sentinel at `frozen_end` itself is not a record.
-    let end = frozen.map_or(checkpoint.next_offset, |f| f.frozen_end);
+    let end = frozen.map_or(checkpoint.next_offset, |f| migration.target_offset(partition, f.frozen_end));
     let verified = checkpoint.verified_offset;
     if verified < end {
         add(lines, format!("{partition}: offsets {verified}..{end} were not read again from the target"));
@@ -159,7 +164,7 @@ fn uncovered_offsets(lines: &mut Vec<String>, migration: &Migration, partition: 
     if drifted > 0 {
         add(lines, format!("{partition}: {drifted} records were compacted away on the source after they had been copied, and before they were compared"));
     }
-    let expired = checkpoint.counts.expired_offsets;
+    let expired = checkpoint.counts.expired_offsets + checkpoint.counts.unmapped_expired_offsets;
     if expired > 0 {
         add(lines, format!("{partition}: {expired} offsets expired on the source before they could be copied and compared"));
     }

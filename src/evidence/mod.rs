@@ -1,6 +1,7 @@
 //! The signed evidence of a migration and its offline verification.
 
 pub mod bundle;
+pub mod comparison;
 mod derive;
 pub mod envelope;
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! One cluster: its metadata, kept fresh, and connections to its brokers, kept open.
 
+use super::auth::AuthProblem;
 use super::connection::{CallError, Connection, ConnectionOptions};
 use super::failure::{Failure, Patience};
 use super::limits::{ADMIN_PATIENCE, BACKOFF_MIN, CONNECT_PATIENCE, METADATA_TIMEOUT, REFRESH_INTERVAL_MIN};
@@ -7,7 +8,7 @@ use super::metadata::{Leader, Metadata};
 use super::request::Request;
 use crate::config::model::ClusterConfig;
 use crate::domain::partition::TopicPartition;
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Result, Retry};
 use kafka_protocol::messages::{FindCoordinatorRequest, MetadataRequest};
 use kafka_protocol::protocol::StrBytes;
 use std::collections::HashMap;
@@ -86,7 +87,7 @@ struct Inner {
 /// When a refresh began, and why it failed, if it did.
 struct Refreshed {
     began_at: Instant,
-    failure: Option<String>,
+    failure: Option<(Code, String)>,
 }
 
 /// Held while its connection is opened, so that it is opened once.
@@ -95,10 +96,10 @@ type Slot = Arc<tokio::sync::Mutex<Option<Connection>>>;
 impl Cluster {
     /// Reaches the cluster by one of its bootstrap servers and reads its metadata.
     ///
-    /// Errors: `KF-SOURCE-UNAVAILABLE` or `KF-TARGET-UNAVAILABLE` where none answers within a few seconds;
-    /// `KF-CONFIG-UNSUPPORTED` for what this version cannot speak.
+    /// Errors: `KF-SOURCE-UNAVAILABLE` or `KF-TARGET-UNAVAILABLE` where none answers within a few seconds; `KF-AUTH-…` where one
+    /// answers and the two sides do not agree on who they are; `KF-CONFIG-UNSUPPORTED` for what this version cannot speak.
     pub async fn connect(side: Side, config: &ClusterConfig) -> Result<Self> {
-        let options = ConnectionOptions::from_config(config)?;
+        let options = ConnectionOptions::from_config(config).map_err(|e| e.within(side))?;
         if config.bootstrap_servers.is_empty() {
             let seen = format!("{side}: no bootstrap servers are given; this version does not look them up by ARN");
             return Err(Error::new(Code::ConfigUnsupported, seen));
@@ -116,7 +117,7 @@ impl Cluster {
         loop {
             match cluster.refresh().await {
                 Ok(_) => return Ok(cluster),
-                Err(error) if error.code() != side.unavailable() || started.elapsed() > CONNECT_PATIENCE => return Err(error),
+                Err(error) if error.code().retry() != Retry::Transient || started.elapsed() > CONNECT_PATIENCE => return Err(error),
                 Err(_) => tokio::time::sleep(BACKOFF_MIN * 4).await,
             }
         }
@@ -147,7 +148,7 @@ impl Cluster {
 
     /// Reads the metadata anew: what is returned was asked for after this call began. Calls at the same time share one request.
     ///
-    /// Errors: `KF-SOURCE-UNAVAILABLE` or `KF-TARGET-UNAVAILABLE` where no broker answers; there is no second attempt here.
+    /// Errors: `KF-SOURCE-UNAVAILABLE` or `KF-TARGET-UNAVAILABLE` where no broker answers, `KF-AUTH-…`; there is no second attempt here.
     pub async fn refresh(&self) -> Result<Arc<Metadata>> {
         let asked_at = Instant::now();
         let mut refreshed = self.inner.refreshed.lock().await;
@@ -155,7 +156,7 @@ impl Cluster {
             if last.began_at >= asked_at {
                 return match &last.failure {
                     None => Ok(self.metadata()),
-                    Some(seen) => Err(Error::new(self.side().unavailable(), seen)),
+                    Some((code, seen)) => Err(Error::new(*code, seen)),
                 };
             }
             tokio::time::sleep(REFRESH_INTERVAL_MIN.saturating_sub(last.began_at.elapsed())).await;
@@ -165,13 +166,14 @@ impl Cluster {
         if let Ok(metadata) = &outcome {
             *self.inner.metadata.lock().unwrap_or_else(PoisonError::into_inner) = metadata.clone();
         }
-        *refreshed = Some(Refreshed { began_at, failure: outcome.as_ref().err().map(|e| e.seen().to_owned()) });
+        *refreshed = Some(Refreshed { began_at, failure: outcome.as_ref().err().map(|e| (e.code(), e.seen().to_owned())) });
         outcome
     }
 
     async fn read_metadata(&self) -> Result<Metadata> {
         let known = self.metadata();
         let mut seen = Vec::new();
+        let mut problems: Vec<AuthProblem> = Vec::new();
         // Brokers with an open connection first: of the others, some may be dead and take long to show it.
         let mut broker_ids: Vec<i32> = known.brokers.keys().copied().collect();
         broker_ids.sort_by_key(|id| !self.has_connection(*id));
@@ -183,7 +185,10 @@ impl Cluster {
             match answer {
                 Ok(metadata) if metadata.cluster_id == known.cluster_id => return Ok(metadata),
                 Ok(metadata) => seen.push(format!("broker {id} belongs to cluster {} now", metadata.cluster_id)),
-                Err(failure) => seen.push(format!("broker {id}: {failure}")),
+                Err(failure) => {
+                    problems.extend(failure.auth_problem());
+                    seen.push(format!("broker {id}: {failure}"));
+                }
             }
         }
         for address in &self.inner.bootstrap_servers {
@@ -196,11 +201,20 @@ impl Cluster {
                 Ok(metadata) if metadata.brokers.is_empty() => seen.push(format!("{address} knows no brokers yet")),
                 Ok(metadata) if known.cluster_id.is_empty() || metadata.cluster_id == known.cluster_id => return Ok(metadata),
                 Ok(metadata) => seen.push(format!("{address} belongs to cluster {} instead of {}", metadata.cluster_id, known.cluster_id)),
-                Err(failure) => seen.push(failure.to_string()),
+                Err(failure) => {
+                    problems.extend(failure.auth_problem());
+                    seen.push(failure.to_string());
+                }
             }
         }
         let side = self.side();
-        Err(Error::new(side.unavailable(), format!("{side}: no broker tells its metadata: {}", seen.join("; "))))
+        // What is certain before what may pass; and a cluster that has answered before is more likely down than another kind.
+        let certain = problems.iter().find(|p| !p.may_pass());
+        let code = match certain.or(problems.first().filter(|_| known.cluster_id.is_empty())) {
+            Some(problem) => problem.code(),
+            None => side.unavailable(),
+        };
+        Err(Error::new(code, format!("{side}: no broker tells its metadata: {}", seen.join("; "))))
     }
 
     fn has_connection(&self, broker_id: i32) -> bool {
@@ -233,7 +247,7 @@ impl Cluster {
             return Ok(connection.clone());
         }
         *open = None;
-        let connection = Connection::open(&address, &self.inner.options).await?;
+        let connection = Connection::open(&address, &self.inner.options).await.map_err(CallError::at_a_known_cluster)?;
         *open = Some(connection.clone());
         Ok(connection)
     }
@@ -243,7 +257,7 @@ impl Cluster {
     /// Errors: as for `connection`.
     pub async fn fresh_connection(&self, broker_id: i32) -> Result<Connection> {
         let open = match self.address_of(broker_id) {
-            Ok(address) => Connection::open(&address, &self.inner.options).await.map_err(Failure::from),
+            Ok(address) => Connection::open(&address, &self.inner.options).await.map_err(|e| Failure::from(e.at_a_known_cluster())),
             Err(failure) => Err(failure),
         };
         open.map_err(|failure| failure.into_error(self.side(), &format!("connect to broker {broker_id}")))
@@ -352,7 +366,8 @@ fn no_coordinator() -> Failure {
 async fn ask_metadata(connection: &Connection) -> std::result::Result<Metadata, Failure> {
     let version = negotiate::<MetadataRequest>(connection, 4, 12)?;
     let request = MetadataRequest::default().with_topics(None).with_allow_auto_topic_creation(false);
-    Ok(Metadata::from_response(&connection.call_within(METADATA_TIMEOUT, version, &request).await?))
+    let answer = connection.call_within(METADATA_TIMEOUT, version, &request).await.map_err(|e| connection.explained(e))?;
+    Ok(Metadata::from_response(&answer))
 }
 
 /// The version in which to send a request.

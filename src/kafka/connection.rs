@@ -4,16 +4,19 @@
 //! when the connection ends is kept apart: one that was never handed to the socket is `NotSent`, every other is in doubt.
 
 mod link;
+mod login;
 #[cfg(test)]
 mod tests;
 
-use self::link::Handle;
+use self::link::{Handle, Turn};
+use super::auth::sasl::Sasl;
+use super::auth::{AuthProblem, tls};
 use super::limits::{CONNECT_TIMEOUT, REQUEST_TIMEOUT};
 use super::request::Request;
 use super::versions::BrokerVersions;
 use super::wire;
-use crate::config::model::{AuthMode, ClusterConfig};
-use crate::error::{Code, Error, Result};
+use crate::config::model::ClusterConfig;
+use crate::error::Result;
 use bytes::Bytes;
 use kafka_protocol::protocol::Decodable;
 use std::fmt;
@@ -41,26 +44,32 @@ pub enum CallError {
     /// The request cannot be expressed, or the answer cannot be read.
     #[error("protocol: {0}")]
     Protocol(Arc<str>),
+    /// The broker is there, and it and kferry do not agree on who they are: nothing was sent.
+    #[error("{1}")]
+    Auth(AuthProblem, Arc<str>),
 }
 
 impl CallError {
     /// Whether the request has certainly had no effect.
     pub fn is_certainly_unsent(&self) -> bool {
-        matches!(self, CallError::NotSent(_))
+        matches!(self, CallError::NotSent(_) | CallError::Auth(..))
+    }
+
+    /// The error at a cluster that has let us in before: what may pass by itself is an outage there, not another kind of listener.
+    pub(super) fn at_a_known_cluster(self) -> Self {
+        match self {
+            CallError::Auth(problem, seen) if problem.may_pass() => CallError::NotSent(seen),
+            error => error,
+        }
     }
 }
 
-/// What lies under the protocol. TLS and SASL will have their places here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Transport {
-    Plaintext,
-}
-
 /// How connections to a cluster are opened.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ConnectionOptions {
-    transport: Transport,
-    /// For TCP, and again for the handshake.
+    tls: Option<Arc<rustls::ClientConfig>>,
+    sasl: Option<Arc<Sasl>>,
+    /// For TCP, and again for each handshake above it.
     pub connect_timeout: Duration,
     /// For requests whose caller gives none.
     pub request_timeout: Duration,
@@ -69,21 +78,18 @@ pub struct ConnectionOptions {
 impl ConnectionOptions {
     /// Takes what `config` asks for.
     ///
-    /// Errors: `KF-CONFIG-UNSUPPORTED` for every authentication mode but plaintext.
+    /// Errors: `KF-AUTH-FILE` for certificates and keys that cannot be used; `KF-CONFIG-UNSUPPORTED` for IAM in a build without AWS.
     pub fn from_config(config: &ClusterConfig) -> Result<Self> {
-        let transport = match config.auth.mode {
-            AuthMode::Plaintext => Transport::Plaintext,
-            mode @ (AuthMode::Tls
-            | AuthMode::Mtls
-            | AuthMode::Plain
-            | AuthMode::ScramSha256
-            | AuthMode::ScramSha512
-            | AuthMode::Iam) => {
-                let seen = format!("authentication mode {mode:?} is asked for; this version speaks plaintext only");
-                return Err(Error::new(Code::ConfigUnsupported, seen));
-            }
-        };
-        Ok(Self { transport, connect_timeout: CONNECT_TIMEOUT, request_timeout: REQUEST_TIMEOUT })
+        let auth = &config.auth;
+        let tls = if auth.security_protocol.has_tls() { Some(tls::client_config(auth)?) } else { None };
+        let sasl = Sasl::from_config(auth)?.map(Arc::new);
+        Ok(Self { tls, sasl, connect_timeout: CONNECT_TIMEOUT, request_timeout: REQUEST_TIMEOUT })
+    }
+}
+
+impl fmt::Debug for ConnectionOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectionOptions").field("tls", &self.tls.is_some()).field("sasl", &self.sasl).finish_non_exhaustive()
     }
 }
 
@@ -92,14 +98,14 @@ impl ConnectionOptions {
 pub struct Connection {
     handle: Arc<Handle>,
     versions: Arc<BrokerVersions>,
+    speaks_sasl: bool,
 }
 
 impl Connection {
-    /// Opens a connection to `address` (`host:port`) and asks the broker for its versions.
+    /// Opens a connection to `address` (`host:port`), authenticates both sides and asks the broker for its versions.
     ///
-    /// Errors: `NotSent` where nobody listens, or the handshake does not end well and in time.
+    /// Errors: `NotSent` where nobody listens, or a handshake does not end in time; `Auth` where one ends in a refusal.
     pub async fn open(address: &str, options: &ConnectionOptions) -> std::result::Result<Self, CallError> {
-        let Transport::Plaintext = options.transport;
         let unreachable = |seen: String| CallError::NotSent(format!("{address}: {seen}").into());
         let stream = tokio::time::timeout(options.connect_timeout, TcpStream::connect(address))
             .await
@@ -108,9 +114,32 @@ impl Connection {
         // Requests are written whole, so waiting for more to send only delays them. The buffers' sizes are left to the
         // kernel: set by hand, they would be fixed, and mostly below what it grows them to.
         stream.set_nodelay(true).map_err(|e| unreachable(e.to_string()))?;
-        let handle = Arc::new(Handle::start(address, stream, options.request_timeout));
-        let response = handle.handshake(options.connect_timeout).await.map_err(|e| unreachable(e.to_string()))?;
-        Ok(Self { handle, versions: Arc::new(BrokerVersions::from_response(&response)) })
+        let handle = match &options.tls {
+            None => Handle::start(address, stream, options.request_timeout),
+            Some(tls) => Handle::start_tls(address, login::encrypt(address, stream, tls, options.connect_timeout).await?, options.request_timeout),
+        };
+        let handle = Arc::new(handle);
+        let ask = async || {
+            let response = handle.handshake(options.connect_timeout).await.map_err(|e| handle.explained(e))?;
+            Ok(Arc::new(BrokerVersions::from_response(&response)))
+        };
+        let mut versions = ask().await?;
+        if let Some(sasl) = &options.sasl {
+            login::log_in(&handle, &versions, sasl, options.connect_timeout).await?;
+            // A broker may say more to who has a name.
+            versions = ask().await?;
+        }
+        Ok(Self { handle, versions, speaks_sasl: options.sasl.is_some() })
+    }
+
+    /// What it means where the broker ends the connection at the first request: a listener that wants SASL does so.
+    pub(super) fn explained(&self, error: CallError) -> CallError {
+        match error {
+            CallError::Lost(seen) if !self.speaks_sasl && self.handle.was_ended_by_the_broker() => {
+                CallError::Auth(AuthProblem::SaslExpected, format!("{seen}; the listener may want SASL").into())
+            }
+            error => error,
+        }
     }
 
     /// The broker's address as it was given.
@@ -144,7 +173,7 @@ impl Connection {
 
     /// The same with a timeout of its own, counted from now.
     pub fn send_within<R: Request>(&self, timeout: Duration, version: i16, request: &R) -> Pending<R> {
-        Pending { raw: Handle::send(&self.handle, timeout, version, request), version, request: PhantomData }
+        Pending { raw: Handle::send(&self.handle, Turn::InOrder, timeout, version, request), version, request: PhantomData }
     }
 
     /// Enqueues a request whose body is encoded already, in parts that are not copied, and gives the body of the answer to come.
@@ -157,7 +186,7 @@ impl Connection {
     /// The same with a timeout of its own, counted from now.
     pub fn send_frames_within(&self, timeout: Duration, api_key: i16, version: i16, body: Vec<Bytes>) -> PendingRaw {
         let frame = wire::begin_frame(api_key, version, 0);
-        Handle::enqueue(&self.handle, timeout, api_key, version, frame, body)
+        Handle::enqueue(&self.handle, Turn::InOrder, timeout, api_key, version, frame, body)
     }
 
     /// Sends a request and waits for its answer.

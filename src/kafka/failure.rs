@@ -1,5 +1,6 @@
 //! Why one attempt at a call failed, and how long attempts are repeated.
 
+use super::auth::AuthProblem;
 use super::cluster::{Cluster, Side};
 use super::connection::CallError;
 use super::limits::{BACKOFF_MAX, BACKOFF_MIN};
@@ -47,6 +48,14 @@ impl Failure {
         }
     }
 
+    /// What stands between kferry and the broker, if it is that.
+    pub fn auth_problem(&self) -> Option<AuthProblem> {
+        match self {
+            Failure::Call(CallError::Auth(problem, _)) => Some(*problem),
+            Failure::Call(_) | Failure::Kafka { .. } | Failure::NotYet(_) | Failure::NotOffered(_) => None,
+        }
+    }
+
     /// Whether the request may have taken effect although there is no answer.
     pub fn is_in_doubt(&self) -> bool {
         matches!(self, Failure::Call(CallError::Lost(_) | CallError::Timeout(_)))
@@ -56,6 +65,7 @@ impl Failure {
     pub fn is_transient(&self) -> bool {
         match self {
             Failure::Call(CallError::Protocol(_)) | Failure::NotOffered(_) => false,
+            Failure::Call(CallError::Auth(problem, _)) => problem.may_pass(),
             Failure::Call(_) | Failure::NotYet(_) => true,
             Failure::Kafka { error, .. } => is_transient(*error),
         }
@@ -65,6 +75,7 @@ impl Failure {
     pub fn into_error(self, side: Side, asked: &str) -> Error {
         let code = match &self {
             Failure::Call(CallError::Protocol(_)) => Code::KafkaProtocol,
+            Failure::Call(CallError::Auth(problem, _)) => problem.code(),
             Failure::Kafka { error, .. } if !is_transient(*error) => Code::KafkaRefused,
             Failure::NotOffered(_) => Code::KafkaRefused,
             Failure::Call(_) | Failure::Kafka { .. } | Failure::NotYet(_) => side.unavailable(),

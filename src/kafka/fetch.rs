@@ -2,11 +2,12 @@
 
 use super::connection::Connection;
 use super::failure::Failure;
-use super::limits::{SAMPLE_BYTES_MAX, SAMPLES_PER_REQUEST_MAX};
+use super::limits::{DECIDED_BYTES_MAX, DECIDED_WAIT_MS, SAMPLE_BYTES_MAX, SAMPLES_PER_REQUEST_MAX};
 use super::routing::{self, Answers};
 use super::source::Reader;
 use crate::domain::partition::TopicPartition;
-use crate::error::Error;
+use crate::error::{Error, Result};
+use kafka_protocol::ResponseError;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::fetch_response::PartitionData;
 use kafka_protocol::messages::{BrokerId, FetchRequest, FetchResponse, TopicName};
@@ -89,6 +90,35 @@ impl Reader {
         }
         (done, failed)
     }
+
+    /// Reads one partition's log from an offset on, decided data only, with what was aborted beside it. None: the log starts later by now.
+    ///
+    /// Errors: the cluster's unavailability, `KF-KAFKA-REFUSED` where Read on the topic is not permitted.
+    pub async fn fetch_decided(&self, partition: &TopicPartition, offset: i64) -> Result<Option<PartitionData>> {
+        let asked = format!("fetch {partition} from offset {offset} on");
+        let attempt = |connection, keys| fetch_one(connection, keys, offset);
+        Ok(routing::ask_all(&self.cluster, asked, vec![partition.clone()], attempt).await?.remove(partition).flatten())
+    }
+}
+
+async fn fetch_one(
+    connection: Connection,
+    keys: Vec<(TopicPartition, i32)>,
+    offset: i64,
+) -> std::result::Result<Answers<TopicPartition, Option<PartitionData>>, Failure> {
+    let version = super::cluster::negotiate::<FetchRequest>(&connection, FETCH_VERSION, FETCH_VERSION)?;
+    let wanted = |(key, leader_epoch): (TopicPartition, i32)| Wanted { topic: key.topic, partition: key.partition, leader_epoch, offset, last_fetched_epoch: -1 };
+    let wanted: Vec<Wanted> = keys.into_iter().map(wanted).collect();
+    let response = connection.call(version, &fetch_request(&wanted, DECIDED_BYTES_MAX, DECIDED_BYTES_MAX, DECIDED_WAIT_MS, 1)).await?;
+    Failure::check_code(response.error_code)?;
+    let answers = partitions_of(response).into_iter().map(|((topic, partition), data)| {
+        let answer = match ResponseError::try_from_code(data.error_code) {
+            Some(ResponseError::OffsetOutOfRange) => Ok(None),
+            Some(_) | None => Failure::check_code(data.error_code).map(|()| Some(data)),
+        };
+        (TopicPartition::new(topic, partition), answer)
+    });
+    Ok(answers.collect())
 }
 
 async fn fetch_at(

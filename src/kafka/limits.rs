@@ -17,6 +17,18 @@ pub const LIST_OFFSETS_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a connection looks for requests whose time is over.
 pub const TIMEOUT_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
+/// What a broker has sent before it ended a connection is read for so long after a write has met the end.
+pub const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// A broker refuses to begin a login within a second of the last one. Source: `KafkaChannel.MIN_REAUTH_INTERVAL_ONE_SECOND_NANOS`.
+pub const LOGIN_INTERVAL_MIN: Duration = Duration::from_millis(1_100);
+
+/// A renewing login waits behind all that is in flight, each of which has a time of its own to be answered in.
+pub const RENEWAL_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// Messages of one login; SCRAM needs three.
+pub const LOGIN_MESSAGES_MAX: usize = 8;
+
 /// The largest answer that is believed to be one, in bytes: far above any sensible `fetch.max.bytes`, and below what an
 /// HTTP server's greeting would be as a length.
 pub const FRAME_BYTES_MAX: usize = 512 * 1024 * 1024;
@@ -111,6 +123,16 @@ pub const WITNESS_SKIP_RECORDS_MAX: i64 = 200;
 /// How long the witness waits for anything to arrive from a cluster before it gives up.
 pub const WITNESS_PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long the witness waits for its first token: as long as the chain of AWS's credentials takes, and something.
+pub const WITNESS_TOKEN_WAIT: Duration = Duration::from_secs(70);
+
+/// How long precheck waits for the witness to be let in.
+pub const WITNESS_GREETING_PATIENCE: Duration = Duration::from_secs(10);
+
 /// How long one sampling of a cluster may take in all, however slowly records arrive.
 pub const WITNESS_SAMPLING_MAX: Duration = Duration::from_secs(600);
 
+
+/// Bytes of one answer where a whole log is read once more, and how long a broker may wait for data, which is there.
+pub const DECIDED_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub const DECIDED_WAIT_MS: i32 = 100;

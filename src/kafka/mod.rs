@@ -3,6 +3,7 @@
 //! `Source` has no method that writes; `Target` has; `EmptyTransaction` (the sentinel's writer) stands apart from both.
 
 mod acls;
+pub mod auth;
 pub mod cluster;
 pub mod configs;
 pub mod connection;

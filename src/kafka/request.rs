@@ -49,6 +49,8 @@ requests! { read:
     Metadata, MetadataRequest, MetadataResponse;
     OffsetFetch, OffsetFetchRequest, OffsetFetchResponse;
     OffsetForLeaderEpoch, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse;
+    SaslAuthenticate, SaslAuthenticateRequest, SaslAuthenticateResponse;
+    SaslHandshake, SaslHandshakeRequest, SaslHandshakeResponse;
 }
 
 requests! { write:

@@ -5,33 +5,33 @@
 
 mod compare;
 mod cursor;
+mod settings;
 mod stream;
+mod told;
 
 pub use compare::spot_check;
 
 use super::cluster::Side;
-use super::limits::{
-    FRAME_BYTES_MAX, WITNESS_FETCH_BYTES_MAX, WITNESS_PARTITION_BYTES_MAX, WITNESS_PARTITIONS_MAX, WITNESS_PATIENCE, WITNESS_SAMPLING_MAX,
-};
+use super::limits::{WITNESS_PARTITIONS_MAX, WITNESS_PATIENCE, WITNESS_SAMPLING_MAX, WITNESS_TOKEN_WAIT};
 use crate::config::model::{AuthMode, ClusterConfig};
+use crate::domain::offset::OffsetMap;
 use crate::domain::partition::TopicPartition;
-use crate::error::{Code, Error, Result};
+use crate::error::{Error, Result};
 use crate::validation::spot_check::SampledRecord;
 use cursor::{Cursor, Then};
-use rdkafka::client::ClientContext;
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use stream::{Arrival, Stream};
+use told::Told;
 
-/// How many of the latest reasons are kept for an error's text.
-const REASONS_MAX: usize = 3;
 /// How long events are waited for once a call has failed: the reason comes beside it.
 const REASON_WAIT: Duration = Duration::from_millis(300);
+/// One attempt at a greeting: several round trips to another continent.
+const GREETING_ATTEMPT: Duration = Duration::from_secs(1);
 
 /// What is wanted of one partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub struct SampleRequest {
     pub partition: TopicPartition,
     /// Where samples are taken; offsets of it may carry no record that a consumer sees.
     pub offsets: Range<i64>,
+    /// Where `offsets` are the target's and this log is the source's, which has its records elsewhere; what is read keeps its own offsets.
+    pub map: Option<Arc<OffsetMap>>,
     /// How many at most: the first, the last, and the others evenly between them.
     pub records: usize,
 }
@@ -62,7 +64,8 @@ pub type Watermarks = BTreeMap<TopicPartition, std::result::Result<Range<i64>, S
 #[derive(Clone)]
 pub struct Witness {
     side: Side,
-    client: Arc<Mutex<BaseConsumer<Reasons>>>,
+    client: Arc<Mutex<BaseConsumer<Told>>>,
+    needs_token: bool,
     /// How long anything is waited for.
     patience: Duration,
 }
@@ -70,12 +73,14 @@ pub struct Witness {
 impl Witness {
     /// Makes a client; nothing is asked of the cluster yet.
     ///
-    /// Errors: `KF-CONFIG-UNSUPPORTED` for what this version cannot speak.
+    /// Errors: `KF-AUTH-FILE` for certificates and keys that librdkafka cannot use; `KF-CONFIG-UNSUPPORTED` for what this version
+    /// cannot speak.
     pub fn open(side: Side, config: &ClusterConfig) -> Result<Self> {
-        let client = client_config(side, config)?
-            .create_with_context(Reasons::default())
-            .map_err(|e| Error::new(Code::ConfigInvalid, format!("{side}: librdkafka refuses its settings: {e}")))?;
-        Ok(Self { side, client: Arc::new(Mutex::new(client)), patience: WITNESS_PATIENCE })
+        let client = settings::client_config(side, config)?
+            .create_with_context(Told::new(&config.auth, &config.bootstrap_servers))
+            .map_err(|e| settings::refused(side, config, &e))?;
+        let needs_token = config.auth.mode == AuthMode::Iam;
+        Ok(Self { side, client: Arc::new(Mutex::new(client)), needs_token, patience: WITNESS_PATIENCE })
     }
 
     /// The same client, which waits so long for anything to arrive.
@@ -87,12 +92,31 @@ impl Witness {
         self.side
     }
 
+    /// Asks the cluster for its brokers, to see whether it lets librdkafka in. Blocks.
+    ///
+    /// Errors: `KF-AUTH-…` by librdkafka's own reason; `KF-SOURCE-UNAVAILABLE` or `KF-TARGET-UNAVAILABLE`.
+    pub fn greet(&self) -> Result<()> {
+        let client = self.ready()?;
+        let deadline = Instant::now() + self.patience;
+        loop {
+            // librdkafka tries for as long as it is told to, although it may know better: it is asked in between.
+            match client.client().fetch_metadata(None, GREETING_ATTEMPT) {
+                Ok(_) => return Ok(()),
+                Err(error) => {
+                    serve(&client, Duration::ZERO);
+                    if client.context().problem().is_some() || Instant::now() > deadline {
+                        return Err(self.unavailable(&client, error.to_string()));
+                    }
+                }
+            }
+        }
+    }
+
     /// Asks each partition's leader for its log start and high watermark. Blocks.
     ///
-    /// Errors: `KF-SOURCE-UNAVAILABLE` or `KF-TARGET-UNAVAILABLE`, with librdkafka's own reason.
+    /// Errors: `KF-SOURCE-UNAVAILABLE` or `KF-TARGET-UNAVAILABLE`, with librdkafka's own reason; `KF-AUTH-…` where that is one.
     pub fn watermarks(&self, partitions: &[TopicPartition]) -> Result<Watermarks> {
-        let client = self.client();
-        client.context().forget();
+        let client = self.ready()?;
         partitions.iter().map(|p| Ok((p.clone(), self.watermark(&client, p)?))).collect()
     }
 
@@ -103,8 +127,7 @@ impl Witness {
     ///
     /// Errors: `KF-SOURCE-UNAVAILABLE` or `KF-TARGET-UNAVAILABLE` where nothing arrives any more, with librdkafka's own reason.
     pub fn sample(&self, requests: &[SampleRequest]) -> Result<Vec<Sample>> {
-        let client = self.client();
-        client.context().forget();
+        let client = self.ready()?;
         let deadline = Instant::now() + WITNESS_SAMPLING_MAX;
         let mut samples = Vec::with_capacity(requests.len());
         for chunk in requests.chunks(WITNESS_PARTITIONS_MAX) {
@@ -113,13 +136,13 @@ impl Witness {
         Ok(samples)
     }
 
-    fn sample_chunk(&self, client: &BaseConsumer<Reasons>, requests: &[SampleRequest], deadline: Instant) -> Result<Vec<Sample>> {
+    fn sample_chunk(&self, client: &BaseConsumer<Told>, requests: &[SampleRequest], deadline: Instant) -> Result<Vec<Sample>> {
         let unusable = |seen: String| Error::new(self.side.unavailable(), format!("{}: {seen}", self.side));
         let mut stream = Stream::open(client).map_err(unusable)?;
         let mut open: BTreeMap<TopicPartition, (Cursor, Sample)> = BTreeMap::new();
         let mut done = Vec::with_capacity(requests.len());
         for request in requests {
-            let cursor = Cursor::new(request.offsets.clone(), request.records);
+            let cursor = Cursor::new(request.offsets.clone(), request.records, request.map.as_deref());
             let sample = Sample { partition: request.partition.clone(), records: Vec::new(), expired: 0, unread: None };
             match cursor.start() {
                 Some(offset) => {
@@ -186,7 +209,7 @@ impl Witness {
     /// Closes the partitions that are not there, of which nothing ever arrives and no error either.
     ///
     /// Errors: the cluster's unavailability where nothing arrives of one that is there.
-    fn give_up(&self, client: &BaseConsumer<Reasons>, open: &mut BTreeMap<TopicPartition, (Cursor, Sample)>, done: &mut Vec<Sample>) -> Result<()> {
+    fn give_up(&self, client: &BaseConsumer<Told>, open: &mut BTreeMap<TopicPartition, (Cursor, Sample)>, done: &mut Vec<Sample>) -> Result<()> {
         while let Some((partition, (_, mut sample))) = open.pop_first() {
             sample.unread = match self.watermark(client, &partition)? {
                 Err(why) => Some(why),
@@ -201,7 +224,7 @@ impl Witness {
         Ok(())
     }
 
-    fn watermark(&self, client: &BaseConsumer<Reasons>, partition: &TopicPartition) -> Result<std::result::Result<Range<i64>, String>> {
+    fn watermark(&self, client: &BaseConsumer<Told>, partition: &TopicPartition) -> Result<std::result::Result<Range<i64>, String>> {
         match client.fetch_watermarks(&partition.topic, partition.partition, self.patience) {
             Ok((low, high)) => Ok(Ok(low..high)),
             Err(error) if is_outage(&error) => Err(self.unavailable(client, format!("{partition}: {error}"))),
@@ -210,22 +233,37 @@ impl Witness {
     }
 
     /// The error for a cluster that does not answer: librdkafka's calls say little, its error callback says why.
-    fn unavailable(&self, client: &BaseConsumer<Reasons>, seen: String) -> Error {
+    fn unavailable(&self, client: &BaseConsumer<Told>, seen: String) -> Error {
         serve(client, REASON_WAIT);
-        let reasons = client.context().all();
-        let side = self.side;
+        let told = client.context();
+        let (reasons, side) = (told.reasons(), self.side);
         let text = if reasons.is_empty() { format!("{side}: {seen}") } else { format!("{side}: {seen}: {}", reasons.join("; ")) };
-        Error::new(side.unavailable(), text)
+        Error::new(told.problem().map_or(side.unavailable(), |problem| problem.code()), text)
     }
 
-    fn client(&self) -> MutexGuard<'_, BaseConsumer<Reasons>> {
+    /// The client with nothing told yet and, where it needs one, with a token at hand.
+    fn ready(&self) -> Result<MutexGuard<'_, BaseConsumer<Told>>> {
+        let client = self.client();
+        client.context().forget();
+        serve(&client, Duration::ZERO);
+        let until = Instant::now() + WITNESS_TOKEN_WAIT;
+        while self.needs_token && !client.context().has_token() {
+            if client.context().problem().is_some() || Instant::now() > until {
+                return Err(self.unavailable(&client, "librdkafka has no token".to_owned()));
+            }
+            serve(&client, Duration::from_millis(50));
+        }
+        Ok(client)
+    }
+
+    fn client(&self) -> MutexGuard<'_, BaseConsumer<Told>> {
         // What a panicking caller left running is stopped when its stream is dropped.
         self.client.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Takes log lines and errors from the client's own queue.
-fn serve(client: &BaseConsumer<Reasons>, wait: Duration) {
+fn serve(client: &BaseConsumer<Told>, wait: Duration) {
     let until = Instant::now() + wait;
     // One event at a time, of which there may be many; none is left behind for long.
     for _ in 0..1_000 {
@@ -248,80 +286,3 @@ fn is_outage(error: &KafkaError) -> bool {
         )
     )
 }
-
-fn client_config(side: Side, config: &ClusterConfig) -> Result<ClientConfig> {
-    // The place for TLS, SASL and IAM.
-    match config.auth.mode {
-        AuthMode::Plaintext => {}
-        _ => return Err(Error::new(Code::ConfigUnsupported, format!("{side}: only auth.mode plaintext is in this version"))),
-    }
-    if config.bootstrap_servers.is_empty() {
-        let seen = format!("{side}: no bootstrap servers are given; this version does not look them up by ARN");
-        return Err(Error::new(Code::ConfigUnsupported, seen));
-    }
-    let mut client = ClientConfig::new();
-    client
-        .set("bootstrap.servers", config.bootstrap_servers.join(","))
-        .set("security.protocol", "plaintext")
-        .set("client.id", "kferry-witness")
-        .set("check.crcs", "true")
-        .set("isolation.level", "read_uncommitted")
-        .set("auto.offset.reset", "error")
-        .set("enable.auto.commit", "false")
-        // The same for the simple consumer, which has a name of its own for it.
-        .set("auto.commit.enable", "false")
-        .set("enable.auto.offset.store", "false")
-        .set("enable.partition.eof", "true")
-        .set("allow.auto.create.topics", "false")
-        // Nothing is read ahead: one record is wanted from here, one from there.
-        .set("queued.min.messages", "1")
-        .set("queued.max.messages.kbytes", (WITNESS_FETCH_BYTES_MAX / 1024).to_string())
-        .set("fetch.message.max.bytes", WITNESS_PARTITION_BYTES_MAX.to_string())
-        .set("fetch.max.bytes", WITNESS_FETCH_BYTES_MAX.to_string())
-        .set("receive.message.max.bytes", FRAME_BYTES_MAX.to_string())
-        .set("fetch.wait.max.ms", "20")
-        .set("fetch.error.backoff.ms", "100")
-        .set("fetch.queue.backoff.ms", "2")
-        .set("reconnect.backoff.max.ms", "1000")
-        .set_log_level(RDKafkaLogLevel::Warning);
-    Ok(client)
-}
-
-/// Keeps the reasons that librdkafka gives beside its calls.
-#[derive(Default)]
-struct Reasons {
-    latest: Mutex<VecDeque<String>>,
-}
-
-impl Reasons {
-    fn latest(&self) -> MutexGuard<'_, VecDeque<String>> {
-        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn forget(&self) {
-        self.latest().clear();
-    }
-
-    fn all(&self) -> Vec<String> {
-        self.latest().iter().cloned().collect()
-    }
-}
-
-impl ClientContext for Reasons {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        tracing::debug!(target: "librdkafka", ?level, facility, "{message}");
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(target: "librdkafka", %error, "{reason}");
-        let mut latest = self.latest();
-        if !latest.iter().any(|known| known == reason) {
-            if latest.len() == REASONS_MAX {
-                latest.pop_front();
-            }
-            latest.push_back(reason.to_owned());
-        }
-    }
-}
-
-impl ConsumerContext for Reasons {}

@@ -34,7 +34,7 @@ pub enum Effect {
     UploadBundle { key: String },
 }
 
-/// How far one partition's copy has come. All offsets are the target's, which are the source's.
+/// How far one partition's copy has come. All offsets are the target's, which are the source's unless the partition is mapped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartitionCheckpoint {
     #[serde(flatten)]
@@ -80,6 +80,9 @@ pub struct CopyCounts {
     /// Source batches with holes, which were appended in several parts.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub split_batches: u64,
+    /// Source batches larger than the target takes, which were appended in several parts.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub oversized_batches: u64,
     /// Records on the target that compaction has removed from the source before they could be compared.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub drifted_records: u64,
@@ -87,6 +90,9 @@ pub struct CopyCounts {
     pub segment_bytes: u64,
     /// Offsets that expired on the source before they could be copied and compared.
     pub expired_offsets: u64,
+    /// Of a mapped partition: offsets that expired on the source before they were mapped, so that the map has a gap there.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unmapped_expired_offsets: u64,
     /// Produce requests whose outcome was settled by looking at the target's log end.
     pub reprobes: u64,
 }
@@ -101,9 +107,9 @@ impl CopyCounts {
     pub fn add(&mut self, other: &CopyCounts) {
         // Exhaustive, so that a new count is added too.
         let CopyCounts {
-            records, bytes, source_batches, target_batches, merged_batches, append_time_batches, control_records, aborted_records, filler_records, hole_offsets, split_batches,
+            records, bytes, source_batches, target_batches, merged_batches, append_time_batches, control_records, aborted_records, filler_records, hole_offsets, split_batches, oversized_batches,
             drifted_records, segments,
-            segment_bytes, expired_offsets, reprobes,
+            segment_bytes, expired_offsets, unmapped_expired_offsets, reprobes,
         } = other;
         self.records += records;
         self.bytes += bytes;
@@ -116,10 +122,12 @@ impl CopyCounts {
         self.filler_records += filler_records;
         self.hole_offsets += hole_offsets;
         self.split_batches += split_batches;
+        self.oversized_batches += oversized_batches;
         self.drifted_records += drifted_records;
         self.segments += segments;
         self.segment_bytes += segment_bytes;
         self.expired_offsets += expired_offsets;
+        self.unmapped_expired_offsets += unmapped_expired_offsets;
         self.reprobes += reprobes;
     }
 }
@@ -131,6 +139,15 @@ pub struct TakenPartition {
     pub partition: TopicPartition,
     pub take: u32,
     pub next_offset: i64,
+}
+
+/// Where runs of one partition's records begin on both sides.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MappedPartition {
+    #[serde(flatten)]
+    pub partition: TopicPartition,
+    /// [`crate::domain::offset::encode_marks`].
+    pub marks: String,
 }
 
 /// One frozen partition of one cutover attempt.
@@ -206,6 +223,8 @@ pub enum Fact {
     /// Appends of the partition go under this producer id too from here on: the broker did not know what to make of its sequence, or
     /// there is data of aborted transactions, which takes a transactional producer of its own.
     ProducerRenewed { #[serde(flatten)] partition: TopicPartition, producer_id: i64 },
+    /// Where records do not keep their offsets: what is produced from here on, and where it comes from. Journaled before it is produced.
+    OffsetsMapped { partitions: Vec<MappedPartition> },
     CopyCheckpointed { partitions: Vec<PartitionCheckpoint> },
     PartitionQuarantined { #[serde(flatten)] partition: TopicPartition, code: String, seen: String },
     CutoverStarted { attempt: u32 },

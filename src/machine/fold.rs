@@ -3,6 +3,7 @@
 use super::fact::{CutoverReport, Effect, Fact, FrozenPartition, LateRange, PartitionCheckpoint};
 use super::footprint::Footprint;
 use super::state::State;
+use crate::domain::offset::{OffsetMap, SourceOffset, TargetOffset, decode_marks};
 use crate::domain::partition::TopicPartition;
 use crate::domain::plan::Plan;
 use crate::domain::topology::ClusterSnapshot;
@@ -88,6 +89,8 @@ pub struct PartitionProgress {
     pub producer_id: Option<i64>,
     /// None before the first checkpoint, and again once the topic was created anew.
     pub checkpoint: Option<PartitionCheckpoint>,
+    /// Where records do not keep their offsets: what has been journaled of where they went.
+    pub map: Option<OffsetMap>,
     /// Set until the topic was created anew.
     pub quarantine: Option<Quarantine>,
 }
@@ -233,6 +236,15 @@ impl Migration {
                     return Err(illegal(fact, "before the drain is done"));
                 }
             }
+            Fact::OffsetsMapped { partitions } => {
+                for mapped in partitions {
+                    let marks = decode_marks(&mapped.marks).map_err(|error| illegal(fact, error))?;
+                    let map = self.partitions.get(&mapped.partition).and_then(|progress| progress.map.as_ref());
+                    if marks.first().is_some_and(|mark| map.is_some_and(|map| !map.takes(*mark))) {
+                        return Err(illegal(fact, format!("for {}, whose map goes on elsewhere", mapped.partition)));
+                    }
+                }
+            }
             Fact::TargetReleased { .. } if !self.state.committed() => {
                 return Err(illegal(fact, "before the cutover is committed"));
             }
@@ -291,6 +303,16 @@ impl Migration {
                     let progress = self.partition_mut(&taken.partition);
                     progress.take = taken.take;
                     progress.producer_id = Some(*producer_id);
+                    progress.map.iter_mut().for_each(|map| map.truncate(TargetOffset(taken.next_offset)));
+                }
+            }
+            Fact::OffsetsMapped { partitions } => {
+                for mapped in partitions {
+                    let map = self.partition_mut(&mapped.partition).map.get_or_insert_default();
+                    // Both were checked.
+                    for mark in decode_marks(&mapped.marks).unwrap_or_default() {
+                        let _ = map.mark(mark);
+                    }
                 }
             }
             Fact::ProducerRenewed { partition, producer_id } => self.partition_mut(partition).producer_id = Some(*producer_id),
@@ -389,6 +411,21 @@ impl Migration {
     /// A partition's latest checkpoint.
     pub fn checkpoint(&self, partition: &TopicPartition) -> Option<&PartitionCheckpoint> {
         self.partitions.get(partition)?.checkpoint.as_ref()
+    }
+
+    /// Where the records of a partition have gone that do not keep their offsets; None where they do.
+    pub fn offset_map(&self, partition: &TopicPartition) -> Option<&OffsetMap> {
+        self.partitions.get(partition)?.map.as_ref()
+    }
+
+    /// Where one of the source's offsets lies on the target.
+    pub fn target_offset(&self, partition: &TopicPartition, source: i64) -> i64 {
+        self.offset_map(partition).map_or(source, |map| map.translate(SourceOffset(source)).0)
+    }
+
+    /// Where on the source the target's record comes from, or the next one at its end.
+    pub fn source_offset(&self, partition: &TopicPartition, target: i64) -> i64 {
+        self.offset_map(partition).map_or(target, |map| map.invert(TargetOffset(target)).0)
     }
 
     /// The latest checkpoints of all partitions that have one.

@@ -1,7 +1,7 @@
 //! Sample values for tests: a small plan, and every fact and effect once.
 
 use super::state::State;
-use super::fact::{CopyCounts, CutoverReport, Effect, Fact, FrozenPartition, GroupOutcome, LateRange, PartitionCheckpoint, TakenPartition};
+use super::fact::{CopyCounts, CutoverReport, Effect, Fact, FrozenPartition, GroupOutcome, LateRange, MappedPartition, PartitionCheckpoint, TakenPartition};
 use crate::domain::acl::{AclBinding, AclDiff, Operation, PatternType, Permission, ResourceType};
 use crate::domain::digest::Digest;
 use crate::domain::finding::{Finding, FindingCode};
@@ -111,7 +111,7 @@ pub fn plan() -> Plan {
             GroupPlan { group_id: "shop".into(), group_type: "classic".into(), state: "Empty".into(), members: 0, partitions: 1, left_alone: String::new(), not_carried: Vec::new() },
             GroupPlan { group_id: "share".into(), group_type: "share".into(), state: "Empty".into(), members: 0, partitions: 0, left_alone: "a share group".into(), not_carried: Vec::new() },
         ],
-        estimate: Estimate { partitions: 2, records_max: 20, size_bytes: 2000, prefix_fillers: 20, markers: Default::default(), seed_seconds: 1, basis: "100 MB/s".into() },
+        estimate: Estimate { partitions: 2, records_max: 20, size_bytes: 2000, prefix_fillers: 20, markers: Default::default(), seed_seconds: 1, freeze_ms: None, basis: "100 MB/s".into() },
         left_out: Vec::new(),
         findings: vec![Finding::new(FindingCode::MetadataModes, "", "source zookeeper, target kraft")],
         source_changes: vec!["sentinels: one control record per partition, at the cutover".into()],
@@ -235,6 +235,7 @@ pub fn facts() -> Vec<Fact> {
         Fact::DrainReadyLost { lag_records: 1000 },
         Fact::PartitionsTaken { producer_id: 17, partitions: vec![TakenPartition { partition: partition(0), take: 1, next_offset: 10 }] },
         Fact::ProducerRenewed { partition: partition(0), producer_id: 18 },
+        Fact::OffsetsMapped { partitions: vec![MappedPartition { partition: partition(1), marks: "ZAAKBQ".into() }] },
         Fact::CopyCheckpointed { partitions: vec![checkpoint(0, 20), checkpoint(1, 20)] },
         Fact::PartitionQuarantined { partition: partition(1), code: "KF-COPY-QUARANTINED".into(), seen: "base offset 12 instead of 11".into() },
         Fact::CutoverStarted { attempt: 1 },
@@ -360,9 +361,10 @@ fn every_fact_is_among_the_samples() {
         Fact::ClusterObserved { .. } => 32,
         Fact::ProducerRenewed { .. } => 33,
         Fact::LateWritesAccepted { .. } => 34,
+        Fact::OffsetsMapped { .. } => 35,
     };
     let numbers: std::collections::BTreeSet<i32> = facts().iter().map(number).collect();
-    assert_eq!(numbers.into_iter().collect::<Vec<_>>(), (0..=34).collect::<Vec<_>>());
+    assert_eq!(numbers.into_iter().collect::<Vec<_>>(), (0..=35).collect::<Vec<_>>());
 }
 
 #[test]

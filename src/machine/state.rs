@@ -96,7 +96,7 @@ impl State {
             (
                 _,
                 Fact::GrantRecorded { .. } | Fact::PrecheckCompleted { .. } | Fact::TopologyCopied { .. }
-                | Fact::SeedCompleted { .. } | Fact::PartitionsTaken { .. } | Fact::ProducerRenewed { .. } | Fact::CopyCheckpointed { .. }
+                | Fact::SeedCompleted { .. } | Fact::PartitionsTaken { .. } | Fact::ProducerRenewed { .. } | Fact::OffsetsMapped { .. } | Fact::CopyCheckpointed { .. }
                 | Fact::PartitionQuarantined { .. } | Fact::ProducersFrozen { .. } | Fact::FreezeProven { .. }
                 | Fact::SentinelsWritten { .. } | Fact::Drained { .. } | Fact::GroupOffsetsCommitted { .. }
                 | Fact::TargetReleased { .. } | Fact::LateWritesAccepted { .. } | Fact::Validated { .. } | Fact::BundleStored { .. }

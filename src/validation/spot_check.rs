@@ -2,10 +2,12 @@
 
 use super::report::{CheckResult, Outcome};
 use crate::domain::digest::Digest;
+use crate::domain::offset::{OffsetMap, SourceOffset};
 use crate::domain::partition::TopicPartition;
 use crate::domain::planning::{count, grouped};
 use crate::machine::fact::PartitionCheckpoint;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The check's name in reports.
 pub const NAME: &str = "spot_check_records";
@@ -29,6 +31,8 @@ pub struct DigestFacts {
     pub records: u64,
     /// Whether the topic is compacted, so that either side may lose a record of which there is a later one.
     pub compacts: bool,
+    /// Where the records do not keep their offsets: all offsets here are the target's.
+    pub map: Option<Arc<OffsetMap>>,
 }
 
 impl DigestFacts {
@@ -45,7 +49,13 @@ impl DigestFacts {
             target_leaves: checkpoint.target_tree.len(),
             records: checkpoint.counts.records,
             compacts,
+            map: None,
         }
+    }
+
+    /// Where one of the source's offsets lies on the target.
+    pub fn target_offset(&self, source: i64) -> i64 {
+        self.map.as_ref().map_or(source, |map| map.translate(SourceOffset(source)).0)
     }
 }
 

@@ -5,7 +5,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::{ApiKey, BrokerId, FetchRequest, ProduceResponse, TopicName};
 use kafka_protocol::protocol::{Decodable, StrBytes};
-use kferry::config::model::{Auth, AuthMode, ClusterConfig};
+use kferry::config::model::{Auth, ClusterConfig};
 use kferry::domain::batch::{self, ProducerStamp};
 use kferry::domain::partition::TopicPartition;
 use kferry::kafka::cluster::{Cluster, Side};
@@ -19,7 +19,7 @@ const WORKERS: i32 = 4;
 const FETCH_BYTES: i32 = 8 << 20;
 
 fn cluster_config(bootstrap: &str) -> ClusterConfig {
-    let auth = Auth { mode: AuthMode::Plaintext, username: None, password: None, ca: None, cert: None, key: None };
+    let auth = Auth::plaintext();
     ClusterConfig { cluster_arn: None, bootstrap_servers: bootstrap.split(',').map(str::to_owned).collect(), auth }
 }
 

@@ -1026,6 +1026,20 @@ impl Agent {
         self.judgement(json!({"source": source, "target": target, "topics": names(topics), "timestamp_types": false}))
     }
 
+    /// Compares mapped topics: the target has what `read_committed` consumers see of the source, record after record, at both isolation levels, and
+    /// each of the committed offsets lies where the first record does that is not below it. It does not matter who gave a record its timestamp.
+    #[track_caller]
+    pub fn judge_mapped<S: AsRef<str>>(&self, source: &str, target: &str, topics: &[S], committed: &[Commit]) -> (Judgement, BTreeMap<(String, i32, i64), i64>) {
+        let asked: Vec<Value> = committed.iter().map(|c| json!({"topic": c.topic, "partition": c.partition, "offset": c.offset})).collect();
+        let judged = self.judgement(json!({"source": source, "target": target, "topics": names(topics), "timestamp_types": false, "mapped": true, "committed": asked}));
+        let places = rows(&judged.detail["committed"]).map(|row| {
+            let (topic, partition) = partition_of(row);
+            ((topic, partition, number(&row["offset"])), number(&row["target"]))
+        });
+        let places = places.collect();
+        (judged, places)
+    }
+
     #[track_caller]
     fn judgement(&self, args: Value) -> Judgement {
         let detail = self.call("judge", args);

@@ -135,6 +135,12 @@ fn classes(name: &str, folder: &str, libraries: &str) -> PathBuf {
     })
 }
 
+/// What lets clients into secured brokers of both versions, compiled: the classes alone, to be put behind a broker's class path.
+pub fn guards() -> String {
+    let with_libraries = compiled("guards", "java/guards", &kafka_3_9());
+    with_libraries.split(':').next().expect("the classes come first").to_owned()
+}
+
 /// The versitygw binary.
 pub fn versitygw() -> PathBuf {
     publish(&format!("versitygw-{VERSITYGW}"), &[Tool::Go], |staging| {

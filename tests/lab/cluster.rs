@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::process::{Process, free_port};
 use super::proxy::KafkaProxy;
+use super::secured::Door;
 use super::workdir::WorkDir;
 use super::{cache, wire};
 
@@ -34,6 +35,8 @@ pub struct Options {
     pub authorizer: bool,
     /// Gives each broker a listener whose clients are this user, who is no super user.
     pub user: Option<String>,
+    /// Enforces ACLs, and gives each broker a listener for each way in.
+    pub secured: bool,
     /// Gives each broker a second listener that is advertised as a proxy's address.
     pub proxied: bool,
     /// Full compilation and a larger heap: for the benchmark, at the price of a slower start.
@@ -68,6 +71,11 @@ impl Options {
         self.authorizer()
     }
 
+    pub fn secured(mut self) -> Self {
+        self.secured = true;
+        self
+    }
+
     pub fn proxied(mut self) -> Self {
         self.proxied = true;
         self
@@ -84,6 +92,7 @@ struct Node {
     port: u16,
     /// Of the user's listener; 0 without.
     user_port: u16,
+    doors: Vec<(Door, u16)>,
     props: PathBuf,
     data: PathBuf,
     log: PathBuf,
@@ -121,6 +130,8 @@ impl Cluster {
             Mode::ZooKeeper => ("zookeeper", cache::kafka_3_9()),
             Mode::KRaft => ("kraft", cache::kafka_4_1()),
         };
+        // Behind the rest: a shared class archive wants the class path that it was made with as a prefix.
+        let class_path = if options.secured { format!("{class_path}:{}", cache::guards()) } else { class_path };
         let class_path = match options.user {
             // Behind Kafka's own, so that an archive of its classes still fits.
             Some(_) => format!("{class_path}:{}", cache::listener_principals()),
@@ -154,6 +165,12 @@ impl Cluster {
             }
             let data = dir.path().join(format!("data-{id}"));
             let mut props = common(&data, brokers, &options);
+            let doors: Vec<(Door, u16)> = if options.secured { Door::ALL.map(|door| (door, free_port())).into() } else { Vec::new() };
+            for (door, port) in &doors {
+                write!(listeners, ",{}://127.0.0.1:{port}", door.listener()).unwrap();
+                write!(advertised, ",{}://127.0.0.1:{port}", door.listener()).unwrap();
+                door.props().iter().for_each(|(name, value)| props.set(name, value));
+            }
             match mode {
                 Mode::ZooKeeper => {
                     props.set("broker.id", id);
@@ -161,7 +178,7 @@ impl Cluster {
                     props.set("zookeeper.session.timeout.ms", SESSION_MS);
                     // Whom ZooKeeper drops while it is still starting hears nothing for a session's length, and has to be let try again.
                     props.set("zookeeper.connection.timeout.ms", 5 * SESSION_MS);
-                    if options.authorizer {
+                    if options.authorizer || options.secured {
                         props.set("authorizer.class.name", "kafka.security.authorizer.AclAuthorizer");
                     }
                 }
@@ -174,7 +191,7 @@ impl Cluster {
                     props.set("controller.quorum.voters", voters.join(","));
                     props.set("broker.session.timeout.ms", SESSION_MS);
                     props.set("broker.heartbeat.interval.ms", 1_000);
-                    if options.authorizer {
+                    if options.authorizer || options.secured {
                         props.set("authorizer.class.name", "org.apache.kafka.metadata.authorizer.StandardAuthorizer");
                     }
                 }
@@ -188,6 +205,7 @@ impl Cluster {
                 id: id as i32,
                 port,
                 user_port,
+                doors,
                 props: dir.file(&format!("broker-{id}.properties"), &props.text()),
                 data,
                 log: dir.path().join(format!("broker-{id}.log")),
@@ -225,6 +243,12 @@ impl Cluster {
     pub fn proxied_bootstrap(&self) -> String {
         assert!(self.options.proxied, "the cluster was started without `proxied`");
         self.proxies.iter().map(|proxy| format!("127.0.0.1:{}", proxy.port())).collect::<Vec<_>>().join(",")
+    }
+
+    /// Bootstrap servers of the listeners for one way in.
+    pub fn door(&self, door: Door) -> String {
+        let port = |node: &Node| node.doors.iter().find(|(d, _)| *d == door).expect("the cluster was started `secured`").1;
+        self.nodes.iter().map(|node| format!("127.0.0.1:{}", port(node))).collect::<Vec<_>>().join(",")
     }
 
     /// The proxies, in the order of the broker ids.
@@ -331,7 +355,7 @@ impl Cluster {
         let mut command = self.java(if self.options.throughput { "1g" } else { "512m" });
         if self.archive.is_file() {
             command.arg(format!("-XX:SharedArchiveFile={}", self.archive.display()));
-        } else if node.id == 1 && !self.options.throughput && self.options.user.is_none() {
+        } else if node.id == 1 && !self.options.throughput && !self.options.secured && self.options.user.is_none() {
             command.arg(format!("-XX:ArchiveClassesAtExit={}", self.dir.path().join(ARCHIVE).display()));
         }
         command.arg("kafka.Kafka").arg(&node.props);
@@ -389,7 +413,7 @@ impl Cluster {
 impl Drop for Cluster {
     /// The first cluster of its kind on a machine leaves an archive of its classes, so that later ones start sooner.
     fn drop(&mut self) {
-        if self.archive.is_file() || self.options.throughput || self.options.user.is_some() || std::thread::panicking() {
+        if self.archive.is_file() || self.options.throughput || self.options.secured || self.options.user.is_some() || std::thread::panicking() {
             return;
         }
         self.stop_broker(1);
@@ -459,7 +483,8 @@ fn user_listener(user: &str) -> String {
 fn common(data: &Path, brokers: usize, options: &Options) -> Props {
     let mut props = Props(Vec::new());
     props.set("log.dirs", data.display());
-    let mut protocols = String::from("PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT");
+    let doors: String = Door::ALL.iter().map(|door| format!(",{}:{}", door.listener(), door.protocol())).collect();
+    let mut protocols = format!("PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT{doors}");
     if let Some(user) = &options.user {
         write!(protocols, ",{}:PLAINTEXT", user_listener(user)).unwrap();
         props.set("principal.builder.class", "ListenerPrincipals");
@@ -482,7 +507,14 @@ fn common(data: &Path, brokers: usize, options: &Options) -> Props {
     // Compaction looks for work twice a second, so that nobody waits for it.
     props.set("log.cleaner.backoff.ms", 500);
     props.set("controlled.shutdown.retry.backoff.ms", 500);
-    if options.authorizer {
+    if options.secured {
+        props.set("super.users", "User:admin");
+        props.set("allow.everyone.if.no.acl.found", false);
+        props.set("num.network.threads", 1);
+        for inner in ["plaintext", "controller"] {
+            props.set(&format!("listener.name.{inner}.principal.builder.class"), "Insider");
+        }
+    } else if options.authorizer {
         props.set("super.users", "User:ANONYMOUS");
     }
     props

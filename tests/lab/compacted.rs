@@ -56,6 +56,20 @@ fn last(records: &[Record]) -> BTreeMap<Key<'_>, &Record> {
 }
 
 impl Agent {
+    /// Panics unless every key has the same latest value on both sides, wherever it lies.
+    #[track_caller]
+    pub fn expect_same_latest<S: AsRef<str>>(&self, source: &str, target: &str, topics: &[S]) {
+        for topic in topics.iter().map(S::as_ref) {
+            let sides = [source, target].map(|side| self.read(side, topic, true));
+            // A key whose record deletes it may be gone.
+            let latest = |records| -> BTreeMap<(i32, Vec<u8>), Vec<u8>> {
+                last(records).into_iter().filter_map(|((partition, key), record)| Some(((partition, key.to_vec()), record.value.clone()?))).collect()
+            };
+            let [of_source, of_target] = [latest(&sides[0]), latest(&sides[1])];
+            assert!(!of_source.is_empty() && of_source == of_target, "{topic}: {} and {} keys", of_source.len(), of_target.len());
+        }
+    }
+
     /// Panics unless both clusters hold the same in these compacted topics, and their logs end at the same offsets.
     #[track_caller]
     pub fn expect_same_by_key<S: AsRef<str>>(&self, source: &str, target: &str, topics: &[S]) {

@@ -15,6 +15,7 @@ pub mod process;
 pub mod proxy;
 pub mod random_logs;
 pub mod s3;
+pub mod secured;
 mod sigv4;
 pub mod streams;
 mod wire;
@@ -32,6 +33,7 @@ pub use {
     proxy::{Fault, FaultProxy, KafkaProxy},
     random_logs::{RandomLog, RandomLogs},
     s3::S3,
+    secured::Door,
     streams::StreamsApp,
     workdir::WorkDir,
 };

@@ -222,5 +222,12 @@ fn killed_at_random(lab: &Lab, id: &str, kills: u32) {
 
 #[test]
 fn killed_at_moments_of_no_choice() {
-    killed_at_random(Lab::shared(), "random", if full() { 30 } else { 8 });
+    killed_at_random(Lab::shared(), "random", 8);
+}
+
+#[test]
+#[ignore = "slow: tests/full runs it"]
+fn killed_at_thirty_moments_of_no_choice() {
+    assert!(full(), "KFERRY_FULL=1 is not set");
+    killed_at_random(Lab::shared(), "thirty", 30);
 }

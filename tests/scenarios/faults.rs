@@ -103,11 +103,23 @@ fn drop_answers(running: &mut Running, proxies: &[KafkaProxy], count: u64) {
 
 #[test]
 fn produce_answers_are_lost_and_nothing_is_doubled() {
+    answers_are_lost("answers", 5);
+}
+
+#[test]
+#[ignore = "slow: tests/full runs it"]
+fn produce_answers_are_lost_again_and_again_and_nothing_is_doubled() {
+    assert!(full(), "KFERRY_FULL=1 is not set");
+    answers_are_lost("moreanswers", 20);
+}
+
+#[track_caller]
+fn answers_are_lost(id: &str, rounds: u64) {
     let lab = Lab::shared();
     let source = lab.source.bootstrap();
-    let topics = topics(&source, "answers", 1, 24);
+    let topics = topics(&source, id, 1, 24);
     let migration = lab
-        .setup("answers")
+        .setup(id)
         .target(&lab.target.proxied_bootstrap())
         .set("seed.rate_limit", "3MiB/s")
         .set("seed.segment_max_bytes", "1MiB")
@@ -116,7 +128,6 @@ fn produce_answers_are_lost_and_nothing_is_doubled() {
     live(&migration, &source, &topics);
     let mut running = migration.spawn("execute");
     migration.wait_for_fact(&mut running, "seed_started", SOON);
-    let rounds = if full() { 20 } else { 5 };
     let dropped = || lab.target.proxies().iter().map(KafkaProxy::produce_responses_dropped).sum::<u64>();
     drop_answers(&mut running, lab.target.proxies(), rounds);
     let in_seed = dropped();
@@ -141,15 +152,26 @@ fn produce_answers_are_lost_and_nothing_is_doubled() {
 
 #[test]
 fn the_store_refuses_fails_crawls_and_cuts_uploads_off() {
+    store_fails("store", 100, Duration::from_secs(10));
+}
+
+#[test]
+#[ignore = "slow: tests/full runs it"]
+fn the_store_refuses_fails_crawls_and_cuts_uploads_off_for_minutes() {
+    assert!(full(), "KFERRY_FULL=1 is not set");
+    store_fails("longstore", 400, Duration::from_secs(60));
+}
+
+#[track_caller]
+fn store_fails(id: &str, megabytes: u64, fault_lasts: Duration) {
     let lab = Lab::shared();
     let source = lab.source.bootstrap();
-    let topics = topics(&source, "store", 1, if full() { 400 } else { 100 });
+    let topics = topics(&source, id, 1, megabytes);
     let proxy = FaultProxy::start(lab.s3.port());
-    let migration = lab.setup("store").store_through(&proxy).set("seed.rate_limit", "3MiB/s").set("seed.segment_max_bytes", "1MiB").begin();
+    let migration = lab.setup(id).store_through(&proxy).set("seed.rate_limit", "3MiB/s").set("seed.segment_max_bytes", "1MiB").begin();
     live(&migration, &source, &topics);
     let mut running = migration.spawn("execute");
     wait_into_seed(&migration, &mut running);
-    let fault_lasts = if full() { Duration::from_secs(60) } else { Duration::from_secs(10) };
     for fault in [Fault::Refuse, Fault::Error503, Fault::CutAfter { upload_bytes: 200_000 }, Fault::Slow { bytes_per_second: 50_000 }] {
         let (step, said) = (Instant::now(), running.printed().1.len());
         proxy.set(fault);
@@ -225,6 +247,34 @@ fn a_topic_that_lost_its_records_on_the_target_is_made_anew() {
     assert_ne!(topic_id(&lab.target.bootstrap(), &topics[0]), before);
     assert!(migration.kinds().contains(&"effect_completed:recreate_topic".to_owned()), "{:?}", migration.kinds());
     conclude(&migration, lab, &topics);
+}
+
+/// What was copied, proven and deleted again is noticed before the cutover stands.
+#[test]
+fn a_log_that_was_trimmed_on_the_target_is_made_anew() {
+    let (lab, agent) = (Lab::shared(), Agent::shared());
+    let (source, target) = (lab.source.bootstrap(), lab.target.bootstrap());
+    let topics = ["trimmed-mapped", "trimmed-plain"];
+    agent.create_topics(&source, &topics.map(|topic| Topic::new(topic, 1)));
+    for topic in topics {
+        agent.produce(&source, topic, &Load::records(500));
+    }
+    agent.delete_records(&source, topics[0], 0, 100);
+    let migration = lab.setup("trimmed").set("topics.mapped", "[trimmed-mapped]").begin();
+    migration.execute();
+    for topic in topics {
+        agent.delete_records(&target, topic, 0, 7);
+    }
+    let outcome = migration.run("cutover").expect_code(1);
+    assert!(outcome.stderr.contains("KF-COPY-QUARANTINED") && outcome.stderr.contains("somebody has deleted records there (and 1 more)"), "{outcome}");
+    migration.expect_state("tail");
+    let outcome = migration.execute();
+    assert!(topics.iter().all(|topic| outcome.stderr.contains(&format!("{topic} is created anew"))), "{outcome}");
+    migration.cutover();
+    migration.conclude();
+    migration.expect_same(lab, &topics[1..]);
+    agent.judge_mapped(&source, &target, &topics[..1], &[]).0.expect_equal();
+    assert_eq!(migration.expect_verified()["outcome"], "PASSED");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use kferry::config::model::{Auth, AuthMode, ClusterConfig};
+use kferry::config::model::{Auth, ClusterConfig};
 use kferry::domain::acl::{AclBinding, Operation, PatternType, Permission, ResourceType};
 use kferry::domain::partition::TopicPartition;
 use kferry::domain::topology::{CommittedOffset, ConfigSource, MetadataMode};
@@ -19,7 +19,7 @@ use kferry::kafka::topics::{NewTopic, TopicCreated};
 use crate::lab::{Agent, Cluster as Lab, Commit, Consume, Load, Options, Topic};
 
 fn config(bootstrap: &str) -> ClusterConfig {
-    let auth = Auth { mode: AuthMode::Plaintext, username: None, password: None, ca: None, cert: None, key: None };
+    let auth = Auth::plaintext();
     ClusterConfig { cluster_arn: None, bootstrap_servers: bootstrap.split(',').map(String::from).collect(), auth }
 }
 

@@ -9,6 +9,7 @@ mod migration;
 mod webhook;
 
 mod apps;
+mod auth;
 mod compacted;
 mod crash;
 mod endgame;
@@ -18,6 +19,8 @@ mod groups;
 mod interruption;
 mod kafka_calls;
 mod lab_smoke;
+mod large_batches;
+mod mapped;
 mod offline;
 mod permissions;
 mod proofs;

@@ -67,8 +67,11 @@ pub struct Setup {
     id: String,
     pub source: String,
     pub target: String,
+    /// The lines below `auth:` of source and target; none where nothing is said about it.
+    auth: [Vec<(&'static str, String)>; 2],
     pub topics: Vec<String>,
     pub groups: Vec<String>,
+    offsets: Option<String>,
     s3_endpoint: String,
     s3_root: PathBuf,
     env: Vec<(String, String)>,
@@ -83,8 +86,10 @@ impl Setup {
             id: id.into(),
             source: source.into(),
             target: target.into(),
+            auth: Default::default(),
             topics: vec![format!("{id}-*")],
             groups: vec![format!("{id}-*")],
+            offsets: None,
             s3_endpoint: s3.endpoint(),
             s3_root: s3.bucket_dir(BUCKET),
             env: s3.env(),
@@ -113,6 +118,12 @@ impl Setup {
         self
     }
 
+    /// `auto`, `identical` or `mapped`.
+    pub fn offsets(mut self, mode: &str) -> Self {
+        self.offsets = Some(mode.into());
+        self
+    }
+
     /// Other bootstrap servers for the target, a proxy's for instance.
     pub fn target(mut self, bootstrap: &str) -> Self {
         self.target = bootstrap.into();
@@ -121,6 +132,24 @@ impl Setup {
 
     pub fn source(mut self, bootstrap: &str) -> Self {
         self.source = bootstrap.into();
+        self
+    }
+
+    /// Who kferry is to the source and to the target.
+    pub fn source_auth(mut self, lines: &[(&'static str, String)]) -> Self {
+        self.auth[0] = lines.to_vec();
+        self
+    }
+
+    pub fn target_auth(mut self, lines: &[(&'static str, String)]) -> Self {
+        self.auth[1] = lines.to_vec();
+        self
+    }
+
+    /// A variable of the environment that kferry runs in.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.retain(|(have, _)| have != name);
+        self.env.push((name.into(), value.into()));
         self
     }
 
@@ -151,8 +180,14 @@ impl Setup {
             keys.iter().map(|(key, value)| format!("    {key}: {value}\n")).collect()
         };
         let mut text = format!("kferry:\n  migration_id: {}\n", self.id);
-        let _ = write!(text, "  source:\n    bootstrap_servers: \"{}\"\n  target:\n    bootstrap_servers: \"{}\"\n", self.source, self.target);
-        let _ = write!(text, "  topics:\n    include: [{}]\n  groups:\n    include: [{}]\n", list(&self.topics), list(&self.groups));
+        for (side, servers, auth) in [("source", &self.source, &self.auth[0]), ("target", &self.target, &self.auth[1])] {
+            let _ = writeln!(text, "  {side}:\n    bootstrap_servers: \"{servers}\"");
+            for (index, (key, value)) in auth.iter().enumerate() {
+                let _ = writeln!(text, "{}      {key}: {value}", if index == 0 { "    auth:\n" } else { "" });
+            }
+        }
+        let _ = write!(text, "  topics:\n    include: [{}]\n{}  groups:\n    include: [{}]\n", list(&self.topics), taken("topics"), list(&self.groups));
+        text += &self.offsets.iter().map(|mode| format!("  offsets: {mode}\n")).collect::<String>();
         let _ = write!(text, "  backup:\n{}{}  evidence:\n{}{}", store("segments"), taken("backup"), store("evidence"), taken("evidence"));
         if self.signing_key {
             text += "    signing_key_path: kferry.key\n";
@@ -400,6 +435,14 @@ impl Migration {
         let key = stored["key"].as_str().expect("a key").to_owned();
         let places = [self.setup.s3_root.join(&self.setup.id).join("evidence").join(&key), self.setup.s3_root.join(&key)];
         places.iter().find(|p| p.is_file()).cloned().unwrap_or_else(|| panic!("no bundle at any of {places:?}"))
+    }
+
+    /// What is signed in the bundle.
+    #[track_caller]
+    pub fn evidence(&self) -> Value {
+        use base64::Engine as _;
+        let envelope: Value = serde_json::from_slice(&std::fs::read(self.bundle()).unwrap()).unwrap();
+        serde_json::from_slice(&base64::engine::general_purpose::STANDARD.decode(envelope["payload"].as_str().unwrap()).unwrap()).unwrap()
     }
 
     /// Where the segments of this migration lie.

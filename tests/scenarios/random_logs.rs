@@ -1,7 +1,7 @@
 //! Logs by chance: whatever two hundred of them hold, and whenever kferry is killed, the target's are the same.
 //!
 //! `KFERRY_SEED` repeats a run: it makes the same logs and the same kills. `KFERRY_ONLY=17,40` fills but these logs of it, by their
-//! numbers. `KFERRY_COMPACTED=1` lets one topic in three be compacted, as it is with `KFERRY_FULL=1`.
+//! numbers. `KFERRY_COMPACTED=1` lets one topic in three be compacted, as it is at full size.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::crash::{seed, step};
 use crate::journal;
 use crate::lab::proxy::WRITE_TXN_MARKERS;
-use crate::lab::{Agent, Judgement, Load, Options, RandomLog, RandomLogs, Weave};
+use crate::lab::{Agent, Commit, Judgement, Load, Options, RandomLog, RandomLogs, Weave};
 use crate::migration::{Lab, Migration, full};
 
 /// Topics that are still written to while they are copied.
@@ -29,6 +29,10 @@ struct Round<'a> {
     kills: u32,
     /// How many bursts the longest log gets.
     waves: u32,
+    /// One topic in three is compacted, or was.
+    compaction: bool,
+    /// Records get other offsets on the target, and groups are translated.
+    mapped: bool,
     /// Only coordinators may write markers on the target.
     empty_transactions: bool,
     /// A broker of the target goes and comes back meanwhile.
@@ -37,7 +41,13 @@ struct Round<'a> {
 
 impl<'a> Round<'a> {
     fn new(lab: &'a Lab, id: &'a str, logs: u32, kills: u32) -> Self {
-        Self { lab, id, logs, replication: 1, kills, waves: if full() { 150 } else { 80 }, empty_transactions: false, bounced: None }
+        let compaction = std::env::var("KFERRY_COMPACTED").is_ok_and(|value| value == "1");
+        Self { lab, id, logs, replication: 1, kills, waves: 80, compaction, mapped: false, empty_transactions: false, bounced: None }
+    }
+
+    fn at_full_size(lab: &'a Lab, id: &'a str, kills: u32) -> Self {
+        assert!(full(), "KFERRY_FULL=1 is not set");
+        Self { waves: 150, compaction: true, ..Self::new(lab, id, 200, kills) }
     }
 
     /// Builds, copies, kills, judges.
@@ -65,11 +75,15 @@ impl<'a> Round<'a> {
         for (key, value) in [("drain_stable_window", "300ms"), ("freeze_settle_window", "200ms"), ("max_producer_freeze", "15s")] {
             setup = setup.set(&format!("cutover.{key}"), value);
         }
+        if self.mapped {
+            setup = setup.offsets("mapped");
+        }
         if self.empty_transactions {
             setup = setup.target(&lab.target.proxied_bootstrap());
             lab.target.proxies().iter().for_each(|proxy| proxy.close_on(WRITE_TXN_MARKERS, true));
         }
         let migration = setup.begin();
+        let anywhere = self.stand_anywhere(&logs, seed);
         let described: Vec<String> = logs.iter().map(|log| log.row.to_string()).collect();
         std::fs::write(migration.dir().join("logs.jsonl"), described.join("\n")).expect("the logs are written down");
         println!("every log with its parameters: {}", migration.dir().join("logs.jsonl").display());
@@ -81,8 +95,13 @@ impl<'a> Round<'a> {
         }
         println!("copied after {:.1?}", started.elapsed());
 
-        migration.expect_acknowledged_on(&lab.target.bootstrap());
-        self.judge(&logs, &topics, seed);
+        match self.mapped {
+            true => self.judge_mapped(&topics, &anywhere, seed),
+            false => {
+                migration.expect_acknowledged_on(&lab.target.bootstrap());
+                self.judge(&logs, &topics, seed);
+            }
+        }
         assert!(migration.fact("partition_quarantined").is_none(), "a partition was given up: {:?}", migration.fact("partition_quarantined"));
         assert_eq!(migration.expect_verified()["outcome"], "PASSED");
         let open = agent.offsets(&lab.target.bootstrap()).into_iter().filter(|((topic, _), span)| topic.starts_with(self.id) && span.last_stable != span.log_end);
@@ -101,8 +120,7 @@ impl<'a> Round<'a> {
             logs: self.logs,
             waves: self.waves,
             replication: self.replication,
-            // The cleaner takes its time, and each hole an empty transaction where nothing else can fill it.
-            compaction: (full() && !self.empty_transactions) || std::env::var("KFERRY_COMPACTED").is_ok_and(|value| value == "1"),
+            compaction: self.compaction,
             only: list.split(',').filter_map(|number| number.trim().parse().ok()).collect(),
         }
     }
@@ -179,6 +197,54 @@ impl<'a> Round<'a> {
             journal::check_chain(&migration.journal_dir());
         }
         println!("killed in {killed:?}");
+    }
+
+    /// Groups that stand at any offset of each log: on records, markers, in holes, before its start and at its end. Each is a group of its own.
+    fn stand_anywhere(&self, logs: &[RandomLog], seed: u64) -> Vec<(String, Vec<Commit>)> {
+        if !self.mapped {
+            return Vec::new();
+        }
+        let mut random = seed;
+        let mut places = |of: &mut dyn FnMut(&RandomLog, i64) -> i64| -> Vec<Commit> {
+            let commit = |log: &RandomLog| {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                Commit::new(&log.topic, log.partition, of(log, (random >> 33) as i64), "anywhere")
+            };
+            logs.iter().map(commit).collect()
+        };
+        let mut groups: Vec<(String, Vec<Commit>)> =
+            (0..6).map(|n| (format!("{}-anywhere-{n}", self.id), places(&mut |log, roll| log.log_start + roll % (log.log_end - log.log_start + 1)))).collect();
+        groups.push((format!("{}-at-the-end", self.id), places(&mut |log, _| log.log_end)));
+        groups.push((format!("{}-before", self.id), places(&mut |log, roll| roll % (log.log_start + 1))));
+        for (group, commits) in &groups {
+            Agent::shared().commit_group_offsets(&self.lab.source.bootstrap(), group, commits);
+        }
+        groups
+    }
+
+    /// Every committed record of every log once and in order, and each group where it would have read on.
+    #[track_caller]
+    fn judge_mapped(&self, topics: &[&str], groups: &[(String, Vec<Commit>)], seed: u64) {
+        let (agent, source, target) = (Agent::shared(), self.lab.source.bootstrap(), self.lab.target.bootstrap());
+        let all: Vec<Commit> = groups.iter().flat_map(|(_, commits)| commits.clone()).collect();
+        let (judged, places) = agent.judge_mapped(&source, &target, topics, &all);
+        assert!(judged.equal, "seed {seed}, in {:?}: {:#?}", judged.differing(), judged.differences);
+        let starts = agent.offsets(&source);
+        let mut checked = 0;
+        for (group, commits) in groups {
+            let seen = agent.group_offsets(&target, group);
+            for commit in commits {
+                let name = (commit.topic.clone(), commit.partition);
+                // What is before the log keeps its distance as far as there is room.
+                let expected = match starts[&name].log_start > commit.offset {
+                    true => 0,
+                    false => places[&(commit.topic.clone(), commit.partition, commit.offset)],
+                };
+                assert_eq!(seen[&name].offset, expected, "seed {seed}: {group} stood at {} of {name:?}", commit.offset);
+                checked += 1;
+            }
+        }
+        println!("{} records are the same, and {checked} committed offsets lie where they have to", judged.records());
     }
 
     /// Every record of every log at its own offset, as stock consumers of both isolation levels see it.
@@ -267,28 +333,37 @@ fn two_hundred_random_logs_are_the_same_on_the_target() {
 }
 
 #[test]
+fn mapped_random_logs_hold_every_committed_record_once() {
+    Round { mapped: true, ..Round::new(Lab::shared(), "mapchance", 60, 4) }.run(seed() + 301);
+}
+
+#[test]
+#[ignore = "slow: tests/full runs it"]
+fn two_hundred_mapped_random_logs_hold_every_committed_record_once() {
+    Round { mapped: true, ..Round::at_full_size(Lab::shared(), "moremapchance", 10) }.run(seed() + 401);
+}
+
+#[test]
 #[ignore = "slow: tests/full runs it"]
 fn six_hundred_random_logs_of_other_seeds_are_the_same_on_the_target() {
-    assert!(full(), "KFERRY_FULL=1 is not set");
     let first = seed();
     for round in 0..3 {
-        Round::new(Lab::shared(), &format!("chance{round}"), 200, 10).run(first + 1 + round);
+        Round::at_full_size(Lab::shared(), &format!("chance{round}"), 10).run(first + 1 + round);
     }
 }
 
 #[test]
 #[ignore = "slow: tests/full runs it"]
 fn random_logs_are_the_same_where_only_coordinators_write_markers() {
-    assert!(full(), "KFERRY_FULL=1 is not set");
-    let round = Round { empty_transactions: true, ..Round::new(Lab::shared(), "emptychance", 200, 10) };
+    // The cleaner takes its time, and each hole an empty transaction where nothing else can fill it.
+    let round = Round { empty_transactions: true, compaction: false, ..Round::at_full_size(Lab::shared(), "emptychance", 10) };
     round.run(seed() + 101);
 }
 
 #[test]
 #[ignore = "slow: tests/full runs it"]
 fn random_logs_are_the_same_on_three_brokers_of_which_one_is_away_for_a_while() {
-    assert!(full(), "KFERRY_FULL=1 is not set");
     let lab = Lab::start(3, Options::default(), Options::default());
-    let round = Round { replication: 3, waves: 60, bounced: Some(2), ..Round::new(&lab, "threechance", 200, 8) };
+    let round = Round { replication: 3, waves: 60, bounced: Some(2), ..Round::at_full_size(&lab, "threechance", 8) };
     round.run(seed() + 201);
 }

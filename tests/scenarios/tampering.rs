@@ -80,8 +80,9 @@ fn a_removed_journal_line_in_a_bundle_that_was_signed_again() {
 fn a_part_that_is_not_what_the_journal_gives() {
     let migration = finished();
     type Alteration = (&'static str, fn(&mut Value));
-    let alterations: [Alteration; 4] = [
+    let alterations: [Alteration; 5] = [
         ("statistics", |payload| payload["statistics"]["total"]["records"] = 1.into()),
+        ("comparison", |payload| payload["comparison"]["topics"][0]["records"]["predicted"] = 1.into()),
         ("roots", |payload| drop(payload["roots"].as_array_mut().unwrap().pop())),
         ("cutover", |payload| payload["cutover"]["freeze_ms"] = 1.into()),
         ("validation", |payload| payload["validation"]["checks"][0]["reason"] = "because".into()),

@@ -7,7 +7,7 @@ use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProdu
 use kafka_protocol::messages::{ProduceRequest, TopicName};
 use kafka_protocol::protocol::StrBytes;
 use kafka_protocol::records::{Compression, Record, RecordBatchEncoder, RecordEncodeOptions, TimestampType};
-use kferry::config::model::{Auth, AuthMode, ClusterConfig};
+use kferry::config::model::{Auth, ClusterConfig};
 use kferry::domain::partition::TopicPartition;
 use kferry::kafka::cluster::{Cluster, Lane, Side};
 use kferry::kafka::target::Target;
@@ -41,7 +41,7 @@ fn expect_refused_before_the_freeze(migration: &Migration) -> Outcome {
 /// Puts a record of a transaction into the log that no coordinator knows, as a produce does that comes after its transaction's end; says its
 /// producer's id. Source: KIP-890, "hanging transactions".
 fn hang(bootstrap: &str, topic: &str, partition: i32) -> i64 {
-    let auth = Auth { mode: AuthMode::Plaintext, username: None, password: None, ca: None, cert: None, key: None };
+    let auth = Auth::plaintext();
     let config = ClusterConfig { cluster_arn: None, bootstrap_servers: vec![bootstrap.to_owned()], auth };
     let verify = |on: &str| Agent::shared().alter_broker_configs(bootstrap, "1", &[("transaction.partition.verification.enable", on)], &[]);
     verify("false");

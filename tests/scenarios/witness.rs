@@ -1,7 +1,7 @@
 //! The witness against real brokers: what librdkafka samples of two clusters, and what lies where sentinels were written.
 
 use crate::lab::{Agent, Cluster, Load, Options, Topic};
-use kferry::config::model::{Auth, AuthMode, ClusterConfig};
+use kferry::config::model::{Auth, ClusterConfig};
 use kferry::domain::digest::Digest;
 use kferry::domain::partition::TopicPartition;
 use kferry::error::Code;
@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 fn config(bootstrap: &str) -> ClusterConfig {
-    let auth = Auth { mode: AuthMode::Plaintext, username: None, password: None, ca: None, cert: None, key: None };
+    let auth = Auth::plaintext();
     ClusterConfig { cluster_arn: None, bootstrap_servers: bootstrap.split(',').map(String::from).collect(), auth }
 }
 
@@ -35,6 +35,7 @@ fn facts(partition: &TopicPartition, log_start: i64, end_offset: i64, records: u
         target_leaves: 1,
         records,
         compacts: false,
+        map: None,
     }
 }
 
@@ -143,7 +144,7 @@ async fn scenario(lab: &Agent, one: &str, other: &str) {
     // First, last readable, and everything of each record.
     let odd = TopicPartition::new("odd", 0);
     let end = ends[&odd];
-    let request = [SampleRequest { partition: odd.clone(), offsets: 0..end + 1, records: 1_000_000 }];
+    let request = [SampleRequest { partition: odd.clone(), offsets: 0..end + 1, map: None, records: 1_000_000 }];
     let (witness, sample) = tokio::task::spawn_blocking(move || { let sample = witness.sample(&request); (witness, sample) }).await.unwrap();
     let whole = sample.unwrap().remove(0);
     assert_eq!((whole.records.len() as i64, whole.records[0].offset, whole.records.last().unwrap().offset), (end, 0, end - 1));
@@ -195,8 +196,8 @@ async fn retention(lab: &Agent, other: &str, witness: &Witness, target_witness: 
     assert_eq!((result.outcome, result.differing), (Outcome::Passed, 0), "{result:?}");
     assert_eq!(result.details, ["single-0: 20 samples had expired on one side"]);
     // Asked for by itself, the witness says where it could not look.
-    let trimmed = SampleRequest { partition: TopicPartition::new("trimmed", 0), offsets: 1_000..2_000, records: 5 };
-    let gone = SampleRequest { partition: TopicPartition::new("nowhere", 3), offsets: 0..10, records: 5 };
+    let trimmed = SampleRequest { partition: TopicPartition::new("trimmed", 0), offsets: 1_000..2_000, map: None, records: 5 };
+    let gone = SampleRequest { partition: TopicPartition::new("nowhere", 3), offsets: 0..10, map: None, records: 5 };
     let witness = target_witness.with_patience(Duration::from_secs(5));
     let asked = [trimmed.clone()];
     let sample = tokio::task::spawn_blocking(move || witness.sample(&asked)).await.unwrap().unwrap().remove(0);

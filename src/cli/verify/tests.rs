@@ -82,7 +82,7 @@ fn a_bundle_that_is_altered_is_named_with_its_file() {
 #[test]
 fn a_proof_says_what_it_shows_and_nothing_of_the_content() {
     let proof = RecordProof::read(&std::fs::read(fixture("evidence/proof.json")).unwrap()).unwrap();
-    insta::assert_snapshot!(proof_lines(&proof, &proof.check().unwrap()), @r"
+    insta::assert_snapshot!(proof_lines(&proof, &proof.check().unwrap(), proof.offset), @r"
     proof        orders-1, offset 12
                  leaf 0 of 7, offsets 10..15, b81be109c91a4ac31506692806f6b7ea2f17f73b84a5eff351c1d2d03cc0b74c
                  3 levels up to root beee2439b9a79f61ef8530290e5ba1d549f8266b5e3c058f59e28e9f69df5b06
@@ -91,8 +91,8 @@ fn a_proof_says_what_it_shows_and_nothing_of_the_content() {
                  value of 8 bytes, SHA-256 3817baa713a5c0ce290faef96eb8523dbbda99847f9ef4277854c0405933d84a
     ");
     let bare = RecordProof { batch: None, ..proof.clone() };
-    assert!(proof_lines(&bare, &bare.check().unwrap()).ends_with("record       left out: that the leaf is this offset's is the proof's word\n"));
-    let json = proof_json(&proof, &proof.check().unwrap());
+    assert!(proof_lines(&bare, &bare.check().unwrap(), bare.offset).ends_with("record       left out: that the leaf is this offset's is the proof's word\n"));
+    let json = proof_json(&proof, &proof.check().unwrap(), proof.offset);
     assert_eq!((&json["shown"], &json["record"]["key"]["bytes"]), (&"record".into(), &3.into()));
 }
 

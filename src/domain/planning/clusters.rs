@@ -3,9 +3,10 @@
 use super::acls::who_may_write;
 use super::report::{count, names};
 use super::{Context, HealthProbe, SigningKey, StoreProbe};
-use crate::config::model::{AuthMode, ClusterConfig, Config, FreezeMode};
+use crate::config::model::{ClusterConfig, Config, FreezeMode};
 use crate::domain::config_diff::parse_version;
 use crate::domain::finding::{Finding, FindingCode};
+use crate::error::Error;
 use crate::domain::topology::{Broker, ClusterSnapshot, MetadataMode};
 use std::collections::BTreeSet;
 
@@ -35,8 +36,17 @@ pub const NOT_EXAMINED: [&str; 10] = [
 ];
 
 /// The finding of a source that could not be read, in which case there is no plan.
-pub fn source_unreachable(seen: impl Into<String>) -> Finding {
-    Finding::new(FindingCode::SourceUnreachable, "source", seen)
+pub fn source_unreachable(error: &Error) -> Finding {
+    let code = FindingCode::of_error(error.code()).unwrap_or(FindingCode::SourceUnreachable);
+    Finding::new(code, "source", error.seen())
+}
+
+/// The finding of a target that could not be read.
+pub fn target_unreachable(error: &Error) -> Finding {
+    match FindingCode::of_error(error.code()) {
+        Some(code) => Finding::new(code, "target", error.seen()),
+        None => Finding::new(FindingCode::TargetUnreachable, "target", error.to_string()),
+    }
 }
 
 /// What the configuration alone tells.
@@ -58,16 +68,6 @@ fn reachable_by_this_version(name: &str, cluster: &ClusterConfig, found: &mut Ve
     if cluster.bootstrap_servers.is_empty() && cluster.cluster_arn.is_some() {
         found.push(Finding::new(FindingCode::ClusterArnUnsupported, name, format!("{name}.cluster_arn without {name}.bootstrap_servers")));
     }
-    let mode = match cluster.auth.mode {
-        AuthMode::Plaintext => return,
-        AuthMode::Tls => "tls",
-        AuthMode::Mtls => "mtls",
-        AuthMode::Plain => "plain",
-        AuthMode::ScramSha256 => "scram-sha-256",
-        AuthMode::ScramSha512 => "scram-sha-512",
-        AuthMode::Iam => "iam",
-    };
-    found.push(Finding::new(FindingCode::AuthUnsupported, name, format!("{name}.auth.mode is {mode}")));
 }
 
 pub(super) fn findings(context: &Context) -> Vec<Finding> {
@@ -86,8 +86,11 @@ pub(super) fn findings(context: &Context) -> Vec<Finding> {
     transaction_state(source, "source", &mut found);
     match target {
         None => {
-            let seen = input.target_error.clone().unwrap_or_else(|| "no target was read; what depends on it is not in this plan".to_owned());
-            found.push(Finding::new(FindingCode::TargetUnreachable, "target", seen));
+            let unread = "no target was read; what depends on it is not in this plan";
+            found.push(match &input.target_error {
+                Some(error) => target_unreachable(error),
+                None => Finding::new(FindingCode::TargetUnreachable, "target", unread),
+            });
         }
         Some(target) => {
             if !source.cluster_id.is_empty() && source.cluster_id == target.cluster_id {
@@ -97,6 +100,12 @@ pub(super) fn findings(context: &Context) -> Vec<Finding> {
             health(target, input.target_health.as_ref(), FindingCode::TargetUnhealthy, "target", &mut found);
             transaction_state(target, "target", &mut found);
             allow_everyone(source, target, &mut found);
+        }
+    }
+    // What keeps both clients out is said once.
+    for finding in &input.witnesses {
+        if !found.iter().any(|f| (f.code, &f.subject) == (finding.code, &finding.subject)) {
+            found.push(finding.clone());
         }
     }
     let writers = who_may_write(context);

@@ -1,9 +1,10 @@
 //! What stands out about the content of the planned topics: what is not plain, too large, too short-lived or dear.
 
 use super::markers;
+use super::offsets_mode;
 use super::report::{bytes, count, duration, grouped, names};
 use super::{Context, PartitionProbe};
-use crate::config::model::OffsetsMode;
+use crate::domain::append_limit;
 use crate::domain::finding::{Finding, FindingCode};
 use crate::domain::limits;
 use crate::domain::plan::{Estimate, TopicPlan};
@@ -13,9 +14,7 @@ use crate::domain::transaction::OpenTransaction;
 /// What stands out about the planned topics' content.
 pub(super) fn findings(context: &Context, topics: &[TopicPlan], estimate: &Estimate) -> Vec<Finding> {
     let mut found = Vec::new();
-    if context.input.config.offsets == OffsetsMode::Mapped {
-        found.push(Finding::new(FindingCode::MappedUnsupported, "", "offsets: mapped"));
-    }
+    found.extend(offsets_mode::findings(&context.input.config.offsets, topics));
     let mut not_sampled = Vec::new();
     let (mut sampled_partitions, mut filled_partitions, mut unreadable_samples) = (0, 0, Vec::new());
     for plan in topics {
@@ -113,8 +112,10 @@ fn not_plain(context: &Context, plan: &TopicPlan, topic: &TopicSnapshot, found: 
     let stamped = in_partitions(partitions(&|p| p.log_append_time), "batches with append times");
     add(FindingCode::LogAppendTime, append_time.into_iter().chain(stamped).collect());
 
-    let old = in_partitions(partitions(&|p| p.magic_min.is_some_and(|m| m < 2)), "message sets below v2");
-    add(FindingCode::OldFormat, old.into_iter().collect());
+    let formats: std::collections::BTreeSet<i8> = probe.into_iter().flat_map(|p| &p.partitions).filter_map(|p| p.magic_min.filter(|m| *m < 2)).collect();
+    let formats: Vec<String> = formats.iter().map(|magic| format!("v{magic}")).collect();
+    let what = format!("message sets of format {} among the samples of {} at offsets from {} on:", formats.join(" and "), count(plan.partitions.len(), "partition"), plan.partitions.iter().map(|p| p.log_start).min().unwrap_or(0));
+    add(FindingCode::OldFormat, in_partitions(partitions(&|p| p.magic_min.is_some_and(|m| m < 2)), &what).into_iter().collect());
 
     let tiered = topic.config("remote.storage.enable").filter(|v| *v == "true");
     add(FindingCode::TieredStorage, tiered.map(|_| "remote.storage.enable=true; the sizes in this plan are those of local storage only".to_owned()).into_iter().collect());
@@ -159,22 +160,26 @@ fn sizes_and_times(context: &Context, plan: &TopicPlan, topic: &TopicSnapshot, e
         found.push(Finding::new(FindingCode::ShortRetention, &plan.name, seen));
     }
 
-    let dear: Vec<String> = plan
-        .partitions
-        .iter()
-        .filter(|p| p.prefix_fillers > limits::PREFIX_FILLERS_MAX)
-        .map(|p| format!("partition {} begins at offset {} (about {} of fillers)", p.partition, p.log_start, duration(p.prefix_fillers.unsigned_abs() / limits::PREFIX_FILLERS_PER_SECOND)))
-        .collect();
-    if !dear.is_empty() {
-        found.push(Finding::new(FindingCode::PrefixTooDear, &plan.name, format!("{}; the limit is {}", names(&dear), limits::PREFIX_FILLERS_MAX)));
-    }
+    found.extend(offsets_mode::too_long_a_prefix(plan).map(|seen| Finding::new(FindingCode::PrefixTooDear, &plan.name, seen)));
 
-    let request_max = context.input.target.as_ref().and_then(|t| t.broker_configs.get("socket.request.max.bytes")?.parse::<i64>().ok());
-    let allowed = topic.config("max.message.bytes").and_then(|v| v.parse::<i64>().ok());
-    let (Some(request_max), Some(allowed)) = (request_max, allowed) else { return };
-    if allowed > request_max - limits::MESSAGE_HEADROOM_BYTES {
-        let largest = probe.and_then(|p| p.partitions.iter().map(|p| p.batch_bytes_max).max()).unwrap_or(0);
-        let seen = format!("max.message.bytes is {allowed}, the target's socket.request.max.bytes {request_max}; the largest batch seen has {largest} bytes");
+    let Some(target) = &context.input.target else { return };
+    let request_max = append_limit::request_bytes_max(&target.broker_configs);
+    let batch_max = append_limit::batch_bytes_max(&plan.overrides, request_max);
+    let limits = format!("the target takes batches of up to {batch_max} bytes while kferry copies (socket.request.max.bytes={request_max})");
+    let probes = || probe.into_iter().flat_map(|p| &p.partitions);
+    let too_large: Vec<String> = probes()
+        .filter_map(|p| Some((p.partition, p.record_bytes_max?)))
+        .filter(|(_, (_, bytes))| *bytes > batch_max)
+        .map(|(partition, (offset, bytes))| format!("the record at offset {offset} of partition {partition} takes {bytes} bytes"))
+        .collect();
+    if !too_large.is_empty() {
+        found.push(Finding::new(FindingCode::RecordSize, &plan.name, format!("{}; {limits}", names(&too_large))));
+    }
+    let largest = probes().map(|p| p.batch_bytes_max).max().unwrap_or(0);
+    let allowed = topic.config("max.message.bytes").and_then(|v| v.parse::<i64>().ok()).unwrap_or(0);
+    // A topic whose segments are hardly larger than its batches is nothing to tell by itself.
+    if allowed > append_limit::by_request(request_max) || largest > batch_max {
+        let seen = format!("max.message.bytes is {allowed}, the largest batch seen has {largest} bytes; {limits}: larger ones go in several parts, at the same offsets");
         found.push(Finding::new(FindingCode::RequestSize, &plan.name, seen));
     }
 }

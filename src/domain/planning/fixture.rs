@@ -9,7 +9,7 @@ pub(crate) fn config() -> Config {
     let cluster = |servers: &str| ClusterConfig {
         cluster_arn: None,
         bootstrap_servers: vec![servers.to_owned()],
-        auth: Auth { mode: AuthMode::Plaintext, username: None, password: None, ca: None, cert: None, key: None },
+        auth: Auth::plaintext(),
     };
     let store = |prefix: &str| StoreConfig::S3 {
         bucket: "migration".to_owned(),
@@ -49,7 +49,7 @@ pub(crate) fn config() -> Config {
         source_principal: None,
         target_principal: None,
         on_quota_drift: DriftPolicy::Merge,
-        offsets: OffsetsMode::Auto,
+        offsets: OffsetsConfig { mode: OffsetsMode::Auto, identical: vec![], mapped: vec![] },
         replication_factor: None,
     }
 }
@@ -229,8 +229,10 @@ pub(crate) fn input<'a>(config: &'a Config, probes: &'a [TopicProbe]) -> PlanInp
         target: Some(target()),
         target_health: Some(HealthProbe::default()),
         target_error: None,
+        witnesses: Vec::new(),
         target_defaults: Some(defaults((4, 1))),
         probes,
+        source_bytes_per_second: None,
         write_txn_markers: Some(true),
         target_operations: None,
         open_transactions: Ok(Vec::new()),

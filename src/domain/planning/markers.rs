@@ -5,7 +5,7 @@ use super::report::{bytes, duration, grouped, names};
 use super::samples::{self, Sample};
 use super::TopicProbe;
 use crate::domain::limits;
-use crate::domain::plan::{MarkerEstimate, PartitionPlan, TopicPlan};
+use crate::domain::plan::{MarkerEstimate, OffsetMode, PartitionPlan, TopicPlan};
 
 /// Sets each partition's estimates, and says how many offsets stand behind them. What was sampled of a partition speaks for it;
 /// where nothing was, what was sampled of the topic does.
@@ -42,6 +42,7 @@ impl Need {
 
 /// What the control records of all these topics cost, either way.
 pub(super) fn estimate(topics: &[TopicPlan], write_txn_markers: Option<bool>) -> MarkerEstimate {
+    let topics: Vec<&TopicPlan> = topics.iter().filter(|t| t.mode == OffsetMode::Identical).collect();
     let sum = |count: fn(&PartitionPlan) -> i64| topics.iter().flat_map(|t| &t.partitions).map(count).fold(0, i64::saturating_add);
     let needs: Vec<Need> = topics.iter().flat_map(|t| &t.partitions).map(Need::of).collect();
     MarkerEstimate {

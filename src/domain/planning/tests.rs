@@ -1,11 +1,12 @@
 use super::fixture::*;
 use super::*;
 use crate::config::model::{AuthMode, FreezeMode, OffsetsMode};
+use crate::error::{Code, Error};
 use crate::domain::acl::{DriftPolicy, Operation};
 use crate::domain::finding::FindingCode;
 use crate::domain::acl::{AclBinding, Permission};
 use crate::domain::permissions::{Missing, Right};
-use crate::domain::plan::TopicAction;
+use crate::domain::plan::{OffsetMode, TopicAction};
 use crate::domain::quota::tests::quota;
 use crate::domain::topology::{ConfigSource, GroupSnapshot, MetadataMode, ScramUser, TopicSnapshot};
 use crate::domain::transaction::sample;
@@ -21,6 +22,7 @@ fn planned(change: impl FnOnce(&mut Config, &mut PlanInput, &mut Vec<TopicProbe>
     build(PlanInput {
         config: &config,
         probes: &probes,
+        source_bytes_per_second: changed.source_bytes_per_second,
         source: changed.source,
         other_topics: changed.other_topics,
         other_groups: changed.other_groups,
@@ -28,6 +30,7 @@ fn planned(change: impl FnOnce(&mut Config, &mut PlanInput, &mut Vec<TopicProbe>
         target: changed.target,
         target_health: changed.target_health,
         target_error: changed.target_error,
+        witnesses: changed.witnesses,
         target_defaults: changed.target_defaults,
         write_txn_markers: changed.write_txn_markers,
         target_operations: changed.target_operations,
@@ -90,7 +93,8 @@ fn every_code_is_provoked_by_its_cause_and_by_nothing_in_a_healthy_pair() {
         (C::Transactional, |_, _, p| p[1].partitions[0].transactional = true),
         (C::ControlRecords, |_, _, p| p[1].partitions[0].control = true),
         (C::Compacted, |_, _, p| p[1].partitions[0].hole = true),
-        (C::HolesTooDear, |_, i, p| {
+        (C::HolesTooDear, |c, i, p| {
+            c.offsets.mode = OffsetsMode::Identical;
             i.write_txn_markers = Some(false);
             p[1].partitions[1].samples[0].counts.holes = 180;
         }),
@@ -104,11 +108,24 @@ fn every_code_is_provoked_by_its_cause_and_by_nothing_in_a_healthy_pair() {
         (C::FutureTimestamps, |_, i, p| p[1].partitions[0].timestamp_max_ms = Some(i.now.as_millisecond() + 3_600_001)),
         (C::OpenTransactions, |_, i, _| i.open_transactions = Ok(vec![sample::listed("orders", &i.now)])),
         (C::ShortRetention, |_, i, _| *source_topic(i, "orders") = topic("orders", (3, 9), 3, &[(0, 1)], &[("retention.ms", "60000")])),
-        (C::PrefixTooDear, |_, i, _| source_topic(i, "orders").partitions[0] = topic("x", (3, 9), 3, &[(10_000_000_001, 10_000_000_002)], &[]).partitions.remove(0)),
-        (C::MappedUnsupported, |c, _, _| c.offsets = OffsetsMode::Mapped),
+        (C::PrefixTooDear, |c, i, _| {
+            c.offsets.mode = OffsetsMode::Identical;
+            source_topic(i, "orders").partitions[0] = topic("x", (3, 9), 3, &[(10_000_000_001, 10_000_000_002)], &[]).partitions.remove(0);
+        }),
+        (C::Mapped, |c, _, _| c.offsets.mapped = vec!["ord*".into()]),
+        (C::MappedForCost, |_, i, _| source_topic(i, "orders").partitions[0] = topic("x", (3, 9), 3, &[(10_000_000_001, 10_000_000_002)], &[]).partitions.remove(0)),
+        (C::MapTooLarge, |c, i, p| {
+            c.offsets.mode = OffsetsMode::Mapped;
+            source_topic(i, "orders").partitions[0] = topic("x", (3, 9), 3, &[(0, 1_000_000_000)], &[]).partitions.remove(0);
+            p[1].partitions[0].samples[0].counts.markers = 10;
+        }),
         (C::ReplicationReduced, |_, i, _| i.target.as_mut().unwrap().brokers.truncate(2)),
         (C::MessageSize, |_, i, _| *source_topic(i, "orders") = topic("orders", (3, 9), 3, &[(0, 1)], &[("max.message.bytes", "5000000")])),
         (C::RequestSize, |_, i, _| drop(i.target.as_mut().unwrap().broker_configs.insert("socket.request.max.bytes".into(), "1048588".into()))),
+        (C::RecordSize, |_, i, p| {
+            i.target.as_mut().unwrap().broker_configs.insert("socket.request.max.bytes".into(), "1048588".into());
+            p[1].partitions[0].record_bytes_max = Some((17, 900_000));
+        }),
         (C::TopicUnreadable, |_, i, _| source_topic(i, "orders").partitions[0].log_start = None),
         (C::TopicIdsMissing, |_, i, _| source_topic(i, "orders").topic_id = None),
         (C::AuthorizerMissing, |_, i, _| i.target.as_mut().unwrap().acls = None),
@@ -153,7 +170,6 @@ fn every_code_is_provoked_by_its_cause_and_by_nothing_in_a_healthy_pair() {
         (C::TransactionState, |_, i, _| drop(i.source.broker_configs.insert("transaction.state.log.replication.factor".into(), "4".into()))),
         (C::WebhookMissing, |c, _, _| c.cutover.freeze = FreezeMode::Webhook),
         (C::FreezeUnsupported, |c, _, _| c.cutover.freeze = FreezeMode::Acl),
-        (C::AuthUnsupported, |c, _, _| c.target.auth.mode = AuthMode::Iam),
         (C::ClusterArnUnsupported, |c, _, _| {
             c.source.bootstrap_servers.clear();
             c.source.cluster_arn = Some("arn:aws:kafka:eu-west-1:1:cluster/a/b".into());
@@ -164,8 +180,11 @@ fn every_code_is_provoked_by_its_cause_and_by_nothing_in_a_healthy_pair() {
         C::DiskRoom, C::InPlace, C::NotProbed,
     ];
     let base = codes(&plan());
+    let of_errors: Vec<C> = Code::ALL.iter().filter_map(|code| C::of_error(*code)).collect();
     // The one comes without a plan, the others after it.
-    let elsewhere = |code: &FindingCode| *code == C::SourceUnreachable || Right::ALL.iter().any(|right| right.code() == *code && *code != C::WriteTxnMarkersForbidden);
+    let elsewhere = |code: &FindingCode| {
+        *code == C::SourceUnreachable || of_errors.contains(code) || Right::ALL.iter().any(|right| right.code() == *code && *code != C::WriteTxnMarkersForbidden)
+    };
     for code in FindingCode::ALL.iter().filter(|code| !elsewhere(code)) {
         let provoked = causes.iter().any(|(c, _)| c == code);
         assert!(provoked != in_fixture.contains(code), "{} is provoked here or in the fixture, and in one of them", code.as_str());
@@ -174,16 +193,21 @@ fn every_code_is_provoked_by_its_cause_and_by_nothing_in_a_healthy_pair() {
     for (code, change) in causes {
         assert!(codes(&planned(change)).contains(&code), "{} by its cause", code.as_str());
     }
-    assert_eq!(source_unreachable("connection refused").code, C::SourceUnreachable);
+    let unreachable = |code| (source_unreachable(&Error::new(code, "seen")).code, target_unreachable(&Error::new(code, "seen")).code);
+    assert_eq!(unreachable(Code::KafkaProtocol), (C::SourceUnreachable, C::TargetUnreachable));
+    for code in Code::ALL.iter().filter(|code| C::of_error(**code).is_some()) {
+        let (source, target) = unreachable(*code);
+        assert_eq!((source.as_str(), target.as_str()), (code.as_str(), code.as_str()));
+    }
 }
 
 #[test]
 fn blockers_come_first_and_keep_their_order() {
     let plan = planned(|c, i, _| {
-        c.offsets = OffsetsMode::Mapped;
+        c.cutover.freeze = FreezeMode::Acl;
         i.signing_key = SigningKey::Unusable("not a key".into());
     });
-    assert_eq!(blockers(&plan).iter().map(|f| f.code).collect::<Vec<_>>(), [FindingCode::SigningKeyMissing, FindingCode::MappedUnsupported]);
+    assert_eq!(blockers(&plan).iter().map(|f| f.code).collect::<Vec<_>>(), [FindingCode::FreezeUnsupported, FindingCode::SigningKeyMissing]);
     assert!(plan.findings.windows(2).all(|w| w[0].severity >= w[1].severity));
 }
 
@@ -275,7 +299,8 @@ fn offsets_without_a_record_are_estimated_and_their_time_is_in_the_seeds() {
 #[test]
 fn holes_that_are_too_dear_block_by_the_way_that_is_permitted() {
     let blocked = |may: Option<bool>, logs: &[(i64, i64)], counts: Counts| {
-        let plan = planned(|_, i, p| {
+        let plan = planned(|c, i, p| {
+            c.offsets.mode = OffsetsMode::Identical;
             *source_topic(i, "orders") = topic("orders", (3, 9), 3, logs, &[]);
             p[1].partitions[0].samples[0].counts = counts;
             i.write_txn_markers = may;
@@ -293,6 +318,32 @@ fn holes_that_are_too_dear_block_by_the_way_that_is_permitted() {
     assert!(seen[0].starts_with("6 h 40 min for 540,000,000 control records by WriteTxnMarkers; the limit is 6 h; "), "{seen:?}");
     assert!(seen[0].ends_with("; partition 0 needs 540,000,000 control records, 42.1 GB on each replica; the limit is 500,000,000"), "{seen:?}");
     assert_eq!(blocked(Some(false), &short, Counts { markers: 180, holes: 0, runs: 0 }), Vec::<String>::new(), "transactions alone take their time, and are no holes");
+}
+
+#[test]
+fn where_identity_is_too_dear_auto_maps_and_says_why() {
+    let dear = |change: fn(&mut crate::config::model::OffsetsConfig)| {
+        planned(|c, i, p| {
+            change(&mut c.offsets);
+            *source_topic(i, "orders") = topic("orders", (3, 9), 3, &[(10_000_000_001, 10_600_000_001)], &[]);
+            p[1].partitions[0].samples[0].counts = Counts { markers: 0, holes: 180, runs: 1 };
+            i.write_txn_markers = Some(true);
+        })
+    };
+    let orders = |plan: &Plan| plan.topics.iter().find(|t| t.name == "orders").unwrap().clone();
+    let plan = dear(|_| ());
+    let topic = orders(&plan);
+    assert_eq!((topic.mode, topic.markers_estimated, topic.holes_estimated, topic.partitions[0].prefix_fillers), (OffsetMode::Mapped, 0, 0, 0));
+    assert!(topic.mode_reason.starts_with("identical offsets are too dear: partition 0 begins at offset 10000000001 (about 8 min 20 s of fillers)"), "{}", topic.mode_reason);
+    assert!(topic.mode_reason.contains("; 6 h 40 min for 540,000,000 control records"), "{}", topic.mode_reason);
+    let codes = |plan: &Plan, code| plan.findings.iter().filter(|f| f.code == code).count();
+    assert_eq!((codes(&plan, FindingCode::MappedForCost), codes(&plan, FindingCode::Mapped), blockers(&plan).len()), (1, 0, 0), "{:?}", plan.findings);
+    assert_eq!(plan.estimate.markers.holes_estimated, 0);
+    let asked = dear(|offsets| offsets.mapped = vec!["ord*".into()]);
+    assert_eq!((orders(&asked).mode_reason.as_str(), codes(&asked, FindingCode::MappedForCost), codes(&asked, FindingCode::Mapped)), ("asked for by the pattern `ord*`", 0, 1));
+    let refused = dear(|offsets| (offsets.mode, offsets.identical) = (OffsetsMode::Mapped, vec!["orders".into()]));
+    assert_eq!(orders(&refused).mode, OffsetMode::Identical);
+    assert_eq!(blockers(&refused).iter().map(|f| f.code).collect::<Vec<_>>(), [FindingCode::HolesTooDear, FindingCode::PrefixTooDear]);
 }
 
 #[test]
@@ -528,7 +579,7 @@ fn groups_of_the_streams_protocol_are_left_alone_by_name() {
 #[test]
 fn without_a_target_the_plan_stands_and_says_so() {
     let plan = planned(|_, i, _| {
-        (i.target, i.target_defaults, i.target_error) = (None, None, Some("connection refused".into()));
+        (i.target, i.target_defaults, i.target_error) = (None, None, Some(Error::new(Code::TargetUnavailable, "connection refused")));
     });
     assert!(plan.migration_id.ends_with("-no-target"));
     assert_eq!(blockers(&plan).iter().map(|f| f.code).collect::<Vec<_>>(), [FindingCode::TargetUnreachable]);
@@ -620,4 +671,27 @@ fn the_plan_as_json() {
         value[cluster] = value[cluster]["cluster_id"].clone();
     }
     insta::assert_snapshot!("plan_json", serde_json::to_string_pretty(&value).unwrap());
+}
+
+#[test]
+fn the_seeds_time_goes_by_what_the_source_was_seen_to_hand_out() {
+    let basis = |observed, limit| {
+        let plan = planned(|config, input, _| {
+            config.seed.rate_limit = limit;
+            input.source_bytes_per_second = observed;
+        });
+        (plan.estimate.seed_seconds, plan.estimate.basis.split(';').next().unwrap().to_owned())
+    };
+    assert_eq!(basis(Some(10_000_000), None), (31, "300.1 MB at 10.0 MB/s (as the source was read for this plan)".to_owned()));
+    assert!(basis(Some(300_000_000), None).1.contains("at 100.0 MB/s (assumed of the target and the store, which are not written to"));
+    assert!(basis(Some(10_000_000), Some(5_000_000)).1.contains("at 5.0 MB/s (seed.rate_limit"));
+    assert!(basis(Some(10_000_000), Some(50_000_000)).1.contains("at 10.0 MB/s (as the source was read"));
+    let freeze = |groups: usize| {
+        let plan = planned(|_, input, _| {
+            let group = input.source.groups[0].clone();
+            input.source.groups = vec![group; groups];
+        });
+        plan.estimate.freeze_ms.unwrap()
+    };
+    assert_eq!(freeze(101) - freeze(1), 800);
 }

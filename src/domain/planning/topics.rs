@@ -2,6 +2,7 @@
 
 use super::adoption::adopt;
 use super::markers;
+use super::offsets_mode;
 use super::report::{count, grouped, names};
 use super::Context;
 use crate::domain::config_diff::{carry, overrides, Carried};
@@ -72,7 +73,7 @@ fn plan_topic(context: &Context, topic: &TopicSnapshot, findings: &mut Vec<Findi
     let sampled_offsets = markers::estimate_partitions(probe.copied(), &mut partitions);
     let sum = |count: fn(&PartitionPlan) -> i64| partitions.iter().map(count).fold(0, i64::saturating_add);
     let (markers_estimated, holes_estimated, runs_estimated) = (sum(|p| p.markers_estimated), sum(|p| p.holes_estimated), sum(|p| p.runs_estimated));
-    TopicPlan {
+    let mut plan = TopicPlan {
         name: topic.name.clone(),
         source_topic_id: topic.topic_id.clone(),
         action: if existing.is_some() { TopicAction::Adopt } else { TopicAction::Create },
@@ -90,7 +91,9 @@ fn plan_topic(context: &Context, topic: &TopicSnapshot, findings: &mut Vec<Findi
         left_out_configs: carried.left_out,
         overrides,
         drift,
-    }
+    };
+    offsets_mode::choose(&context.input.config.offsets, &mut plan, context.input.write_txn_markers);
+    plan
 }
 
 /// What identical offsets cost beside the records themselves, as far as it can be told before the copy.

@@ -99,7 +99,7 @@ impl Engine {
         let (mut batches, mut bytes) = (Batches::new(), 0);
         let (mut controls, mut aborted) = (Vec::new(), Vec::new());
         for &index in self.target_routes.get(&broker).into_iter().flatten() {
-            if index % LANES_PER_BROKER != lane || bytes >= PRODUCE_BYTES_MAX {
+            if index % LANES_PER_BROKER != lane || bytes >= self.setup.request_batches_bytes {
                 continue;
             }
             let entry = &mut self.partitions[index];
@@ -117,8 +117,8 @@ impl Engine {
                     AppendBody::EndAborted => aborted.push((index, append.base_offset, Step::End)),
                     AppendBody::Aborted { header, payload, begins } => aborted.push((index, append.base_offset, Step::Append { header, payload, begins })),
                     AppendBody::Batch { header, payload } => {
-                        bytes += header.len() + payload.len();
                         let name = entry.copy.partition();
+                        bytes += header.len() + payload.len() + name.topic.len() + PRODUCE_PARTITION_BYTES;
                         batches.insert((name.topic.clone(), name.partition), (index, append.base_offset, header, payload));
                     }
                 },

@@ -2,12 +2,13 @@
 
 use super::appending::{AppendOutcome, Lane, Produced};
 use super::budget::Budget;
-use super::fetching::{Fetched, FetchSlot, FetchedPartition};
+use super::fetching::{Content, Fetched, FetchSlot, FetchedPartition};
 use super::limits::*;
 use super::proving::ReadBack;
 use super::storing::Stored;
 use super::{Checkpoint, Command, CopierSetup, CopyStatus, PartitionProgress};
 use crate::copy::PartitionCopy;
+use crate::domain::offset::Mark;
 use crate::domain::partition::TopicPartition;
 use crate::error::{Code, Error, Result};
 use crate::kafka::offsets::OffsetAt;
@@ -215,6 +216,8 @@ impl Engine {
                     }
                     Some(Command::FetchNoMore) => self.stopping = true,
                     Some(Command::Journaled(count)) => self.take_renewed(count),
+                    Some(Command::Marks(reply)) => { let _ = reply.send(self.marks()); }
+                    Some(Command::MarksJournaled) => self.partitions.iter_mut().for_each(|p| p.copy.marks_journaled()),
                     Some(Command::RaiseLogStarts(log_starts)) => {
                         for (partition, log_start) in log_starts {
                             if let Some(index) = self.index_of.get(&partition) {
@@ -258,6 +261,12 @@ impl Engine {
             && self.partitions.iter().all(|p| !p.copy.ends_soon())
     }
 
+    /// Where runs of records begin that the journal was not told of yet.
+    fn marks(&mut self) -> Vec<(TopicPartition, Vec<Mark>)> {
+        let marks = self.partitions.iter_mut().filter(|p| p.copy.has_marks()).map(|p| (p.copy.partition().clone(), p.copy.next_marks()));
+        marks.collect()
+    }
+
     fn checkpoint(&self) -> Checkpoint {
         Checkpoint { partitions: self.partitions.iter().map(|p| p.copy.checkpoint()).collect(), pending_leaves: self.pending_leaves() }
     }
@@ -268,22 +277,28 @@ impl Engine {
             .iter()
             .map(|p| PartitionProgress {
                 partition: p.copy.partition().clone(),
-                next_offset: p.copy.acknowledged(),
-                verified_offset: p.copy.verified(),
-                stored_offset: p.copy.stored(),
+                next_offset: p.copy.source_position(p.copy.acknowledged()),
+                verified_offset: p.copy.source_position(p.copy.verified()),
+                stored_offset: p.copy.source_position(p.copy.stored()),
+                target_end: p.copy.acknowledged(),
                 source_log_start: p.copy.source_span().0,
                 source_end: p.copy.source_span().1,
                 log_start_settled: p.copy.log_start_settled(),
                 stop: p.copy.stop().cloned(),
             })
             .collect();
+        let starved = || {
+            let now_ms = self.now_ms();
+            self.partitions.iter().find_map(|p| p.copy.starved_because(now_ms, STARVED_WORTH_TELLING.as_millis() as u64))
+        };
         let waiting_because =
-            self.waits.values().filter(|(since, _)| since.elapsed() >= WAIT_WORTH_TELLING).map(|(_, why)| why.clone()).next();
+            self.waits.values().filter(|(since, _)| since.elapsed() >= WAIT_WORTH_TELLING).map(|(_, why)| why.clone()).next().or_else(starved);
         CopyStatus {
             partitions,
             bytes_fetched: self.bytes_fetched,
             bytes_produced: self.bytes_produced,
             renewed: self.renewed.clone(),
+            marks_due: self.partitions.iter().any(|p| p.copy.has_marks()),
             waiting_because,
         }
     }
@@ -625,8 +640,11 @@ impl Engine {
         let now_ms = self.now_ms();
         let entry = &mut self.partitions[index];
         match outcome {
-            FetchedPartition::Data { batches, log_start, last_stable, to_the_end, bytes } => {
-                entry.copy.fetched(batches, log_start, last_stable, to_the_end, now_ms);
+            FetchedPartition::Data { content, log_start, last_stable, to_the_end, bytes } => {
+                match content {
+                    Content::AsIs(batches) => entry.copy.fetched(batches, log_start, last_stable, to_the_end, now_ms),
+                    Content::Mapped { batches, projected } => entry.copy.fetched_mapped(&batches, projected, log_start, last_stable, to_the_end, now_ms),
+                }
                 if entry.copy.found_nothing() {
                     entry.source_retry_at = Instant::now() + PARTITION_BACKOFF;
                 }

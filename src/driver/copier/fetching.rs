@@ -3,6 +3,7 @@
 use super::budget::{Hold, held};
 use super::engine::{Engine, Event};
 use super::limits::*;
+use crate::copy::{Projected, Projector, Stop, unreadable};
 use crate::domain::batch::{self, Batch, BatchError};
 use crate::domain::digest::Digest;
 use crate::error::Code;
@@ -35,11 +36,19 @@ impl FetchSlot {
 
 /// What a fetch gave for one partition.
 pub(super) enum FetchedPartition {
-    Data { batches: Vec<(Batch, Digest)>, log_start: i64, last_stable: i64, to_the_end: bool, bytes: usize },
+    Data { content: Content, log_start: i64, last_stable: i64, to_the_end: bool, bytes: usize },
     OutOfRange,
     Diverged { seen: String },
     Unreadable { code: Code, seen: String },
     Later { why: String },
+}
+
+/// The batches of one partition.
+pub(super) enum Content {
+    /// At their own offsets, with their digests.
+    AsIs(Vec<(Batch, Digest)>),
+    /// As they came, and as they lie on the target.
+    Mapped { batches: Vec<Batch>, projected: Projected },
 }
 
 pub(super) struct Fetched {
@@ -96,7 +105,7 @@ impl Engine {
         let mut left = self.setup.seed.max_concurrent_partitions;
         let is_behind = |index: usize| {
             let copy = &self.partitions[index].copy;
-            copy.stop().is_none() && copy.source_span().1.is_none_or(|end| copy.acknowledged() < end)
+            copy.stop().is_none() && copy.source_span().1.is_none_or(|end| copy.source_position(copy.acknowledged()) < end)
         };
         Some(
             (0..self.partitions.len())
@@ -164,7 +173,7 @@ impl Engine {
             self.turn += 1;
             entry.fetch_turn = self.turn;
             let name = entry.copy.partition();
-            indices.insert((name.topic.to_string(), name.partition), (index, position.offset));
+            indices.insert((name.topic.to_string(), name.partition), Asked { index, offset: position.offset, projector: entry.copy.projector() });
             wanted.push(Wanted {
                 topic: name.topic.clone(),
                 partition: name.partition,
@@ -211,10 +220,17 @@ impl Engine {
     }
 }
 
-type Indices = BTreeMap<(String, i32), (usize, i64)>;
+/// One partition's part of a request.
+struct Asked {
+    index: usize,
+    offset: i64,
+    projector: Option<Projector>,
+}
+
+type Indices = BTreeMap<(String, i32), Asked>;
 
 fn lost(broker: i32, slot: usize, indices: Indices, error: &CallError) -> Fetched {
-    let results = indices.into_values().map(|(index, _)| (index, FetchedPartition::Later { why: error.to_string() })).collect();
+    let results = indices.into_values().map(|asked| (asked.index, FetchedPartition::Later { why: error.to_string() })).collect();
     Fetched { broker, slot, results, lost: Some(error.to_string()) }
 }
 
@@ -226,9 +242,10 @@ fn read_response(broker: i32, slot: usize, response: FetchResponse, indices: Ind
     let shared = found.values().filter(|p| p.records.as_ref().is_some_and(|r| !r.is_empty())).count() > 1;
     let results = indices
         .into_iter()
-        .map(|(name, (index, offset))| {
+        .map(|(name, asked)| {
+            let index = asked.index;
             let outcome = match found.remove(&name) {
-                Some(data) => read_partition(data, offset, to_the_end, shared, reserved),
+                Some(data) => read_partition(data, asked, to_the_end, shared, reserved),
                 None => FetchedPartition::Later { why: "the answer leaves the partition out".to_owned() },
             };
             (index, outcome)
@@ -237,7 +254,7 @@ fn read_response(broker: i32, slot: usize, response: FetchResponse, indices: Ind
     Fetched { broker, slot, results, lost: None }
 }
 
-fn read_partition(data: PartitionData, offset: i64, to_the_end: bool, shared: bool, reserved: &Hold) -> FetchedPartition {
+fn read_partition(data: PartitionData, asked: Asked, to_the_end: bool, shared: bool, reserved: &Hold) -> FetchedPartition {
     match ResponseError::try_from_code(data.error_code) {
         Some(ResponseError::OffsetOutOfRange) => return FetchedPartition::OutOfRange,
         Some(error) => return FetchedPartition::Later { why: crate::kafka::failure::KafkaName(error).to_string() },
@@ -245,7 +262,7 @@ fn read_partition(data: PartitionData, offset: i64, to_the_end: bool, shared: bo
     }
     if data.diverging_epoch.epoch >= 0 {
         let (epoch, end) = (data.diverging_epoch.epoch, data.diverging_epoch.end_offset);
-        let seen = format!("the source's log was cut at {end} (leader epoch {epoch}), but was copied up to {offset}");
+        let seen = format!("the source's log was cut at {end} (leader epoch {epoch}), but was copied up to {}", asked.offset);
         return FetchedPartition::Diverged { seen };
     }
     let records = data.records.unwrap_or_default();
@@ -255,18 +272,32 @@ fn read_partition(data: PartitionData, offset: i64, to_the_end: bool, shared: bo
         (_, true) => held(Bytes::copy_from_slice(&records), reserved.beside(bytes)),
         (_, false) => held(records, reserved.beside(bytes)),
     };
-    match batch::split(records) {
-        Ok(mut batches) => {
-            let aborted = data.aborted_transactions.unwrap_or_default();
-            batch::mark_aborted(&mut batches, aborted.iter().map(|t| (t.producer_id.0, t.first_offset)).collect());
-            let batches = batches.into_iter().map(|batch| { let leaf = batch.leaf(); (batch, leaf) }).collect();
-            FetchedPartition::Data { batches, log_start: data.log_start_offset, last_stable: data.last_stable_offset, to_the_end, bytes }
+    let mut batches = match batch::split(records) {
+        Ok(batches) => batches,
+        Err(error) => return malformed(error),
+    };
+    let aborted = data.aborted_transactions.unwrap_or_default();
+    batch::mark_aborted(&mut batches, aborted.iter().map(|t| (t.producer_id.0, t.first_offset)).collect());
+    let content = match asked.projector {
+        None => Content::AsIs(batches.into_iter().map(|batch| { let leaf = batch.leaf(); (batch, leaf) }).collect()),
+        Some(projector) => {
+            // What is made anew counts as memory, too.
+            let keep = |batch: Batch| batch.with_bytes(|bytes| { let size = bytes.len(); held(bytes, reserved.beside(size)) });
+            match projector.project(&batches, keep) {
+                Ok(projected) => {
+                    Content::Mapped { batches, projected }
+                }
+                Err((batch, error)) => {
+                    let Stop { code, seen } = unreadable(&batch, error);
+                    return FetchedPartition::Unreadable { code, seen };
+                }
+            }
         }
-        Err(error) => unreadable(error),
-    }
+    };
+    FetchedPartition::Data { content, log_start: data.log_start_offset, last_stable: data.last_stable_offset, to_the_end, bytes }
 }
 
-pub(super) fn unreadable(error: BatchError) -> FetchedPartition {
+pub(super) fn malformed(error: BatchError) -> FetchedPartition {
     let (code, seen) = match error {
         BatchError::Magic { base_offset, magic } => (Code::CopyUnsupportedFormat, format!("the batch at {base_offset} has format v{magic}")),
         BatchError::Crc { base_offset } => (Code::CopyDamaged, format!("the checksum of the batch at {base_offset} does not hold")),

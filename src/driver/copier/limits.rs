@@ -17,8 +17,8 @@ pub const FETCH_WAIT: Duration = Duration::from_millis(250);
 /// Silence after which a fetch is given up.
 pub const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Bytes of one produce request beyond which nothing is added to it.
-pub const PRODUCE_BYTES_MAX: usize = 4 << 20;
+/// Bytes around one partition's batch in a produce request: lengths and counts.
+pub const PRODUCE_PARTITION_BYTES: usize = 16;
 /// Produce requests under way on one connection.
 pub const PRODUCES_PER_LANE: usize = 4;
 /// Produce connections to one broker; a partition keeps to one.
@@ -62,3 +62,6 @@ pub const PROBE_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Failures of the same kind, in time, after which the operator is told what is waited for.
 pub const WAIT_WORTH_TELLING: Duration = Duration::from_secs(2);
+
+/// Empty answers about one partition, in time, after which the operator is told: brokers may read history from elsewhere first.
+pub const STARVED_WORTH_TELLING: Duration = Duration::from_secs(10);

@@ -14,7 +14,9 @@ mod storing;
 use crate::config::model::SeedConfig;
 use crate::copy::{PartitionCopy, Stop};
 use crate::domain::leaf_file::LeafFile;
+use crate::domain::offset::Mark;
 use crate::domain::partition::TopicPartition;
+use crate::error::{Code, Error, Result};
 use crate::kafka::markers::Markers;
 use crate::kafka::source::Source;
 use crate::kafka::target::Target;
@@ -40,9 +42,11 @@ pub struct CopierSetup {
     pub left_open: BTreeMap<TopicPartition, TransactionalProducer>,
     /// How long a transaction may stay open on the target.
     pub transaction_timeout: Duration,
+    /// Bytes of one Produce request beyond which nothing is added to it.
+    pub request_batches_bytes: usize,
 }
 
-/// How far one partition has come.
+/// How far one partition has come, in the source's offsets.
 #[derive(Clone, Debug)]
 pub struct PartitionProgress {
     pub partition: TopicPartition,
@@ -53,6 +57,8 @@ pub struct PartitionProgress {
     pub source_log_start: i64,
     /// The source's last stable offset as last heard; None before the first fetch.
     pub source_end: Option<i64>,
+    /// The target's log end, in its own offsets.
+    pub target_end: i64,
     /// Whether the target's log start is where it should be.
     pub log_start_settled: bool,
     pub stop: Option<Stop>,
@@ -73,6 +79,8 @@ pub struct CopyStatus {
     pub bytes_produced: u64,
     /// Producer ids that partitions go over to as soon as they are journaled (`Copier::journaled`), since the copier began.
     pub renewed: Vec<(TopicPartition, i64)>,
+    /// Whether the journal is to be told where runs of records begin ([`Copier::marks`]): their partitions wait for that.
+    pub marks_due: bool,
     /// Why nothing moves, if so.
     pub waiting_because: Option<String>,
 }
@@ -98,6 +106,8 @@ pub(super) enum Command {
     SeedEnds(BTreeMap<TopicPartition, i64>),
     FetchNoMore,
     Journaled(usize),
+    Marks(oneshot::Sender<Vec<(TopicPartition, Vec<Mark>)>>),
+    MarksJournaled,
     RaiseLogStarts(BTreeMap<TopicPartition, i64>),
     Checkpoint(oneshot::Sender<Checkpoint>),
     Stop(Duration, oneshot::Sender<Checkpoint>),
@@ -138,7 +148,21 @@ impl Copier {
         let _ = self.commands.send(Command::Journaled(count));
     }
 
-    /// Raises the target's log starts, once everything below has been acknowledged.
+    /// Where runs of records begin that are to be journaled before they are produced.
+    ///
+    /// **Errors**: KF-BUG, as [`Self::checkpoint`].
+    pub async fn marks(&self) -> Result<Vec<(TopicPartition, Vec<Mark>)>> {
+        let (reply, answer) = oneshot::channel();
+        let _ = self.commands.send(Command::Marks(reply));
+        answer.await.map_err(ended)
+    }
+
+    /// The journal knows the marks that were handed out.
+    pub fn marks_journaled(&self) {
+        let _ = self.commands.send(Command::MarksJournaled);
+    }
+
+    /// Raises the target's log starts to what these offsets of the source are there, once everything below has been acknowledged.
     pub fn raise_log_starts(&self, log_starts: BTreeMap<TopicPartition, i64>) {
         let _ = self.commands.send(Command::RaiseLogStarts(log_starts));
     }
@@ -149,18 +173,26 @@ impl Copier {
     }
 
     /// What is durable now.
-    pub async fn checkpoint(&self) -> Checkpoint {
+    ///
+    /// **Errors**: KF-BUG where the copier has ended by itself: nothing that it had is to be overwritten then.
+    pub async fn checkpoint(&self) -> Result<Checkpoint> {
         let (reply, answer) = oneshot::channel();
         let _ = self.commands.send(Command::Checkpoint(reply));
-        answer.await.unwrap_or_default()
+        answer.await.map_err(ended)
     }
 
     /// Stops: fetches no more, waits at most `patience` for what is under way, and says what is durable.
-    pub async fn stop(&self, patience: Duration) -> Checkpoint {
+    ///
+    /// **Errors**: KF-BUG, as [`Self::checkpoint`].
+    pub async fn stop(&self, patience: Duration) -> Result<Checkpoint> {
         let (reply, answer) = oneshot::channel();
         let _ = self.commands.send(Command::Stop(patience, reply));
-        answer.await.unwrap_or_default()
+        answer.await.map_err(ended)
     }
+}
+
+fn ended(_: oneshot::error::RecvError) -> Error {
+    Error::new(Code::Bug, "the copier has ended without being told to; what it has journaled stands")
 }
 
 #[cfg(test)]
@@ -176,6 +208,7 @@ mod tests {
             stored_offset: 0,
             source_log_start: 0,
             source_end: None,
+            target_end: next_offset,
             log_start_settled: true,
             stop: None,
         };

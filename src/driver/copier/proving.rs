@@ -1,7 +1,7 @@
 //! The second reading: what the target holds is fetched again, behind the copy, and compared with what the source gave.
 
 use super::engine::{Engine, Event};
-use super::fetching::{FetchedPartition, unreadable};
+use super::fetching::{FetchedPartition, malformed};
 use super::limits::*;
 use crate::domain::batch::{self, Batch};
 use crate::error::{Code, Error};
@@ -111,9 +111,9 @@ impl Engine {
 fn read(records: bytes::Bytes) -> ReadBackPartition {
     match batch::split(records) {
         Ok(batches) => ReadBackPartition::Data(batches),
-        Err(error) => match unreadable(error) {
+        Err(error) => match malformed(error) {
             FetchedPartition::Unreadable { code, seen } => ReadBackPartition::Unreadable(code, seen),
-            _ => ReadBackPartition::Later("unreadable".to_owned()),
+            _ => ReadBackPartition::Later("malformed".to_owned()),
         },
     }
 }

@@ -26,7 +26,7 @@ impl Engine {
         let bytes_max = self.setup.seed.segment_max_bytes;
         for entry in &mut self.partitions {
             // What came after SEED began is TAIL's: its appends need not wait, and its segments may grow.
-            if entry.seed_end.is_some_and(|end| entry.copy.acknowledged() >= end) {
+            if entry.seed_end.is_some_and(|end| entry.copy.source_position(entry.copy.acknowledged()) >= end) {
                 entry.seed_end = None;
                 entry.copy.append_before_store();
             }

@@ -1,6 +1,5 @@
 //! Carries the groups' committed offsets over: read on the source after the drain, committed on the target, read back.
 
-use crate::domain::offset::{OffsetMap, SourceOffset};
 use crate::domain::partition::TopicPartition;
 use crate::domain::selection::group_left_out;
 use crate::domain::topology::{CommittedOffset, GroupSnapshot};
@@ -9,7 +8,8 @@ use crate::driver::limits::GROUP_OFFSETS_PATIENCE;
 use crate::error::{Code, Error, Result};
 use crate::kafka::group_offsets::GroupCommit;
 use crate::machine::fact::{Effect, Fact, FrozenPartition, GroupOutcome};
-use std::collections::BTreeMap;
+use crate::machine::fold::Migration;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Commits every selected group's offsets on the target and says of each what became of it.
 ///
@@ -27,16 +27,13 @@ pub async fn carry_over(context: &mut Context, attempt: u32, drained: &[FrozenPa
             group.offsets = offsets;
         }
     }
-    let maps: BTreeMap<TopicPartition, OffsetMap> = drained
-        .iter()
-        .map(|p| (p.partition.clone(), OffsetMap::identity(SourceOffset(p.log_start), SourceOffset(p.frozen_end + 1))))
-        .collect();
+    let drained: BTreeSet<&TopicPartition> = drained.iter().map(|p| &p.partition).collect();
     let planned: BTreeMap<&str, &str> =
         context.migration()?.plan.groups.iter().map(|g| (g.group_id.as_str(), g.left_alone.as_str())).collect();
 
     let (mut outcomes, mut wanted) = (Vec::new(), BTreeMap::new());
     for group in &groups {
-        let offsets = translate(&group.offsets, &maps);
+        let offsets = translate(&group.offsets, &drained, context.migration()?);
         let left_alone = match (group.uncommittable(), planned.get(group.group_id.as_str())) {
             (Some(reason), _) => reason,
             (None, Some(reason)) if !reason.is_empty() && offsets.is_empty() => (*reason).to_owned(),
@@ -61,7 +58,7 @@ pub async fn carry_over(context: &mut Context, attempt: u32, drained: &[FrozenPa
         };
         outcomes.push(GroupOutcome { group_id: group_id.clone(), offsets: offsets.clone(), left_alone });
     }
-    let removed = read_back(context, &outcomes, &maps).await?;
+    let removed = read_back(context, &outcomes, &drained).await?;
     let left_alone = outcomes.iter().filter(|o| !o.left_alone.is_empty()).count();
     context.complete(id, match removed {
         0 => "committed and read back".to_owned(),
@@ -84,13 +81,11 @@ async fn decided_offsets(context: &Context, groups: &[GroupSnapshot]) -> Result<
     }
 }
 
-fn translate(offsets: &[CommittedOffset], maps: &BTreeMap<TopicPartition, OffsetMap>) -> Vec<CommittedOffset> {
-    offsets
-        .iter()
-        .filter_map(|offset| {
-            let map = maps.get(&TopicPartition::new(offset.topic.as_str(), offset.partition))?;
-            Some(CommittedOffset { next_offset: map.translate(SourceOffset(offset.next_offset)).0, ..offset.clone() })
-        })
+fn translate(offsets: &[CommittedOffset], drained: &BTreeSet<&TopicPartition>, migration: &Migration) -> Vec<CommittedOffset> {
+    let named = offsets.iter().map(|offset| (TopicPartition::new(offset.topic.as_str(), offset.partition), offset));
+    named
+        .filter(|(partition, _)| drained.contains(partition))
+        .map(|(partition, offset)| CommittedOffset { next_offset: migration.target_offset(&partition, offset.next_offset), ..offset.clone() })
         .collect()
 }
 
@@ -98,7 +93,7 @@ fn translate(offsets: &[CommittedOffset], maps: &BTreeMap<TopicPartition, Offset
 /// target out, has left it, and the group would go on there instead of by its `auto.offset.reset`. Answers how many there were.
 ///
 /// **Errors**: KF-GROUP-REFUSED where an offset does not read as it was committed; what the target refuses.
-async fn read_back(context: &Context, outcomes: &[GroupOutcome], drained: &BTreeMap<TopicPartition, OffsetMap>) -> Result<usize> {
+async fn read_back(context: &Context, outcomes: &[GroupOutcome], drained: &BTreeSet<&TopicPartition>) -> Result<usize> {
     let target = &context.clusters.target;
     let ids: Vec<String> = outcomes.iter().filter(|o| o.left_alone.is_empty()).map(|o| o.group_id.clone()).collect();
     if ids.is_empty() {
@@ -115,7 +110,7 @@ async fn read_back(context: &Context, outcomes: &[GroupOutcome], drained: &BTree
                 return Err(Error::new(Code::GroupRefused, seen));
             }
         }
-        let left: Vec<TopicPartition> = found.into_keys().filter(|partition| drained.contains_key(partition)).collect();
+        let left: Vec<TopicPartition> = found.into_keys().filter(|partition| drained.contains(partition)).collect();
         if !left.is_empty() {
             foreign.insert(outcome.group_id.clone(), left);
         }

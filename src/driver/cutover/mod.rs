@@ -298,13 +298,19 @@ async fn drain(context: &mut Context, copying: &mut Copying, number: u32, partit
     copying.run_until(context, |status| status.has_copied(&ends)).await?;
     // The copy ends with the sentinel: nothing that is written to the source after it may reach the target.
     copying.copier().fetch_no_more();
+    copying.journal_positions(context)?;
     copying.copier().raise_log_starts(partitions.iter().map(|p| (p.partition.clone(), p.log_start)).collect());
-    let starts: BTreeMap<TopicPartition, i64> = partitions.iter().map(|p| (p.partition.clone(), p.log_start)).collect();
+    let on_target = |of: fn(&FrozenPartition) -> i64| -> Result<BTreeMap<TopicPartition, i64>> {
+        let migration = context.migration()?;
+        Ok(partitions.iter().map(|p| (p.partition.clone(), migration.target_offset(&p.partition, of(p)))).collect())
+    };
+    let (starts, ends) = (on_target(|p| p.log_start)?, on_target(|p| p.frozen_end + 1)?);
     loop {
         copying.run_until(context, |status| status.partitions.iter().all(|p| p.log_start_settled)).await?;
         // Asked of the brokers, since a DeleteRecords is not durable at once.
         let names: Vec<TopicPartition> = starts.keys().cloned().collect();
         let seen = context.clusters.target.offsets(&names, OffsetAt::Earliest).await?;
+        refuse_trimmed(context, &starts, &seen)?;
         if starts.iter().all(|(partition, start)| seen.get(partition).is_some_and(|seen| seen >= start)) {
             break;
         }
@@ -324,6 +330,21 @@ async fn drain(context: &mut Context, copying: &mut Copying, number: u32, partit
         tokio::time::sleep(DECISION_POLL_INTERVAL).await;
     }
     context.record(Fact::Drained { attempt: number }).map(drop)
+}
+
+/// Nothing of a log that we fill is deleted by anybody but us, and never more than the source has let go of.
+///
+/// **Errors**: KF-COPY-QUARANTINED, journaled: such a topic is made anew.
+fn refuse_trimmed(context: &mut Context, starts: &BTreeMap<TopicPartition, i64>, seen: &BTreeMap<TopicPartition, i64>) -> Result<()> {
+    let trimmed = starts.iter().filter_map(|(partition, due)| Some((partition, due, seen.get(partition).filter(|seen| *seen > due)?)));
+    let trimmed: Vec<(TopicPartition, String)> =
+        trimmed.map(|(partition, due, seen)| (partition.clone(), format!("the target's log starts at {seen}, and {due} is due: somebody has deleted records there"))).collect();
+    let Some((partition, seen)) = trimmed.first().cloned() else { return Ok(()) };
+    let more = if trimmed.len() > 1 { format!(" (and {} more)", trimmed.len() - 1) } else { String::new() };
+    for (partition, seen) in trimmed {
+        context.record(Fact::PartitionQuarantined { partition, code: Code::CopyQuarantined.as_str().to_owned(), seen })?;
+    }
+    Err(Error::new(Code::CopyQuarantined, format!("{partition}: {seen}{more}")))
 }
 
 /// The source's ends, looked at once more.

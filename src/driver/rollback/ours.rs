@@ -93,7 +93,7 @@ fn unsafe_to_undo(what: &str, lines: Vec<String>) -> Error {
 /// Up to where each partition's log is known to be ours. A topic that is not there holds nothing to lose.
 fn known_ends(migration: &Migration, touched: &BTreeSet<String>, metadata: &Metadata) -> BTreeMap<TopicPartition, i64> {
     let frozen: BTreeMap<&TopicPartition, i64> =
-        migration.cutover_report.iter().flat_map(|report| &report.partitions).map(|p| (&p.partition, p.frozen_end + 1)).collect();
+        migration.cutover_report.iter().flat_map(|report| &report.partitions).map(|p| (&p.partition, migration.target_offset(&p.partition, p.frozen_end + 1))).collect();
     let topics = touched.iter().filter_map(|name| metadata.topic(name));
     let partitions = topics.flat_map(|t| t.partitions.iter().map(|p| TopicPartition::new(t.name.clone(), p.partition)));
     let known = partitions.map(|partition| {

@@ -9,6 +9,7 @@ use crate::domain::partition::TopicPartition;
 use crate::domain::runbook::{Paths, command};
 use crate::domain::transaction::OpenTransaction;
 use crate::driver::copying::planned_partitions;
+use crate::evidence::comparison::Comparison;
 use crate::journal::Writer;
 use crate::machine::fold::{Migration, Stage};
 use crate::machine::state::State;
@@ -57,6 +58,8 @@ pub struct Status {
     pub committed: Option<CommittedStatus>,
     pub groups: Vec<GroupStatus>,
     pub validation: Option<ValidationStatus>,
+    /// What was planned beside what came of it, from the end of SEED on.
+    pub comparison: Option<Comparison>,
     /// Where the bundle was stored.
     pub bundle: Option<String>,
     pub outcome: Option<String>,
@@ -199,6 +202,7 @@ impl Status {
                 validated_at: v.validated_at.clone(),
                 checks: v.checks.clone(),
             }),
+            comparison: migration.seed.map(|_| Comparison::of(migration)),
             bundle: migration.bundle.as_ref().map(|b| location(&facts.config.evidence.store, &b.key)),
             outcome: migration.outcome.clone(),
             pending_effects: migration.footprint.pending.len(),
@@ -227,14 +231,16 @@ fn partitions(migration: &Migration, source: Option<&SideLook>) -> Vec<Partition
             let progress = migration.partitions.get(&partition);
             let checkpoint = progress.and_then(|p| p.checkpoint.as_ref());
             let source_end = source.and_then(|s| s.ends.get(&partition).copied());
-            let copied = checkpoint.map_or(log_start, |c| c.next_offset.max(c.source_log_start));
+            // In the source's offsets, which the target's are unless the partition is mapped.
+            let on_source = |target: i64| migration.source_offset(&partition, target);
+            let copied = checkpoint.map_or(log_start, |c| on_source(c.next_offset.max(c.source_log_start)));
             // What was accepted is late no more.
             let accepted = migration.late_accepted.get(&partition).map(|late| late.next_offset);
             let committed_end = accepted.or_else(|| frozen.get(&partition).copied());
             PartitionStatus {
-                next_offset: checkpoint.map(|c| c.next_offset),
-                verified_offset: checkpoint.map(|c| c.verified_offset),
-                stored_offset: checkpoint.map(|c| c.stored_offset),
+                next_offset: checkpoint.map(|c| on_source(c.next_offset)),
+                verified_offset: checkpoint.map(|c| on_source(c.verified_offset)),
+                stored_offset: checkpoint.map(|c| on_source(c.stored_offset)),
                 source_end,
                 lag_records: source_end.filter(|_| committed_end.is_none()).map(|end| (end - copied).max(0)),
                 late_records: source_end.zip(committed_end).map(|(end, committed)| (end - committed).max(0)),

@@ -19,6 +19,9 @@ pub const LONG_HOLES_MAX: i64 = 16;
 /// Bytes of one partition in an answer: a few batches of usual size.
 pub const SAMPLE_BYTES: usize = 64 * 1024;
 
+/// Bytes of a batch from which on its records are measured one by one: below it every target takes it.
+pub const LARGE_BATCH_BYTES: usize = 32 * 1024;
+
 /// What is asked for next where a batch is larger than that, before the largest batch that a topic lets in.
 pub const LARGER_SAMPLES: [usize; 2] = [256 * 1024, 1024 * 1024];
 
@@ -34,3 +37,19 @@ pub const VOTER_LAG_MS: i64 = 5_000;
 
 /// How long both stores together may take to show what they can.
 pub const STORE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Partitions, the largest ones, that are read to see how fast the source hands out its logs.
+pub const RATE_PARTITIONS: usize = 32;
+
+/// Bytes of each of them in one round.
+pub const RATE_FETCH_BYTES: usize = 1024 * 1024;
+
+/// Rounds at most, each at another place of the logs.
+pub const RATE_ROUNDS: i64 = 16;
+
+/// The time after which it has been seen, and the bytes: a plan is a matter of seconds.
+pub const RATE_TIME: Duration = Duration::from_secs(1);
+pub const RATE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Bytes below which round trips, not bytes, would be measured.
+pub const RATE_BYTES_MIN: u64 = 8 * 1024 * 1024;

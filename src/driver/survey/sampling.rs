@@ -1,6 +1,7 @@
 //! Samples the logs: a few batches at each log's start, at its end and between, to see what kind of topic it is.
 
 use super::limits::*;
+use crate::copy::largest_record;
 use crate::domain::batch::{self, Batch, BatchError};
 use crate::domain::partition::TopicPartition;
 use crate::domain::planning::{PartitionProbe, Sample, TopicProbe};
@@ -273,6 +274,12 @@ fn look_at(probe: &mut PartitionProbe, batch: &Batch) {
     if batch.is_control() {
         probe.control = true;
         return;
+    }
+    if batch.bytes().len() > LARGE_BATCH_BYTES {
+        // One that cannot be decoded stops the copy with a code of its own.
+        let largest = largest_record(batch).ok().flatten().map(|(offset, bytes)| (offset, bytes as i64));
+        let largest = largest.filter(|(_, bytes)| probe.record_bytes_max.is_none_or(|(_, most)| *bytes > most));
+        probe.record_bytes_max = largest.or(probe.record_bytes_max);
     }
     probe.transactional |= batch.is_transactional();
     probe.log_append_time |= batch.append_time().is_some();

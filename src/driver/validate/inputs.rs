@@ -4,25 +4,30 @@
 
 use super::super::context::Context;
 use super::super::late_writes;
+use super::compacted;
 use crate::domain::limits::DETAILS_MAX;
+use crate::domain::offset::TargetOffset;
 use crate::domain::partition::TopicPartition;
 use crate::domain::plan::{LeftOut, Plan};
 use crate::domain::planning;
 use crate::domain::selection::{group_left_out, topic_left_out};
-use crate::domain::topology::ClusterSnapshot;
+use crate::domain::topology::{ClusterSnapshot, CommittedOffset};
 use crate::error::{Code, Error, Result};
 use crate::kafka::cluster::Side;
+use crate::kafka::offsets::OffsetAt;
 use crate::kafka::source::Reader;
 use crate::kafka::witness::{self, Witness};
 use crate::machine::fact::{CutoverReport, FrozenPartition, PartitionCheckpoint};
 use crate::machine::fold::Migration;
 use crate::validation::counts_and_offsets::{self, Counted, PartitionCounts};
 use crate::validation::group_reconciliation::{self, Committed, GroupFacts, SourceGroups};
+use crate::validation::key_drift;
 use crate::validation::report::{CheckResult, Outcome};
 use crate::validation::sentinel_presence::{self, Looked, SentinelFacts};
 use crate::validation::spot_check::{self, DigestFacts};
 use crate::validation::topic_parity;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Runs the five checks; beside them, what none of them covers.
 pub async fn checks(context: &Context) -> Result<(Vec<CheckResult>, Vec<String>)> {
@@ -33,11 +38,12 @@ pub async fn checks(context: &Context) -> Result<(Vec<CheckResult>, Vec<String>)
     let plan = &migration.plan;
     let topics: BTreeSet<&str> = plan.topics.iter().map(|t| t.name.as_str()).collect();
     let target = context.clusters.target.snapshot(|name| topics.contains(name), |_| false);
-    let (target, spot_check, sentinels, groups, late) = futures::join!(
+    let (target, spot_check, by_key, sentinels, groups, late) = futures::join!(
         target,
         spot_check(context, migration, report),
-        sentinels(context, report),
-        groups(context, report),
+        compacted::drift(context, migration, report),
+        sentinels(context, migration, report),
+        groups(context, migration, report),
         late_writes::refuse(context),
     );
     let (parity, counts) = match &target {
@@ -47,7 +53,9 @@ pub async fn checks(context: &Context) -> Result<(Vec<CheckResult>, Vec<String>)
         }
         Err(error) => (not_run(topic_parity::NAME, error), not_run(counts_and_offsets::NAME, error)),
     };
+    let spot_check = key_drift::added_to(spot_check, &by_key);
     let mut not_covered = not_covered(plan);
+    not_covered.extend(by_key.iter().filter_map(|p| Some(format!("{}: not compared by key to the end: {}", p.partition.as_ref()?, p.not_covered.as_ref()?))));
     not_covered.extend(unstored(migration, report));
     not_covered.extend(append_times(migration));
     match late {
@@ -69,8 +77,8 @@ fn partition_counts(migration: &Migration, report: &CutoverReport, target: &Clus
         let checkpoint = migration.checkpoint(partition);
         PartitionCounts {
             partition: partition.clone(),
-            source_start: frozen.log_start,
-            source_end: frozen.frozen_end + 1,
+            source_start: migration.target_offset(partition, frozen.log_start),
+            source_end: migration.target_offset(partition, frozen.frozen_end + 1),
             // Without a checkpoint nothing was acknowledged.
             target_end_at_commit: checkpoint.map_or(0, |c| c.next_offset),
             target_start: seen.and_then(|p| p.log_start),
@@ -94,10 +102,13 @@ fn counted(checkpoint: &PartitionCheckpoint) -> Counted {
 async fn spot_check(context: &Context, migration: &Migration, report: &CutoverReport) -> CheckResult {
     // The sentinel at `frozen_end` itself is no record.
     let compacts = |topic: &str| {
-        let planned = migration.plan.topics.iter().find(|t| t.name == topic);
-        planned.and_then(|t| t.configs.get("cleanup.policy")).is_some_and(|policy| policy.contains("compact"))
+        migration.plan.topics.iter().any(|t| t.name == topic && compacted::compacts(t))
     };
-    let facts = |p: &FrozenPartition| Some(DigestFacts::of(migration.checkpoint(&p.partition)?, p.frozen_end, compacts(&p.partition.topic)));
+    let facts = |p: &FrozenPartition| {
+        let (checkpoint, end) = (migration.checkpoint(&p.partition)?, migration.target_offset(&p.partition, p.frozen_end));
+        let map = migration.offset_map(&p.partition).map(|map| Arc::new(map.closed(TargetOffset(end))));
+        Some(DigestFacts { map, ..DigestFacts::of(checkpoint, end, compacts(&p.partition.topic)) })
+    };
     let digests: Vec<DigestFacts> = report.partitions.iter().filter_map(facts).collect();
     if digests.len() < report.partitions.len() {
         let missing = report.partitions.len() - digests.len();
@@ -112,9 +123,12 @@ async fn spot_check(context: &Context, migration: &Migration, report: &CutoverRe
     }
 }
 
-async fn sentinels(context: &Context, report: &CutoverReport) -> CheckResult {
+async fn sentinels(context: &Context, migration: &Migration, report: &CutoverReport) -> CheckResult {
     let places: BTreeMap<TopicPartition, i64> = report.partitions.iter().map(|p| (p.partition.clone(), p.frozen_end)).collect();
-    let (mut source, mut target) = futures::join!(look(&context.clusters.source, &places), look(&context.clusters.target, &places));
+    let (mapped, kept): (BTreeMap<_, _>, BTreeMap<_, _>) = places.clone().into_iter().partition(|(partition, _)| migration.offset_map(partition).is_some());
+    let (mut source, mut target, ends) =
+        futures::join!(look(&context.clusters.source, &places), look(&context.clusters.target, &kept), mapped_ends(context, migration, &mapped));
+    target.extend(ends);
     let unasked = || Looked::Unread { seen: "there is no answer".to_owned() };
     let facts: Vec<SentinelFacts> = report
         .partitions
@@ -127,6 +141,29 @@ async fn sentinels(context: &Context, report: &CutoverReport) -> CheckResult {
         })
         .collect();
     sentinel_presence::check(&facts, report.sentinel_producer_id)
+}
+
+/// Where the target's logs end that leave the sentinels out, as they do all that is not a record.
+async fn mapped_ends(context: &Context, migration: &Migration, frozen_ends: &BTreeMap<TopicPartition, i64>) -> BTreeMap<TopicPartition, Looked> {
+    let names: Vec<TopicPartition> = frozen_ends.keys().cloned().collect();
+    let ends = match names.is_empty() {
+        true => return BTreeMap::new(),
+        false => context.clusters.target.offsets(&names, OffsetAt::HighWatermark).await,
+    };
+    let ends = match ends {
+        Ok(ends) => ends,
+        Err(error) => return unread(frozen_ends, &error),
+    };
+    let looked = frozen_ends.iter().map(|(partition, frozen_end)| {
+        let end_at_commit = migration.checkpoint(partition).map_or(0, |c| c.next_offset);
+        let mapped_end = migration.target_offset(partition, frozen_end + 1);
+        let looked = match ends.get(partition) {
+            Some(end_now) => Looked::LeftOut { mapped_end, end_at_commit, end_now: *end_now },
+            None => Looked::Unread { seen: "there is no answer".to_owned() },
+        };
+        (partition.clone(), looked)
+    });
+    looked.collect()
 }
 
 /// Looks at one offset of each partition; what cannot be read says why.
@@ -149,9 +186,14 @@ fn unread(places: &BTreeMap<TopicPartition, i64>, error: &Error) -> BTreeMap<Top
     places.keys().map(|partition| (partition.clone(), Looked::Unread { seen: error.seen().to_owned() })).collect()
 }
 
-async fn groups(context: &Context, report: &CutoverReport) -> CheckResult {
+async fn groups(context: &Context, migration: &Migration, report: &CutoverReport) -> CheckResult {
     let carried: Vec<String> = report.groups.iter().filter(|g| g.left_alone.is_empty()).map(|g| g.group_id.clone()).collect();
-    let ends = report.partitions.iter().map(|p| (p.partition.clone(), p.frozen_end + 1)).collect();
+    let ends = report.partitions.iter().map(|p| (p.partition.clone(), migration.target_offset(&p.partition, p.frozen_end + 1))).collect();
+    // Compared where they lie on the target.
+    let translated = |mut offsets: Vec<CommittedOffset>| {
+        offsets.iter_mut().for_each(|o| o.next_offset = migration.target_offset(&TopicPartition::new(o.topic.as_str(), o.partition), o.next_offset));
+        offsets
+    };
     let read = async {
         let mut listed = context.clusters.source.list_groups().await?;
         let all = listed.len();
@@ -159,7 +201,7 @@ async fn groups(context: &Context, report: &CutoverReport) -> CheckResult {
         let source = SourceGroups { all, selected: listed.len() };
         let described = context.clusters.source.describe_groups(&listed).await?;
         let committable = described.into_iter().filter(|g| g.uncommittable().is_none());
-        let source_now: Committed = committable.map(|g| (g.group_id, g.offsets)).collect();
+        let source_now: Committed = committable.map(|g| (g.group_id, translated(g.offsets))).collect();
         let on_target: BTreeSet<String> = carried.iter().chain(source_now.keys()).cloned().collect();
         let target_now = context.clusters.target.group_offsets(&on_target.into_iter().collect::<Vec<_>>(), false).await?;
         Ok(GroupFacts { source, source_now, target_now, ends })
@@ -221,8 +263,8 @@ fn append_times(migration: &Migration) -> Vec<String> {
 /// Partitions whose segments in the store do not reach to the cutover.
 fn unstored(migration: &Migration, report: &CutoverReport) -> Vec<String> {
     let short = report.partitions.iter().filter_map(|p| {
-        let stored = migration.checkpoint(&p.partition)?.stored_offset;
-        (stored < p.frozen_end).then(|| format!("{}: its segments in the store end at {stored}, its log at {}", p.partition, p.frozen_end))
+        let (stored, end) = (migration.checkpoint(&p.partition)?.stored_offset, migration.target_offset(&p.partition, p.frozen_end));
+        (stored < end).then(|| format!("{}: its segments in the store end at {stored}, its log at {end}", p.partition))
     });
     short.collect()
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::model::Auth;
+use crate::config::model::{Auth, AuthMode, Secret, SecurityProtocol};
 use bytes::{BufMut, BytesMut};
 use kafka_protocol::messages::MetadataRequest;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -9,8 +9,7 @@ use tokio::net::TcpListener;
 const VERSIONS: &[u8] = &[0, 0, 2, 0, 3, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
 
 fn options() -> ConnectionOptions {
-    let auth = Auth { mode: AuthMode::Plaintext, username: None, password: None, ca: None, cert: None, key: None };
-    ConnectionOptions::from_config(&ClusterConfig { cluster_arn: None, bootstrap_servers: vec![], auth }).unwrap()
+    ConnectionOptions::from_config(&ClusterConfig { cluster_arn: None, bootstrap_servers: vec![], auth: Auth::plaintext() }).unwrap()
 }
 
 /// One end of a connection that plays the broker.
@@ -143,9 +142,95 @@ async fn a_port_where_nobody_listens_is_not_sent() {
     assert!(matches!(Connection::open(&address, &options()).await, Err(CallError::NotSent(_))));
 }
 
-#[test]
-fn other_modes_than_plaintext_are_refused() {
-    let auth = Auth { mode: AuthMode::ScramSha512, username: None, password: None, ca: None, cert: None, key: None };
-    let refused = ConnectionOptions::from_config(&ClusterConfig { cluster_arn: None, bootstrap_servers: vec![], auth });
-    assert_eq!(refused.unwrap_err().code(), Code::ConfigUnsupported);
+/// ApiVersions v3, an answer that offers Metadata v0–v1, SaslHandshake v0–v1 and SaslAuthenticate v0–v2.
+const SASL_VERSIONS: &[u8] = &[0, 0, 4, 0, 3, 0, 0, 0, 1, 0, 0, 17, 0, 0, 0, 1, 0, 0, 36, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0];
+/// SaslHandshake v1, an answer without error.
+const HANDSHAKE_ACCEPTED: &[u8] = &[0, 0, 0, 0, 0, 0];
+
+/// SaslAuthenticate v2, an answer with this error and a session of this length.
+fn authenticated(error: i16, session_ms: i64) -> Vec<u8> {
+    [&[0][..], &error.to_be_bytes(), &[0, 1], &session_ms.to_be_bytes(), &[0]].concat()
+}
+
+/// A logged-in connection whose session lasts two seconds; the next request of the client has correlation id 4.
+async fn logged_in() -> (Connection, Broker) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let auth = Auth {
+        mode: AuthMode::Plain,
+        security_protocol: SecurityProtocol::SaslPlaintext,
+        username: Some("alice".into()),
+        password: Some(Secret::new("hunter2")),
+        ..Auth::plaintext()
+    };
+    let mut options = ConnectionOptions::from_config(&ClusterConfig { cluster_arn: None, bootstrap_servers: vec![], auth }).unwrap();
+    options.connect_timeout = Duration::from_millis(300);
+    let accept = async {
+        let mut broker = Broker(listener.accept().await.unwrap().0);
+        assert_eq!(&broker.request().await[..4], &[0, 18, 0, 3]);
+        broker.answer(0, SASL_VERSIONS).await;
+        let handshake = broker.request().await;
+        assert!(handshake[..4] == [0, 17, 0, 1] && handshake.ends_with(b"\0\x05PLAIN"));
+        broker.answer(1, HANDSHAKE_ACCEPTED).await;
+        let login = broker.request().await;
+        assert!(login[..4] == [0, 36, 0, 2] && login.windows(14).any(|w| w == b"\0alice\0hunter2"));
+        broker.answer(2, &authenticated(0, 2_000)).await;
+        assert_eq!(&broker.request().await[..4], &[0, 18, 0, 3]);
+        broker.answer(3, SASL_VERSIONS).await;
+        broker
+    };
+    let (connection, broker) = tokio::join!(Connection::open(&address, &options), accept);
+    (connection.unwrap(), broker)
+}
+
+#[tokio::test]
+async fn a_session_is_renewed_behind_what_is_in_flight_and_before_what_comes_later() {
+    let (connection, mut broker) = logged_in().await;
+    let before = connection.send_frames(3, 1, vec![Bytes::from_static(b"before")]);
+    assert!(broker.request().await.ends_with(b"before"));
+    // Its answer is still due when the session's time comes.
+    assert_eq!(&broker.request().await[..8], &[0, 17, 0, 1, 0, 0, 0, 5]);
+    let meanwhile = connection.send_frames(3, 1, vec![Bytes::from_static(b"meanwhile")]);
+    // Longer than a new connection's handshakes may take: a slow request in front is no reason to give up.
+    let early = tokio::time::timeout(Duration::from_millis(600), broker.request()).await;
+    assert!(early.is_err(), "a request overtakes the login: {early:?}");
+    broker.answer(4, b"one").await;
+    assert_eq!(before.await.unwrap(), "one");
+    broker.answer(5, HANDSHAKE_ACCEPTED).await;
+    assert_eq!(&broker.request().await[..4], &[0, 36, 0, 2]);
+    broker.answer(7, &authenticated(0, 60_000)).await;
+    assert!(broker.request().await.ends_with(b"meanwhile"));
+    broker.answer(6, b"two").await;
+    assert_eq!(meanwhile.await.unwrap(), "two");
+    assert!(connection.is_alive());
+}
+
+#[tokio::test]
+async fn a_session_that_cannot_be_renewed_ends_the_connection_and_nothing_held_back_was_sent() {
+    let (connection, mut broker) = logged_in().await;
+    assert_eq!(&broker.request().await[..4], &[0, 17, 0, 1]);
+    let meanwhile = connection.send_frames(3, 1, vec![]);
+    broker.answer(4, HANDSHAKE_ACCEPTED).await;
+    assert_eq!(&broker.request().await[..4], &[0, 36, 0, 2]);
+    broker.answer(6, &authenticated(58, 0)).await;
+    let error = meanwhile.await.unwrap_err();
+    assert!(error.is_certainly_unsent() && error.to_string().contains("SASL_AUTHENTICATION_FAILED (58)"), "{error}");
+    assert!(!connection.is_alive() && !error.to_string().contains("hunter2"));
+}
+
+#[tokio::test]
+async fn a_listener_that_answers_in_tls_or_not_at_all_is_told_from_an_outage() {
+    for (answer, words) in [(&[0x15, 0x03, 0x03, 0, 2, 2, 80][..], "answers in TLS"), (&[], "may want TLS")] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let accept = async {
+            let mut broker = Broker(listener.accept().await.unwrap().0);
+            broker.request().await;
+            broker.0.write_all(answer).await.unwrap();
+        };
+        let options = options();
+        let (opened, ()) = tokio::join!(Connection::open(&address, &options), accept);
+        let error = opened.unwrap_err();
+        assert!(matches!(&error, CallError::Auth(AuthProblem::TlsExpected, seen) if seen.contains(words)), "{error:?}");
+    }
 }

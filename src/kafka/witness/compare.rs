@@ -22,32 +22,38 @@ pub async fn spot_check(source: &Witness, target: &Witness, partitions: &[Digest
 
 async fn sampled(source: &Witness, target: &Witness, partitions: &[DigestFacts], per_partition: usize) -> Result<Vec<PartitionSamples>> {
     let names: Vec<TopicPartition> = partitions.iter().map(|p| p.partition.clone()).collect();
-    let (source_logs, target_logs) = on_both(source, target, names.clone(), Witness::watermarks).await?;
+    let (source_logs, target_logs) = on_both(source, target, [names.clone(), names.clone()], Witness::watermarks).await?;
     let mut samples = BTreeMap::new();
-    let mut requests = Vec::new();
+    let (mut of_source, mut of_target) = (Vec::new(), Vec::new());
     for p in partitions {
         match wanted(p, &source_logs, &target_logs) {
-            Ok(offsets) => requests.push(SampleRequest { partition: p.partition.clone(), offsets, records: per_partition }),
+            Ok(offsets) => {
+                let request = SampleRequest { partition: p.partition.clone(), offsets, map: None, records: per_partition };
+                of_source.push(SampleRequest { map: p.map.clone(), ..request.clone() });
+                of_target.push(request);
+            }
             Err(why) => {
                 samples.insert(p.partition.clone(), unread(&p.partition, why));
             }
         }
     }
-    let (from_source, from_target) = on_both(source, target, requests, Witness::sample).await?;
+    let (from_source, from_target) = on_both(source, target, [of_source, of_target], Witness::sample).await?;
     // Retention goes on meanwhile: what one log has lost by now is not compared, however the other reads.
-    let (source_logs, target_logs) = on_both(source, target, names, Witness::watermarks).await?;
+    let (source_logs, target_logs) = on_both(source, target, [names.clone(), names], Witness::watermarks).await?;
     let mut from_target: BTreeMap<TopicPartition, Sample> = from_target.into_iter().map(|s| (s.partition.clone(), s)).collect();
-    for source in from_source {
+    let facts: BTreeMap<&TopicPartition, &DigestFacts> = partitions.iter().map(|p| (&p.partition, p)).collect();
+    for mut source in from_source {
         let partition = source.partition.clone();
-        let Some(target) = from_target.remove(&partition) else { continue };
-        let starts = [&source_logs, &target_logs].map(|logs| log_start(logs, &partition));
+        let (Some(target), Some(p)) = (from_target.remove(&partition), facts.get(&partition)) else { continue };
+        source.records.iter_mut().for_each(|record| record.offset = p.target_offset(record.offset));
+        let starts = [p.target_offset(log_start(&source_logs, &partition)), log_start(&target_logs, &partition)];
         samples.insert(partition, pair(source, target, starts));
     }
     for p in partitions {
         let Some(sample) = samples.get_mut(&p.partition) else { continue };
         sample.compacts = p.compacts;
         let nothing_read = sample.unread.is_none() && sample.expired == 0 && sample.source.is_empty() && sample.target.is_empty();
-        let from = log_start(&source_logs, &p.partition).max(log_start(&target_logs, &p.partition));
+        let from = p.target_offset(log_start(&source_logs, &p.partition)).max(log_start(&target_logs, &p.partition));
         // One log has lost every record that was copied, so that none was asked for; that is to be said too.
         if nothing_read && p.records > 0 && from > p.source_log_start {
             sample.expired = (per_partition as u64).min(p.records);
@@ -87,6 +93,7 @@ fn wanted(p: &DigestFacts, source: &Watermarks, target: &Watermarks) -> std::res
     let mut start = p.source_log_start;
     for (side, logs) in [("source", source), ("target", target)] {
         match logs.get(&p.partition) {
+            Some(Ok(log)) if side == "source" => start = start.max(p.target_offset(log.start)),
             Some(Ok(log)) => start = start.max(log.start),
             Some(Err(why)) => return Err(format!("{side}: {why}")),
             None => return Err(format!("{side}: the partition is not told of")),
@@ -99,14 +106,15 @@ fn unread(partition: &TopicPartition, why: String) -> PartitionSamples {
     PartitionSamples { partition: partition.clone(), source: Vec::new(), target: Vec::new(), expired: 0, unread: Some(why), compacts: false }
 }
 
-/// Asks both witnesses the same, at the same time, each on a thread that may block.
-async fn on_both<Q, T>(source: &Witness, target: &Witness, questions: Vec<Q>, ask: fn(&Witness, &[Q]) -> Result<T>) -> Result<(T, T)>
+/// Asks each witness its questions, at the same time, each on a thread that may block.
+async fn on_both<Q, T>(source: &Witness, target: &Witness, questions: [Vec<Q>; 2], ask: fn(&Witness, &[Q]) -> Result<T>) -> Result<(T, T)>
 where
-    Q: Clone + Send + 'static,
+    Q: Send + 'static,
     T: Send + 'static,
 {
-    let [source, target] = [source, target].map(|witness| {
-        let (witness, questions) = (witness.clone(), questions.clone());
+    let [of_source, of_target] = questions;
+    let [source, target] = [(source, of_source), (target, of_target)].map(|(witness, questions)| {
+        let witness = witness.clone();
         tokio::task::spawn_blocking(move || ask(&witness, &questions))
     });
     let (source, target) = tokio::join!(source, target);

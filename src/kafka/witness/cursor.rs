@@ -1,5 +1,6 @@
 //! Which offsets of one partition are read next: pure, so that it can be tried without a broker.
 
+use crate::domain::offset::{OffsetMap, TargetOffset};
 use crate::kafka::limits::WITNESS_SKIP_RECORDS_MAX;
 use std::ops::Range;
 
@@ -41,8 +42,11 @@ impl Tail {
 }
 
 impl Cursor {
-    pub fn new(range: Range<i64>, records: usize) -> Self {
-        Self { places: places(&range, records), next: 0, end: range.end, kept: Vec::new(), expired: 0, tail: None }
+    pub fn new(range: Range<i64>, records: usize, map: Option<&OffsetMap>) -> Self {
+        let here = |place: i64| map.map_or(place, |map| map.invert(TargetOffset(place)).0);
+        let places: Vec<i64> = places(&range, records).into_iter().map(here).collect();
+        let end = places.last().map_or(range.end, |last| last + 1);
+        Self { places, next: 0, end, kept: Vec::new(), expired: 0, tail: None }
     }
 
     /// Where to begin; none where nothing is wanted.
@@ -150,7 +154,7 @@ mod tests {
 
     /// Reads a log that has records at these offsets, and answers those that the sample holds and how many were delivered.
     fn read(log: &[i64], log_start: i64, range: Range<i64>, records: usize) -> (Vec<i64>, usize, u64) {
-        let mut cursor = Cursor::new(range, records);
+        let mut cursor = Cursor::new(range, records, None);
         let (mut handed, mut delivered) = (Vec::new(), 0);
         let Some(mut at) = cursor.start() else { return (Vec::new(), 0, 0) };
         for _ in 0..10_000 {

@@ -2,7 +2,7 @@
 //!
 //! rdkafka wraps the high-level consumer only, so this calls the library itself. Everything unsafe of the witness is here.
 
-use super::Reasons;
+use super::Told;
 use crate::domain::partition::TopicPartition;
 use crate::validation::spot_check::{Part, SampledRecord};
 use rdkafka::bindings::*;
@@ -16,7 +16,7 @@ use std::time::Duration;
 
 /// Partitions that are being read. What still runs is stopped in the end.
 pub(super) struct Stream<'a> {
-    client: &'a BaseConsumer<Reasons>,
+    client: &'a BaseConsumer<Told>,
     queue: NonNull<rd_kafka_queue_t>,
     topics: BTreeMap<Arc<str>, NonNull<rd_kafka_topic_t>>,
     running: BTreeSet<TopicPartition>,
@@ -42,7 +42,7 @@ impl Arrival {
 }
 
 impl<'a> Stream<'a> {
-    pub fn open(client: &'a BaseConsumer<Reasons>) -> Result<Self, String> {
+    pub fn open(client: &'a BaseConsumer<Told>) -> Result<Self, String> {
         // SAFETY: the client lives at least as long as the stream, which destroys the queue.
         let queue = unsafe { rd_kafka_queue_new(client.client().native_ptr()) };
         let queue = NonNull::new(queue).ok_or("librdkafka has no queue to give")?;

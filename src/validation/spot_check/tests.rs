@@ -12,6 +12,7 @@ fn facts(n: i32, records: u64) -> DigestFacts {
         target_leaves: 7,
         records,
         compacts: false,
+        map: None,
     }
 }
 

@@ -32,6 +32,7 @@ public final class Agent {
     PrintStream answers = new PrintStream(new FileOutputStream(FileDescriptor.out), true, StandardCharsets.UTF_8);
     System.setOut(System.err);
     Topics.register(COMMANDS);
+    Users.register(COMMANDS);
     Groups.register(COMMANDS);
     Load.register(COMMANDS);
     Live.register(COMMANDS);

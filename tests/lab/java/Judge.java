@@ -219,6 +219,12 @@ final class Judge {
     String source = args.get("source").asText();
     String target = args.get("target").asText();
     boolean types = args.path("timestamp_types").asBoolean(true);
+    boolean mapped = args.path("mapped").asBoolean(false);
+    Map<TopicPartition, TreeMap<Long, Long>> committed = new java.util.concurrent.ConcurrentHashMap<>();
+    for (JsonNode asked : args.path("committed")) {
+      committed.computeIfAbsent(new TopicPartition(asked.get("topic").asText(), asked.get("partition").asInt()), p -> new TreeMap<>())
+          .put(asked.get("offset").asLong(), -1L);
+    }
     Admin sourceAdmin = Topics.admin(source);
     Admin targetAdmin = Topics.admin(target);
     TreeSet<String> topics = new TreeSet<>();
@@ -244,15 +250,22 @@ final class Judge {
     }
     for (String name : isolations(args)) {
       IsolationLevel isolation = level(name);
-      Map<TopicPartition, Span> sourceSpans = spans(sourceAdmin, ofSource, isolation);
+      // A mapped target holds what is committed, and nothing else.
+      IsolationLevel sourceIsolation = mapped ? IsolationLevel.READ_COMMITTED : isolation;
+      Map<TopicPartition, Span> sourceSpans = spans(sourceAdmin, ofSource, sourceIsolation);
       Map<TopicPartition, Span> targetSpans = spans(targetAdmin, ofTarget, isolation);
       Map<TopicPartition, ObjectNode> rows = new java.util.concurrent.ConcurrentHashMap<>();
       differences.clear();
       parallel(all, args.path("threads").asInt(3), queue -> {
-        try (Side left = new Side(source, isolation, types); Side right = new Side(target, isolation, types)) {
+        try (Side left = new Side(source, sourceIsolation, types); Side right = new Side(target, isolation, types)) {
           for (TopicPartition partition = queue.poll(); partition != null; partition = queue.poll()) {
             List<String> list = new ArrayList<>();
-            compare(partition, left, sourceSpans.get(partition), right, targetSpans.get(partition), list);
+            if (mapped) {
+              compareMapped(partition, left, sourceSpans.get(partition), right, targetSpans.get(partition), list,
+                  committed.getOrDefault(partition, new TreeMap<>()));
+            } else {
+              compare(partition, left, sourceSpans.get(partition), right, targetSpans.get(partition), list);
+            }
             ObjectNode row = Agent.JSON.createObjectNode().put("partition", partition.partition());
             row.set("source", left.row());
             row.set("target", right.row());
@@ -288,10 +301,65 @@ final class Judge {
         }
       });
     }
+    ArrayNode places = answer.putArray("committed");
+    committed.forEach((partition, asked) -> asked.forEach((offset, place) -> places.addObject().put("topic", partition.topic())
+        .put("partition", partition.partition()).put("offset", offset).put("target", place)));
     answer.put("equal", found.isEmpty());
     ArrayNode list = answer.putArray("differences");
     found.stream().limit(DIFFERENCES_MAX).forEach(list::add);
     return answer;
+  }
+
+  /**
+   * The target has the source's records one after another, without a gap. Of each asked offset it is told where the first
+   * record lies that is not below it: by counting, not by any map.
+   */
+  private static void compareMapped(TopicPartition partition, Side left, Span source, Side right, Span target,
+      List<String> differences, TreeMap<Long, Long> committed) {
+    left.open(partition, source);
+    right.open(partition, target);
+    if (source == null || target == null) {
+      differences.add("the partition is missing at the " + (source == null ? "source" : "target"));
+      return;
+    }
+    long next = target.start();
+    List<Long> open = new ArrayList<>(committed.keySet());
+    while (true) {
+      ConsumerRecord<byte[], byte[]> one = left.peek();
+      ConsumerRecord<byte[], byte[]> other = right.peek();
+      if (one == null && other == null) {
+        break;
+      }
+      String difference = null;
+      if (one == null || other == null) {
+        difference = one == null ? "offset " + other.offset() + " of the target is too many"
+            : "offset " + one.offset() + " of the source is missing";
+      } else if (other.offset() != next) {
+        difference = "offset " + next + " is due at the target, and " + other.offset() + " comes";
+      } else {
+        String how = left.canon.difference(one, other);
+        difference = how == null ? null : "offset " + one.offset() + " and " + other.offset() + ": " + how;
+      }
+      if (difference != null && differences.size() < DIFFERENCES_PER_PARTITION_MAX) {
+        differences.add(difference);
+      }
+      if (one != null) {
+        while (!open.isEmpty() && open.get(0) <= one.offset()) {
+          committed.put(open.remove(0), next);
+        }
+        left.take();
+      }
+      if (other != null) {
+        right.take();
+      }
+      next++;
+    }
+    for (Long offset : open) {
+      committed.put(offset, next);
+    }
+    if (next != target.end()) {
+      differences.add("the target's log ends at " + target.end() + ", its records at " + next);
+    }
   }
 
   private static void compare(TopicPartition partition, Side left, Span source, Side right, Span target,
