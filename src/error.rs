@@ -103,6 +103,7 @@ codes! {
     LicenseExpired, "KF-LICENSE-EXPIRED", License, AfterFix, "renew the licence; a migration that has begun may be finished or rolled back without";
 
     TopologyDrift, "KF-TOPOLOGY-DRIFT", Check, AfterFix, "align the topic on the target, or set topology.on_config_drift to merge or replace";
+    QuotaDrift, "KF-QUOTA-DRIFT", Check, AfterFix, "align the client quotas on the target, or set quotas.on_drift to merge or replace";
     AclDrift, "KF-ACL-DRIFT", Check, AfterFix, "align the ACLs on the target, or set acl.on_drift to merge or replace";
     TargetNotEmpty, "KF-TARGET-NOT-EMPTY", Check, AfterFix, "delete the topic on the target if its records are not wanted, or exclude it with topics.exclude";
     TopicChanged, "KF-TOPIC-CHANGED", Failed, AfterFix, "a topic was deleted and created again under the same name; roll back and start a new migration";

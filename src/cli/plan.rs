@@ -1,5 +1,6 @@
 use super::findings::{Colour, colour, counts, findings};
 use super::print;
+use crate::config::model::{AuthMode, Config};
 use crate::config;
 use crate::domain::finding::{Finding, Severity};
 use crate::domain::limits::ROWS_SHOWN_MAX;
@@ -54,7 +55,7 @@ pub enum Format {
 }
 
 /// What this version writes, and what it names as not written.
-const WRITTEN: [PlanFile; 2] = [PlanFile::Json, PlanFile::Runbook];
+const WRITTEN: [PlanFile; 3] = [PlanFile::Json, PlanFile::Runbook, PlanFile::AccessMap];
 const NOT_WRITTEN: [&str; 4] = ["aws-cli.sh", "iam-policy-templated.json", "iam-policy-concrete.json", "cost-estimate.json"];
 
 /// Where the journal lies in the runbook's commands: `plan` has no journal, and an example is easier to change than a gap.
@@ -62,15 +63,17 @@ const JOURNAL_DIR: &str = "./journal";
 
 impl Format {
     /// **Errors**: KF-CONFIG-UNSUPPORTED for what this version does not write.
-    fn files(self) -> Result<&'static [PlanFile]> {
+    fn files(self, config: &Config) -> Result<&'static [PlanFile]> {
         let unsupported = |name: &str| {
             let seen = format!("this version does not write {name}; --format json, runbook and all do what they say");
             Err(Error::new(Code::ConfigUnsupported, seen))
         };
         match self {
             Format::Json => Ok(&WRITTEN[..1]),
-            Format::Runbook => Ok(&WRITTEN[1..]),
-            Format::All => Ok(&WRITTEN),
+            Format::Runbook => Ok(&WRITTEN[1..2]),
+            // Kafka's ACLs decide where IAM does not.
+            Format::All if config.target.auth.mode == AuthMode::Iam => Ok(&WRITTEN),
+            Format::All => Ok(&WRITTEN[..2]),
             Format::AwsCli => unsupported("aws-cli.sh"),
             Format::IamPolicy => unsupported("iam-policy-templated.json and iam-policy-concrete.json"),
             Format::Cost => unsupported("cost-estimate.json"),
@@ -79,8 +82,8 @@ impl Format {
 }
 
 pub fn run(args: Args) -> Result<Exit> {
-    let files = args.format.files()?;
     let config = config::load(&args.config)?;
+    let files = args.format.files(&config)?;
     if !args.force {
         plan::refuse_to_overwrite(&args.out_dir, files)?;
     }
@@ -176,9 +179,12 @@ mod tests {
 
     #[test]
     fn what_is_not_written_is_refused_by_name() {
+        let mut config = fixture::config();
         for format in [Format::AwsCli, Format::IamPolicy, Format::Cost] {
-            assert_eq!(format.files().map_err(|e| e.code()), Err(Code::ConfigUnsupported));
+            assert_eq!(format.files(&config).map_err(|e| e.code()), Err(Code::ConfigUnsupported));
         }
-        assert_eq!(Format::All.files().unwrap().len(), 2);
+        assert_eq!(Format::All.files(&config).unwrap(), [PlanFile::Json, PlanFile::Runbook]);
+        config.target.auth.mode = AuthMode::Iam;
+        assert_eq!(Format::All.files(&config).unwrap(), [PlanFile::Json, PlanFile::Runbook, PlanFile::AccessMap]);
     }
 }

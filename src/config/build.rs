@@ -84,6 +84,9 @@ pub(super) fn migration(reader: &Reader<'_>, section: &Spanned<raw::Migration>) 
         validation: validation(reader, inner(&raw.validation), cutover.sentinel),
         on_config_drift: reader.choice("topology.on_config_drift", topology.and_then(|t| t.on_config_drift.as_ref()), &DRIFT_POLICIES).unwrap_or_default(),
         on_acl_drift: reader.choice("acl.on_drift", inner(&raw.acl).and_then(|a| a.on_drift.as_ref()), &DRIFT_POLICIES).unwrap_or_default(),
+        source_principal: reader.quantity("acl.source_principal", inner(&raw.acl).and_then(|a| a.source_principal.as_ref()), principal),
+        target_principal: reader.quantity("acl.target_principal", inner(&raw.acl).and_then(|a| a.target_principal.as_ref()), principal),
+        on_quota_drift: reader.choice("quotas.on_drift", inner(&raw.quotas).and_then(|q| q.on_drift.as_ref()), &DRIFT_POLICIES).unwrap_or_default(),
         offsets: OffsetsConfig {
             mode: reader.choice("offsets", raw.offsets.as_ref(), &OFFSETS_MODES).unwrap_or(OffsetsMode::Auto),
             identical: patterns(reader, "topics.identical", topics.and_then(|t| t.identical.as_ref()), topic_pattern),
@@ -111,6 +114,14 @@ fn migration_id(text: &str) -> Result<String, String> {
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
     if sound { Ok(text.to_owned()) } else { Err("an id has 1 to 64 letters, digits, dots, hyphens and underscores".into()) }
+}
+
+/// Source: `KafkaPrincipal`, a type and a name with a colon between.
+fn principal(text: &str) -> Result<String, String> {
+    match text.split_once(':') {
+        Some((kind, name)) if !kind.is_empty() && !name.is_empty() && name != "*" => Ok(text.to_owned()),
+        _ => Err("a principal is written as the brokers see it: User:NAME, or User:CN=… for a certificate".into()),
+    }
 }
 
 fn patterns(reader: &Reader<'_>, name: &str, list: Option<&Texts>, check: impl Fn(&str) -> Result<(), String>) -> Vec<String> {

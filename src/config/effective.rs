@@ -13,7 +13,8 @@ impl Config {
     pub fn effective(&self) -> Value {
         // Taken apart in full, so that a new field cannot be forgotten here.
         let Config {
-            migration_id, source, target, topics, groups, backup, evidence, seed, cutover, validation, on_config_drift, on_acl_drift, offsets, replication_factor,
+            migration_id, source, target, topics, groups, backup, evidence, seed, cutover, validation, on_config_drift, on_acl_drift, source_principal, target_principal,
+            on_quota_drift, offsets, replication_factor,
         } = self;
         let EvidenceConfig { store, retention_days, object_lock, signing_key_path: _, observation_hold_ms } = evidence;
         let SeedConfig { max_concurrent_partitions, segment_max_bytes, memory_max_bytes, rate_limit } = seed;
@@ -55,7 +56,8 @@ impl Config {
                 "spot_check_records_per_partition": spot_check_records_per_partition,
             },
             "topology": { "on_config_drift": drift(*on_config_drift), "replication_factor": replication_factor },
-            "acl": { "on_drift": drift(*on_acl_drift) },
+            "acl": { "on_drift": drift(*on_acl_drift), "source_principal": source_principal, "target_principal": target_principal },
+            "quotas": { "on_drift": drift(*on_quota_drift) },
             "offsets": {
                 "mode": match offsets.mode { OffsetsMode::Auto => "auto", OffsetsMode::Identical => "identical", OffsetsMode::Mapped => "mapped" },
                 "identical": offsets.identical,

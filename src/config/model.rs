@@ -207,6 +207,29 @@ pub enum OffsetsMode {
     Mapped,
 }
 
+impl Config {
+    /// kferry's own principal on the source; None where only the brokers know it (certificates, IAM roles).
+    pub fn principal_on_source(&self) -> Option<String> {
+        self.source_principal.clone().or_else(|| self.source.auth.principal())
+    }
+
+    /// The same on the target.
+    pub fn principal_on_target(&self) -> Option<String> {
+        self.target_principal.clone().or_else(|| self.target.auth.principal())
+    }
+}
+
+impl Auth {
+    /// The principal that Kafka makes of these credentials by itself.
+    fn principal(&self) -> Option<String> {
+        match self.mode {
+            AuthMode::Plaintext | AuthMode::Tls => Some("User:ANONYMOUS".to_owned()),
+            AuthMode::Plain | AuthMode::ScramSha256 | AuthMode::ScramSha512 => self.username.as_ref().map(|name| format!("User:{name}")),
+            AuthMode::Mtls | AuthMode::Iam => None,
+        }
+    }
+}
+
 /// Whether records keep their offsets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OffsetsConfig {
@@ -243,6 +266,11 @@ pub struct Config {
     pub validation: ValidationConfig,
     pub on_config_drift: DriftPolicy,
     pub on_acl_drift: DriftPolicy,
+    /// kferry's own principal as the source's brokers see it, where the credentials do not tell.
+    pub source_principal: Option<String>,
+    /// The same on the target.
+    pub target_principal: Option<String>,
+    pub on_quota_drift: DriftPolicy,
     pub offsets: OffsetsConfig,
     /// None: the source's, capped by the target's brokers.
     pub replication_factor: Option<i16>,

@@ -37,6 +37,7 @@ pub(super) struct Migration {
     pub validation: Section<Validation>,
     pub topology: Section<Topology>,
     pub acl: Section<Acl>,
+    pub quotas: Section<Quotas>,
     pub offsets: Option<Text>,
 }
 
@@ -143,5 +144,13 @@ pub(super) struct Topology {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Acl {
+    pub on_drift: Option<Text>,
+    pub source_principal: Option<Text>,
+    pub target_principal: Option<Text>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Quotas {
     pub on_drift: Option<Text>,
 }

@@ -3,6 +3,8 @@
 use super::acl::AclDiff;
 use super::digest::Digest;
 use super::finding::Finding;
+use super::permissions::Permission;
+use super::quota::QuotaDiff;
 use super::topology::{ClusterSnapshot, ConfigValue};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -156,6 +158,12 @@ pub struct Plan {
     pub topics: Vec<TopicPlan>,
     /// None where either cluster has no authorizer.
     pub acls: Option<AclDiff>,
+    /// None where the quotas of either cluster could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quotas: Option<QuotaDiff>,
+    /// What kferry's own principal has to be permitted, on either cluster.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub permissions: Vec<Permission>,
     pub groups: Vec<GroupPlan>,
     pub estimate: Estimate,
     pub findings: Vec<Finding>,

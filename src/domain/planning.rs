@@ -6,10 +6,12 @@ mod clusters;
 mod content;
 mod groups;
 mod identity;
+mod limits_and_users;
 mod markers;
 mod offsets_mode;
 mod reconcile;
 mod report;
+mod rights;
 mod samples;
 mod topics;
 
@@ -21,11 +23,14 @@ pub(crate) use markers::words as controls_in_words;
 pub(crate) use markers::words_of as controls_of_topic_in_words;
 pub use reconcile::{reconcile, Drift};
 pub(crate) use report::{bytes, count, duration, grouped, names};
+pub use rights::{add_missing, explain_unreachable, missing_findings};
 pub use samples::{Counts, Sample};
 
 use super::config_diff::TargetSettings;
 use super::finding::{Finding, Severity};
+use super::acl::Operation;
 use super::limits;
+use super::permissions;
 use super::plan::{Estimate, Plan, TopicPlan, PLAN_VERSION};
 use super::topology::ClusterSnapshot;
 use super::transaction::OpenTransaction;
@@ -133,6 +138,8 @@ pub struct PlanInput<'a> {
     pub source_bytes_per_second: Option<u64>,
     /// Whether the target lets us use WriteTxnMarkers; None where it could not be asked.
     pub write_txn_markers: Option<bool>,
+    /// What the target permits kferry on the cluster as a whole; None where it could not be asked.
+    pub target_operations: Option<Vec<Operation>>,
     /// The transactions that are open on the selected partitions, or why they could not be read.
     pub open_transactions: Result<Vec<OpenTransaction>, String>,
     /// None where it was not tried.
@@ -164,26 +171,38 @@ pub fn build(input: PlanInput) -> Plan {
     let estimate = estimate(&input, &topics);
     findings.extend(content::findings(&context, &topics, &estimate));
     let acls = acls::plan(&context, &mut findings);
+    let quotas = limits_and_users::plan(&context, &mut findings);
+    limits_and_users::scram(&context, &mut findings);
     let (groups, groups_left_out) = groups::plan(&context, &topics, &mut findings);
     left_out.extend(groups_left_out);
-    findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
 
     let source_changes = source_changes(input.config, &topics);
-    Plan {
+    let mut plan = Plan {
         version: PLAN_VERSION,
         migration_id: identity::of(&input),
         created_at: input.now.to_string(),
         kferry_version: env!("CARGO_PKG_VERSION").to_owned(),
         topics,
         acls,
+        quotas,
+        permissions: Vec::new(),
         groups,
         estimate,
-        findings,
+        findings: Vec::new(),
         source_changes,
         left_out,
-        source: input.source,
-        target: input.target,
+        source: input.source.clone(),
+        target: input.target.clone(),
+    };
+    let needed = permissions::needed(&plan, input.config);
+    if let Some(diff) = &mut plan.acls {
+        diff.own = acls::own_bindings(&context, diff, &needed);
+        acls::lockouts(&context, diff, &needed, &mut findings);
     }
+    plan.permissions = permissions::needed(&plan, input.config);
+    findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
+    plan.findings = findings;
+    plan
 }
 
 /// The findings that forbid a migration to begin.

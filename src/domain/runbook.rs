@@ -35,7 +35,10 @@ pub fn render(plan: &Plan, config: &Config, paths: Paths) -> String {
     out.push_str(&tables::source_changes(plan));
     out.push_str(&tables::topics(plan));
     out.push_str(&tables::settings(plan));
-    out.push_str(&tables::acls(plan));
+    out.push_str(&tables::acls(plan, config));
+    out.push_str(&tables::quotas(plan));
+    out.push_str(&tables::differences(plan, config));
+    out.push_str(&tables::permissions(plan, config));
     out.push_str(&tables::groups(plan));
     out.push_str(&tables::left_out(plan));
     out.push_str("\n## What kferry does not examine\n\n");
@@ -117,6 +120,16 @@ mod tests {
         assert!(text.contains("| **blocker** | KF-PRE-OLD-FORMAT | a\\|b |"));
         assert!(text.contains("`execute` refuses to begin: 1 blocker"));
         assert!(text.contains("webhook") && !text.contains("secret-token"));
+    }
+
+    #[test]
+    fn where_iam_decides_the_permissions_are_a_policy() {
+        let mut config = fixture::config();
+        config.target.auth.mode = crate::config::model::AuthMode::Iam;
+        let text = render(&fixture::plan(), &config, PATHS);
+        let (source, target) = text.split_once("On the target, as the policy").expect("a policy for the target");
+        assert!(source.contains("kafka-acls.sh --bootstrap-server source-1:9092") && !target.contains("kafka-acls.sh"), "{text}");
+        assert!(target.contains("\"kafka-cluster:AlterTopicDynamicConfiguration\"") && target.contains("/<CLUSTER_NAME>/<CLUSTER_UUID>/kferry-"), "{target}");
     }
 
     #[test]

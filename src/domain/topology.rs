@@ -1,6 +1,7 @@
 //! What a cluster says of itself: brokers, topics, configurations, ACLs, groups.
 
 use super::acl::AclBinding;
+use super::quota::Quota;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -128,6 +129,21 @@ pub struct ClusterSnapshot {
     pub groups: Vec<GroupSnapshot>,
     /// Settings of the brokers that matter here, by name, from the lowest broker id.
     pub broker_configs: BTreeMap<String, String>,
+    /// None where they could not be read, or the brokers have no such request (before 2.6).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quotas: Option<Vec<Quota>>,
+    /// None where they could not be read, or the brokers have no such request (before 2.7).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scram_users: Option<Vec<ScramUser>>,
+}
+
+/// A SCRAM credential that a cluster holds: everything of it but the secret, which no broker gives away. Source: KIP-554.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ScramUser {
+    pub user: String,
+    /// `SCRAM-SHA-256` or `SCRAM-SHA-512`.
+    pub mechanism: String,
+    pub iterations: i32,
 }
 
 impl ClusterSnapshot {

@@ -1,9 +1,9 @@
 //! ACL bindings of the target, created and deleted as journaled effects.
 
 use super::context::Context;
-use super::effects::{open, read_back};
+use super::effects::{intend_once, open, read_back};
 use crate::domain::acl::AclBinding;
-use crate::error::Result;
+use crate::error::{Code, Result};
 use crate::kafka::target::Target;
 use crate::machine::fact::Effect;
 use std::collections::BTreeSet;
@@ -40,6 +40,38 @@ pub async fn delete_acls(context: &mut Context, bindings: &[AclBinding]) -> Resu
     Ok(doomed.len())
 }
 
+/// Deletes those of kferry's own bindings that it has created: the last thing that is done on the target.
+///
+/// What is left without them may not even be read back. **Errors**: as for [`create_acls`].
+pub async fn delete_own_acls(context: &mut Context) -> Result<()> {
+    let migration = context.migration()?;
+    let created = &migration.footprint.acls_created;
+    let own = migration.plan.acls.as_ref().map_or(&[][..], |acls| &acls.own);
+    // The right to delete bindings is the last to go.
+    let doomed: Vec<AclBinding> = own.iter().rev().filter(|b| created.contains(*b)).cloned().collect();
+    if doomed.is_empty() {
+        return Ok(());
+    }
+    let id = intend_once(context, Effect::DeleteAcls { bindings: doomed.clone() })?;
+    let outcome = match context.clusters.target.delete_acls(&doomed).await {
+        Ok(_) => "kferry's own bindings are gone",
+        Err(error) if error.code() == Code::KafkaRefused => "kferry is shut out: its own bindings are gone, or it has no right to delete them any more",
+        Err(error) => return Err(error),
+    };
+    context.complete(id, outcome)
+}
+
+/// Whether the last step, the removal of kferry's own bindings, was begun.
+pub fn own_acls_go(context: &Context) -> Result<bool> {
+    let own = context.migration()?.plan.acls.as_ref().map_or(&[][..], |acls| &acls.own).to_vec();
+    let begun = open(context, |effect| matches!(effect, Effect::DeleteAcls { bindings } if is_own(bindings, &own)).then_some(()))?;
+    Ok(!begun.is_empty())
+}
+
+fn is_own(bindings: &[AclBinding], own: &[AclBinding]) -> bool {
+    !own.is_empty() && bindings.iter().all(|b| own.contains(b))
+}
+
 /// Completes what an earlier run has left open: both calls may be repeated.
 ///
 /// **Errors**: as for [`create_acls`].
@@ -49,6 +81,9 @@ pub async fn settle_acls(context: &mut Context) -> Result<()> {
         Effect::DeleteAcls { bindings } => Some((false, bindings.clone())),
         _ => None,
     })?;
+    let own = context.migration()?.plan.acls.as_ref().map_or(&[][..], |acls| &acls.own).to_vec();
+    // `delete_own_acls` goes on with its own.
+    let pending = pending.into_iter().filter(|(_, (creates, bindings))| *creates || !is_own(bindings, &own));
     for (id, (creates, bindings)) in pending {
         match creates {
             true => create(context, id, &bindings).await?,
@@ -87,9 +122,10 @@ async fn present(target: &Target) -> Result<BTreeSet<AclBinding>> {
     Ok(target.acls().await?.unwrap_or_default().into_iter().collect())
 }
 
+/// Each of them once, in the order in which they are given: kferry's own right to create bindings comes first.
 fn distinct(bindings: &[AclBinding], wanted: impl Fn(&AclBinding) -> bool) -> Vec<AclBinding> {
-    let distinct: BTreeSet<&AclBinding> = bindings.iter().filter(|b| wanted(b)).collect();
-    distinct.into_iter().cloned().collect()
+    let mut seen = BTreeSet::new();
+    bindings.iter().filter(|b| wanted(b) && seen.insert(*b)).cloned().collect()
 }
 
 #[cfg(test)]
@@ -102,7 +138,7 @@ mod tests {
     fn each_binding_is_named_once_and_only_if_wanted() {
         let (read, write) = (binding(Operation::Read), binding(Operation::Write));
         let given = [write.clone(), read.clone(), write.clone()];
-        assert_eq!(distinct(&given, |_| true), [read, write.clone()]);
+        assert_eq!(distinct(&given, |_| true), [write.clone(), read]);
         assert_eq!(distinct(&given, |b| b.operation == Operation::Write), [write]);
     }
 }

@@ -5,7 +5,7 @@ mod progress;
 
 use super::context::{self, Context};
 use super::copier::leaves;
-use super::{late_writes, pending_leaves, release};
+use super::{acls, late_writes, pending_leaves, release};
 use crate::cli::{flags, print, validation};
 use crate::config::Config;
 use crate::domain::leaf_file;
@@ -149,6 +149,7 @@ async fn conclude(context: &mut Context, archive: Archive, outcome: Outcome) -> 
     archive.keep_stored(&stored).await?;
     archive.put(&stored.receipt_key, &stored.receipt, stored.retain_until).await?;
     archive.keep(&archive.receipt_file(), &stored.receipt)?;
+    acls::delete_own_acls(context).await?;
     context.record(Fact::Finalized { outcome: validation::spelled(outcome).to_owned() })?;
     Ok((stored, archive))
 }

@@ -17,6 +17,7 @@ pub mod open_transactions;
 mod pending_leaves;
 pub mod plan;
 pub mod prove;
+pub mod quotas;
 pub mod release;
 pub mod rollback;
 pub mod status;

@@ -2,6 +2,7 @@
 
 use crate::cli::findings::plan_json;
 use crate::config::Config;
+use crate::domain::access_map;
 use crate::domain::plan::Plan;
 use crate::domain::runbook::{self, Paths};
 use crate::error::{Code, Error, Result};
@@ -14,6 +15,8 @@ use std::path::{Path, PathBuf};
 pub enum PlanFile {
     Json,
     Runbook,
+    /// Where the target goes by IAM.
+    AccessMap,
 }
 
 impl PlanFile {
@@ -21,6 +24,7 @@ impl PlanFile {
         match self {
             PlanFile::Json => "plan.json",
             PlanFile::Runbook => "runbook.md",
+            PlanFile::AccessMap => "access-map.json",
         }
     }
 
@@ -28,6 +32,11 @@ impl PlanFile {
         match self {
             PlanFile::Json => plan_json(plan).map_err(|e| Error::new(Code::Bug, format!("the plan cannot be written as JSON: {e}"))),
             PlanFile::Runbook => Ok(runbook::render(plan, config, paths)),
+            PlanFile::AccessMap => {
+                let bindings = plan.source.acls.as_deref().unwrap_or_default();
+                let map = access_map::build(&plan.migration_id, config.target.cluster_arn.as_deref(), bindings);
+                serde_json::to_string_pretty(&map).map(|json| json + "\n").map_err(|e| Error::new(Code::Bug, format!("the access map cannot be written as JSON: {e}")))
+            }
         }
     }
 }
@@ -97,5 +106,8 @@ mod tests {
         write(&plan, &config, PATHS, &dir, &BOTH, true).unwrap();
         assert!(fs::read_to_string(&written[1]).unwrap().starts_with("# Migration another"));
         assert_eq!(fs::read_dir(&dir).unwrap().count(), 2, "nothing lies about");
+        let map = write(&plan, &config, PATHS, &dir, &[PlanFile::AccessMap], false).unwrap();
+        let read: serde_json::Value = serde_json::from_slice(&fs::read(&map[0]).unwrap()).unwrap();
+        assert_eq!(read["principals"].as_array().map(Vec::len), Some(3), "{read}");
     }
 }

@@ -4,7 +4,7 @@
 
 use super::context::Context;
 use super::effects::{self, intend_once};
-use super::{acls, cutover, topics};
+use super::{acls, cutover, quotas, topics};
 use crate::domain::partition::TopicPartition;
 use crate::error::{Code, Error, Result};
 use crate::freeze::manual::Terminal;
@@ -42,6 +42,8 @@ async fn roll_forward(context: &mut Context) -> Result<()> {
     hold_log_starts(context).await?;
     restore_settings(context).await?;
     let plan = context.migration()?.plan.clone();
+    let limits = plan.quotas.as_ref().map_or(&[][..], |quotas| &quotas.withheld);
+    quotas::set_quotas(context, &quotas::set(limits)).await?;
     let withheld = plan.acls.as_ref().map_or(&[][..], |acls| &acls.withheld);
     acls::create_acls(context, withheld).await?;
     context.record(Fact::TargetReleased { topics: plan.topics.len(), bindings: withheld.len() }).map(drop)

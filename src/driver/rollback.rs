@@ -6,7 +6,7 @@ use super::aborters;
 use super::context::{self, Context};
 use super::copying::planned_partitions;
 use super::effects::{intend_once, open, read_back};
-use super::{acls, cutover, topics};
+use super::{acls, cutover, quotas, topics};
 use crate::cli::{flags, print};
 use crate::config::Config;
 use crate::domain::acl::AclBinding;
@@ -54,9 +54,14 @@ async fn roll_back(context: &mut Context) -> Result<Undone> {
         cutover::abandon_dead_attempt(context, &freeze).await?;
     }
     let after_commit = context.migration()?.state.committed();
+    // An earlier run has come to its last step, after which kferry may be let do nothing any more.
+    if acls::own_acls_go(context)? {
+        return conclude(context, BTreeMap::new(), Vec::new(), after_commit).await;
+    }
     ours::prove(context).await?;
     let strangers = settle(context).await?;
-    let bindings: Vec<AclBinding> = context.migration()?.footprint.acls_created.iter().cloned().collect();
+    let own = context.migration()?.plan.acls.as_ref().map_or(&[][..], |acls| &acls.own).to_vec();
+    let bindings: Vec<AclBinding> = context.migration()?.footprint.acls_created.iter().filter(|b| !own.contains(b)).cloned().collect();
     acls::delete_acls(context, &bindings).await?;
     // Who was let in by these bindings may have written until now.
     if let Err(written) = ours::prove(context).await {
@@ -70,6 +75,14 @@ async fn roll_back(context: &mut Context) -> Result<Undone> {
     restore_settings(context).await?;
     let removed: Vec<AclBinding> = context.migration()?.footprint.acls_removed.iter().cloned().collect();
     acls::create_acls(context, &removed).await?;
+    let limits = quotas::back(&context.migration()?.footprint.quotas);
+    quotas::set_quotas(context, &limits).await?;
+    conclude(context, emptied, strangers, after_commit).await
+}
+
+/// The last steps: kferry's own bindings go, and the journal ends.
+async fn conclude(context: &mut Context, emptied: BTreeMap<TopicPartition, i64>, strangers: Vec<String>, after_commit: bool) -> Result<Undone> {
+    acls::delete_own_acls(context).await?;
     let (topics_deleted, bindings_deleted) = undone(&context.journal.entries()?);
     context.record(Fact::RolledBack { topics_deleted, bindings_deleted })?;
     Ok(Undone { topics_deleted, bindings_deleted, emptied, strangers, after_commit })
@@ -93,7 +106,7 @@ async fn settle(context: &mut Context) -> Result<Vec<String>> {
         }
     }
     let doubtful = open(context, |effect| match effect {
-        Effect::SetTopicConfigs { .. } | Effect::CreateAcls { .. } | Effect::DeleteAcls { .. } => Some("taken as done, since it is undone now"),
+        Effect::SetTopicConfigs { .. } | Effect::CreateAcls { .. } | Effect::DeleteAcls { .. } | Effect::SetQuotas { .. } => Some("taken as done, since it is undone now"),
         Effect::RecreateTopic { .. } => Some("given up: the topic is deleted now"),
         Effect::NotifyCommitted { .. } => Some("given up: the migration is rolled back"),
         Effect::ThawProducers { .. } => Some("told by a later attempt"),

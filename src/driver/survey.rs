@@ -4,11 +4,13 @@ mod health;
 mod limits;
 mod places;
 mod read_rate;
+mod rights;
 mod sampling;
 mod witnesses;
 
 use crate::config::Config;
 use super::open_transactions;
+use crate::domain::acl::Operation;
 use crate::domain::finding::{Finding, FindingCode};
 use crate::domain::partition::TopicPartition;
 use crate::domain::plan::Plan;
@@ -45,6 +47,7 @@ struct Unread {
 
 async fn survey_both(config: &Config, migration_id: Option<String>) -> std::result::Result<Plan, Unread> {
     let (source, connected, places) = futures::join!(read_source(config), Cluster::connect(Side::Target, &config.target), places::probe(config));
+    let target_cluster = connected.as_ref().ok().cloned();
     let (source, places) = match source.and_then(|source| Ok((source, places?))) {
         Ok(read) => read,
         Err(source) => return Err(Unread { source, target: connected.err() }),
@@ -67,11 +70,11 @@ async fn survey_both(config: &Config, migration_id: Option<String>) -> std::resu
     );
     // Alone, so that nothing else of ours slows it down.
     let source_bytes_per_second = read_rate::observe(&source.reader, &selected).await;
-    let (target, target_health, target_defaults, write_txn_markers, target_error) = match target {
-        Ok(target) => (Some(target.snapshot), Some(target.health), target.defaults, target.write_txn_markers, None),
-        Err(error) => (None, None, None, None, Some(error)),
+    let (target, target_health, target_defaults, write_txn_markers, target_operations, target_error) = match target {
+        Ok(target) => (Some(target.snapshot), Some(target.health), target.defaults, target.write_txn_markers, target.operations, None),
+        Err(error) => (None, None, None, None, None, Some(error)),
     };
-    Ok(planning::build(PlanInput {
+    let mut plan = planning::build(PlanInput {
         config,
         source: source.snapshot,
         other_topics: source.other_topics,
@@ -85,13 +88,18 @@ async fn survey_both(config: &Config, migration_id: Option<String>) -> std::resu
         probes: &probes,
         source_bytes_per_second,
         write_txn_markers,
+        target_operations,
         open_transactions: open_transactions.map_err(|error| error.seen().to_owned()),
         backup_store: Some(places.backup),
         evidence_store: Some(places.evidence),
         signing_key: places.signing_key,
         now: Timestamp::now(),
         migration_id,
-    }))
+    });
+    let missing = rights::missing(Some(&source.cluster), target_cluster.as_ref(), &plan.permissions).await;
+    planning::add_missing(&mut plan, config, &missing.missing);
+    plan.findings.extend(missing.not_told);
+    Ok(plan)
 }
 
 /// What precheck comes to.
@@ -123,6 +131,9 @@ pub async fn precheck(config: &Config) -> Result<Precheck> {
             let of_target = unread.target.filter(|error| FindingCode::of_error(error.code()).is_some());
             findings.extend(of_target.map(|error| planning::target_unreachable(&error)));
             findings.extend(planning::config_findings(config));
+            if unread.source.code() == Code::KafkaRefused {
+                rights::without_plan(config, &mut findings).await;
+            }
             let seen = "the target, both stores, the signing key, topics, groups and ACLs: they are examined once the source can be read";
             findings.push(Finding::new(FindingCode::NotProbed, "", seen));
             Ok(Precheck::Unplanned(findings))
@@ -137,6 +148,7 @@ fn may_be_a_finding(code: Code) -> bool {
 }
 
 struct SourceReading {
+    cluster: Cluster,
     reader: Source,
     snapshot: ClusterSnapshot,
     other_topics: Vec<String>,
@@ -145,14 +157,15 @@ struct SourceReading {
 
 /// Takes the snapshot of what the configuration selects, and the names of the rest.
 async fn read_source(config: &Config) -> Result<SourceReading> {
-    let reader = Source::new(&Cluster::connect(Side::Source, &config.source).await?);
+    let cluster = Cluster::connect(Side::Source, &config.source).await?;
+    let reader = Source::new(&cluster);
     let selected = |name: &str| name == TRANSACTION_STATE || topic_left_out(&config.topics, name, false).is_none();
     let (snapshot, listed) =
         futures::try_join!(reader.snapshot(selected, |id| group_left_out(&config.groups, id).is_none()), reader.list_groups())?;
     let other_topics = reader.metadata().topics.keys().filter(|name| snapshot.topic(name).is_none()).map(|name| name.to_string()).collect();
     let known: BTreeSet<&str> = snapshot.groups.iter().map(|g| g.group_id.as_str()).collect();
     let other_groups = listed.into_iter().map(|g| g.group_id).filter(|id| !known.contains(id.as_str())).collect();
-    Ok(SourceReading { reader, snapshot, other_topics, other_groups })
+    Ok(SourceReading { cluster, reader, snapshot, other_topics, other_groups })
 }
 
 struct TargetReading {
@@ -160,6 +173,7 @@ struct TargetReading {
     health: HealthProbe,
     defaults: Option<BTreeMap<String, String>>,
     write_txn_markers: Option<bool>,
+    operations: Option<Vec<Operation>>,
 }
 
 /// Takes the target's snapshot of the topics and groups that the source's names.
@@ -167,12 +181,15 @@ async fn read_target(cluster: &Cluster, source: &ClusterSnapshot) -> Result<Targ
     let target = &Target::new(cluster);
     let groups: BTreeSet<&str> = source.groups.iter().map(|g| g.group_id.as_str()).collect();
     let topics = |name: &str| name == TRANSACTION_STATE || source.topic(name).is_some();
-    let defaults = async { Ok(topic_defaults(target).await) };
+    // A topic that is to be created anyway: for its name alone there has to be a permission.
+    let created = source.topics.iter().map(|t| t.name.as_str()).find(|name| *name != TRANSACTION_STATE && target.metadata().topic(name).is_none());
+    let defaults = async { Ok(topic_defaults(target, created).await) };
     let health = async { Ok(health::probe(target).await) };
+    let operations = async { Ok(rights::on_cluster(cluster).await) };
     let write_txn_markers = async { Ok(may_write_txn_markers(cluster).await) };
-    let (snapshot, defaults, health, write_txn_markers) =
-        futures::try_join!(target.snapshot(topics, |id| groups.contains(id)), defaults, health, write_txn_markers)?;
-    Ok(TargetReading { snapshot, health, defaults, write_txn_markers })
+    let (snapshot, defaults, health, write_txn_markers, operations) =
+        futures::try_join!(target.snapshot(topics, |id| groups.contains(id)), defaults, health, write_txn_markers, operations)?;
+    Ok(TargetReading { snapshot, health, defaults, write_txn_markers, operations })
 }
 
 /// None where the target does not answer.
@@ -187,8 +204,8 @@ async fn may_write_txn_markers(cluster: &Cluster) -> Option<bool> {
 }
 
 /// None where the target does not tell; planning then goes by the topics that it has.
-async fn topic_defaults(target: &Target) -> Option<BTreeMap<String, String>> {
-    let name = format!("kferry-probe-{:016x}", getrandom::u64().unwrap_or_default());
+async fn topic_defaults(target: &Target, created: Option<&str>) -> Option<BTreeMap<String, String>> {
+    let name = created.map_or_else(|| format!("kferry-probe-{:016x}", getrandom::u64().unwrap_or_default()), str::to_owned);
     match target.with_patience(limits::PATIENCE).topic_defaults(&name).await {
         Ok(defaults) => defaults,
         Err(error) => {

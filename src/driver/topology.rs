@@ -1,11 +1,13 @@
-//! TOPOLOGY_COPY: topics and ACLs on the target, each change journaled before and after.
+//! TOPOLOGY_COPY: ACLs, quotas and topics on the target, each change journaled before and after.
+
+mod drift;
 
 use super::aborters;
 use super::acls;
 use super::context::Context;
 use super::copying::planned_partitions;
 use super::rollback::ours;
-use super::topics;
+use super::{quotas, topics};
 use crate::domain::acl::DriftPolicy;
 use crate::domain::partition::TopicPartition;
 use crate::domain::plan::{Plan, TopicAction, TopicPlan};
@@ -14,33 +16,57 @@ use crate::kafka::topics::{NewTopic, TopicCreated};
 use crate::machine::fact::{Effect, Fact};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Creates the topics with their overrides and the ACLs that let nobody write; safe to repeat.
+/// Creates kferry's own ACLs, those that let nobody write, the quotas that slow nobody down, and the topics with their overrides; safe to repeat.
 pub async fn copy(context: &mut Context) -> Result<()> {
     let plan = context.migration()?.plan.clone();
-    let bindings = copy_acls(context, &plan).await?;
+    drift::show(&plan, &context.config);
+    let interrupt = context.interrupt.clone();
+    let bindings = interrupt.or(copy_acls(context, &plan)).await?;
+    interrupt.or(copy_quotas(context, &plan)).await?;
     for topic in &plan.topics {
         context.interrupt.check()?;
         match topic.action {
             TopicAction::Create => create(context, topic).await?,
             TopicAction::Adopt => {
+                drift::refuse_changed_settings(context, &plan, topic).await?;
                 let configs: topics::Changes = while_copying(topic).into_iter().map(|(key, value)| (key, Some(value))).collect();
                 topics::set_topic_configs(context, &topic.name, configs).await?;
             }
         }
     }
     let names: Vec<String> = plan.topics.iter().map(|t| t.name.clone()).collect();
-    let interrupt = context.interrupt.clone();
     interrupt.or(context.clusters.target.wait_for_topics(&names)).await?;
     context.record(Fact::TopologyCopied { topics: plan.topics.len(), bindings }).map(drop)
 }
 
 async fn copy_acls(context: &mut Context, plan: &Plan) -> Result<usize> {
     let Some(diff) = &plan.acls else { return Ok(0) };
+    let policy = context.config.on_acl_drift;
+    let appeared = drift::appeared_bindings(plan, diff, &context.clusters.target.acls().await?.unwrap_or_default(), context.config.principal_on_target().as_deref());
+    drift::tell(&appeared, policy, Code::AclDrift, "ACL bindings")?;
+    // First in: whoever is shut out cannot create the others.
+    acls::create_acls(context, &diff.own).await?;
     acls::create_acls(context, &diff.create).await?;
-    if context.config.on_acl_drift == DriftPolicy::Replace && !diff.target_only.is_empty() {
+    if policy == DriftPolicy::Replace && !diff.target_only.is_empty() {
         acls::delete_acls(context, &diff.target_only).await?;
     }
-    Ok(diff.create.len())
+    Ok(diff.own.len() + diff.create.len())
+}
+
+async fn copy_quotas(context: &mut Context, plan: &Plan) -> Result<()> {
+    quotas::settle_quotas(context).await?;
+    let Some(diff) = &plan.quotas else { return Ok(()) };
+    let policy = context.config.on_quota_drift;
+    if !diff.is_empty() || policy == DriftPolicy::Refuse {
+        let ours = context.migration()?.footprint.quotas.clone();
+        let appeared = drift::appeared_limits(plan, &quotas::present(&context.clusters.target).await?, &ours);
+        drift::tell(&appeared, policy, Code::QuotaDrift, "client quotas")?;
+    }
+    let mut wanted = quotas::set(&diff.set);
+    for (entity, key) in diff.removed(policy) {
+        wanted.entry(entity).or_default().insert(key, None);
+    }
+    quotas::set_quotas(context, &wanted).await.map(drop)
 }
 
 /// The topic's own settings with those on top under which it is copied.

@@ -93,13 +93,7 @@ fn resource_type(code: i8) -> Option<ResourceType> {
 }
 
 fn operation(code: i8) -> Option<Operation> {
-    use Operation::*;
-    [
-        All, Read, Write, Create, Delete, Alter, Describe, ClusterAction, DescribeConfigs, AlterConfigs, IdempotentWrite,
-        CreateTokens, DescribeTokens, TwoPhaseCommit,
-    ]
-    .into_iter()
-    .find(|o| *o as i8 == code)
+    Operation::ALL.into_iter().find(|o| *o as i8 == code)
 }
 
 impl Target {
@@ -149,7 +143,7 @@ async fn create(cluster: &Cluster, bindings: &[AclBinding]) -> std::result::Resu
     });
     let response = connection.call(version, &CreateAclsRequest::default().with_creations(creations.collect())).await?;
     for (binding, result) in bindings.iter().zip(&response.results) {
-        let message = result.error_message.as_ref().map(|m| format!("{m} ({binding:?})"));
+        let message = result.error_message.as_ref().map(|m| format!("{m} ({binding})"));
         Failure::check(result.error_code, message)?;
     }
     Ok(())

@@ -72,6 +72,9 @@ pub const CREATIONS_PER_REQUEST_MAX: usize = 4_000;
 /// ACL bindings in one request.
 pub const ACLS_PER_REQUEST_MAX: usize = 500;
 
+/// Entities whose quotas are set in one request; each may be several records of a controller's operation, as with topics.
+pub const QUOTAS_PER_REQUEST_MAX: usize = 500;
+
 /// Offsets of one group in one OffsetCommit: they are appended as one batch, which `max.message.bytes` limits (1 MB by default).
 pub const OFFSETS_PER_COMMIT_MAX: usize = 1_000;
 

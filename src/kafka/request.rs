@@ -32,12 +32,14 @@ requests! { read:
     ApiVersions, ApiVersionsRequest, ApiVersionsResponse;
     ConsumerGroupDescribe, ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse;
     DescribeAcls, DescribeAclsRequest, DescribeAclsResponse;
+    DescribeClientQuotas, DescribeClientQuotasRequest, DescribeClientQuotasResponse;
     DescribeConfigs, DescribeConfigsRequest, DescribeConfigsResponse;
     DescribeGroups, DescribeGroupsRequest, DescribeGroupsResponse;
     DescribeLogDirs, DescribeLogDirsRequest, DescribeLogDirsResponse;
     DescribeProducers, DescribeProducersRequest, DescribeProducersResponse;
     DescribeQuorum, DescribeQuorumRequest, DescribeQuorumResponse;
     DescribeTransactions, DescribeTransactionsRequest, DescribeTransactionsResponse;
+    DescribeUserScramCredentials, DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse;
     Fetch, FetchRequest, FetchResponse;
     FindCoordinator, FindCoordinatorRequest, FindCoordinatorResponse;
     ListGroups, ListGroupsRequest, ListGroupsResponse;
@@ -53,6 +55,7 @@ requests! { read:
 
 requests! { write:
     AddPartitionsToTxn, AddPartitionsToTxnRequest, AddPartitionsToTxnResponse;
+    AlterClientQuotas, AlterClientQuotasRequest, AlterClientQuotasResponse;
     CreateAcls, CreateAclsRequest, CreateAclsResponse;
     CreateTopics, CreateTopicsRequest, CreateTopicsResponse;
     DeleteAcls, DeleteAclsRequest, DeleteAclsResponse;

@@ -105,8 +105,14 @@ impl Reader {
         let mut listed = self.list_groups().await?;
         listed.retain(|g| groups(&g.group_id));
         let hasty = self.with_patience(SNAPSHOT_PATIENCE);
-        let (identity, mut configs, acls, groups) =
-            futures::try_join!(self.identity(), self.topic_configs(&names), self.acls(), self.describe_groups(&listed))?;
+        let (identity, mut configs, acls, groups, quotas, scram_users) = futures::try_join!(
+            self.identity(),
+            self.topic_configs(&names),
+            self.acls(),
+            self.describe_groups(&listed),
+            self.quotas(),
+            self.scram_users()
+        )?;
         let ((log_starts, _), (log_ends, _), sizes, broker_configs) = futures::join!(
             hasty.list_offsets_each(&partitions, OffsetAt::Earliest),
             hasty.list_offsets_each(&partitions, OffsetAt::HighWatermark),
@@ -145,6 +151,8 @@ impl Reader {
             acls,
             groups,
             broker_configs,
+            quotas,
+            scram_users,
         })
     }
 

@@ -3,6 +3,7 @@
 use crate::domain::acl::AclBinding;
 use crate::domain::partition::TopicPartition;
 use crate::domain::plan::Plan;
+use crate::domain::quota::QuotaChange;
 use crate::domain::topology::{ClusterSnapshot, CommittedOffset};
 use crate::evidence::merkle::Frontier;
 use crate::license::Grant;
@@ -23,6 +24,8 @@ pub enum Effect {
     SetTopicConfigs { topic: String, configs: BTreeMap<String, Option<String>>, before: BTreeMap<String, Option<String>> },
     CreateAcls { bindings: Vec<AclBinding> },
     DeleteAcls { bindings: Vec<AclBinding> },
+    /// Sets exactly these limits (None removes one), remembering what stood there before.
+    SetQuotas { changes: Vec<QuotaChange> },
     FreezeProducers { attempt: u32, mode: String, expires_at: String },
     ThawProducers { attempt: u32, reason: String },
     WriteSentinels { attempt: u32, transactional_id: String, partitions: usize },

@@ -2,6 +2,7 @@
 
 use super::fact::Effect;
 use crate::domain::acl::AclBinding;
+use crate::domain::quota::{QuotaChange, QuotaEntity, QuotaValue};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What completed effects have left on the clusters, and which intentions are open.
@@ -20,7 +21,18 @@ pub struct Footprint {
     pub acls_removed: BTreeSet<AclBinding>,
     /// Settings that we changed, by topic and key.
     pub configs: BTreeMap<String, BTreeMap<String, ConfigChange>>,
+    /// Limits that we changed, by entity and key.
+    pub quotas: BTreeMap<QuotaEntity, BTreeMap<String, LimitChange>>,
     last_effect_id: u64,
+}
+
+/// A client quota's limit that differs from what stood there before kferry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitChange {
+    /// None where we removed it.
+    pub value: Option<QuotaValue>,
+    /// None where there was none before our first change.
+    pub before: Option<QuotaValue>,
 }
 
 /// A topic's setting that differs from what stood there before kferry.
@@ -76,6 +88,7 @@ impl Footprint {
                     }
                 }
             }
+            Effect::SetQuotas { changes } => changes.iter().for_each(|change| self.set_quota(change)),
             Effect::FreezeProducers { .. }
             | Effect::ThawProducers { .. }
             | Effect::WriteSentinels { .. }
@@ -102,6 +115,22 @@ impl Footprint {
         }
     }
 
+    fn set_quota(&mut self, change: &QuotaChange) {
+        let limits = self.quotas.entry(change.entity.clone()).or_default();
+        for (key, value) in &change.values {
+            let before = match limits.remove(key) {
+                Some(earlier) => earlier.before,
+                None => change.before.get(key).cloned().flatten(),
+            };
+            if *value != before {
+                limits.insert(key.clone(), LimitChange { value: value.clone(), before });
+            }
+        }
+        if limits.is_empty() {
+            self.quotas.remove(&change.entity);
+        }
+    }
+
     /// Settles what an abandoned cutover attempt had open: nobody resumes it. A thaw stays open until it is done.
     pub(super) fn abandon_cutover(&mut self, abandoned: u32) {
         self.pending.retain(|_, effect| match effect {
@@ -114,6 +143,7 @@ impl Footprint {
             | Effect::SetTopicConfigs { .. }
             | Effect::CreateAcls { .. }
             | Effect::DeleteAcls { .. }
+            | Effect::SetQuotas { .. }
             | Effect::ThawProducers { .. }
             | Effect::NotifyCommitted { .. }
             | Effect::UploadBundle { .. } => true,
@@ -156,6 +186,21 @@ mod tests {
         assert_eq!(footprint.configs["orders"]["retention.ms"].value, None);
         perform(&mut footprint, set(Some("100"), None));
         assert!(footprint.configs.is_empty());
+    }
+
+    #[test]
+    fn a_limit_goes_back_to_what_it_was_before_us() {
+        let mut footprint = Footprint::default();
+        let change = crate::machine::sample::quota_change();
+        perform(&mut footprint, Effect::SetQuotas { changes: vec![change.clone()] });
+        let limit = &footprint.quotas[&change.entity]["producer_byte_rate"];
+        assert_eq!((limit.value.as_ref().map(QuotaValue::number), &limit.before), (Some(1048576.0), &None));
+        let twice = QuotaChange { values: [("producer_byte_rate".to_owned(), Some(QuotaValue::new(7.0)))].into(), before: change.values.clone(), ..change.clone() };
+        perform(&mut footprint, Effect::SetQuotas { changes: vec![twice.clone()] });
+        assert_eq!(footprint.quotas[&change.entity]["producer_byte_rate"].before, None, "before our first change");
+        let back = QuotaChange { values: change.before, before: twice.values, entity: change.entity };
+        perform(&mut footprint, Effect::SetQuotas { changes: vec![back] });
+        assert!(footprint.quotas.is_empty());
     }
 
     #[test]

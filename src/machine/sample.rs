@@ -7,6 +7,7 @@ use crate::domain::digest::Digest;
 use crate::domain::finding::{Finding, FindingCode};
 use crate::domain::partition::TopicPartition;
 use crate::domain::plan::{Estimate, GroupPlan, OffsetMode, PLAN_VERSION, PartitionPlan, Plan, TopicAction, TopicPlan};
+use crate::domain::quota::{QuotaChange, QuotaEntity, QuotaPart, QuotaValue};
 use crate::domain::topology::{
     Broker, ClusterSnapshot, CommittedOffset, ConfigSource, ConfigValue, GroupSnapshot, MetadataMode, PartitionSnapshot, TopicSnapshot,
 };
@@ -65,6 +66,8 @@ pub fn cluster(cluster_id: &str, metadata_mode: MetadataMode) -> ClusterSnapshot
             offsets: vec![CommittedOffset { topic: "orders".into(), partition: 0, next_offset: 15, metadata: Some("m".into()) }],
         }],
         broker_configs: [("log.retention.ms".to_owned(), "-1".to_owned())].into(),
+        quotas: None,
+        scram_users: None,
     }
 }
 
@@ -102,6 +105,8 @@ pub fn plan() -> Plan {
             withheld: vec![binding(Operation::Write)],
             ..Default::default()
         }),
+        quotas: None,
+        permissions: Vec::new(),
         groups: vec![
             GroupPlan { group_id: "shop".into(), group_type: "classic".into(), state: "Empty".into(), members: 0, partitions: 1, left_alone: String::new(), not_carried: Vec::new() },
             GroupPlan { group_id: "share".into(), group_type: "share".into(), state: "Empty".into(), members: 0, partitions: 0, left_alone: "a share group".into(), not_carried: Vec::new() },
@@ -185,6 +190,12 @@ pub fn validation_report() -> ValidationReport {
     ValidationReport { validated_at: "2026-01-02T05:00:00.000Z".into(), outcome: ValidationReport::worst(&checks), checks, not_covered: vec!["tiered segments".into()] }
 }
 
+pub fn quota_change() -> QuotaChange {
+    let limits = |value: Option<f64>| [("producer_byte_rate".to_owned(), value.map(QuotaValue::new))].into();
+    let entity = QuotaEntity::new(vec![QuotaPart { kind: "user".into(), name: Some("shop".into()) }, QuotaPart { kind: "client-id".into(), name: None }]);
+    QuotaChange { entity, values: limits(Some(1048576.0)), before: limits(None) }
+}
+
 /// Every effect once.
 pub fn effects() -> Vec<Effect> {
     vec![
@@ -198,6 +209,7 @@ pub fn effects() -> Vec<Effect> {
         },
         Effect::CreateAcls { bindings: vec![binding(Operation::Read)] },
         Effect::DeleteAcls { bindings: vec![binding(Operation::Read)] },
+        Effect::SetQuotas { changes: vec![quota_change()] },
         Effect::FreezeProducers { attempt: 1, mode: "manual".into(), expires_at: "2026-01-02T04:01:00.000Z".into() },
         Effect::ThawProducers { attempt: 1, reason: "deadline".into() },
         Effect::WriteSentinels { attempt: 1, transactional_id: "kferry-m-1".into(), partitions: 2 },

@@ -125,6 +125,9 @@ impl Acl {
     }
 }
 
+/// A client quota: its entity, and its limits.
+pub type QuotaRow = (BTreeMap<String, Option<String>>, BTreeMap<String, Option<f64>>);
+
 /// Where a partition's log starts and ends, and its last stable offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
@@ -721,6 +724,29 @@ impl Agent {
             .collect();
         acls.sort();
         acls
+    }
+
+    /// Sets client quotas: entity (`user`, `client-id` or `ip`, with None for the default), limits; a limit of None is removed.
+    #[track_caller]
+    pub fn alter_quotas(&self, bootstrap: &str, quotas: &[QuotaRow]) {
+        let rows: Vec<Value> = quotas.iter().map(|(entity, values)| json!({"entity": entity, "values": values})).collect();
+        self.call("alter_quotas", json!({"bootstrap": bootstrap, "quotas": rows}));
+    }
+
+    /// Every client quota there is.
+    #[track_caller]
+    pub fn describe_quotas(&self, bootstrap: &str) -> BTreeMap<BTreeMap<String, Option<String>>, BTreeMap<String, String>> {
+        let answer = self.call("describe_quotas", json!({"bootstrap": bootstrap}));
+        let entity = |row: &Value| row["entity"].as_object().into_iter().flatten().map(|(kind, name)| (kind.clone(), name.as_str().map(str::to_owned))).collect();
+        let values = |row: &Value| row["values"].as_object().into_iter().flatten().map(|(key, value)| (key.clone(), value.to_string())).collect();
+        rows(&answer["quotas"]).map(|row| (entity(row), values(row))).collect()
+    }
+
+    /// Creates SCRAM users: name and mechanism (`SCRAM-SHA-256` or `SCRAM-SHA-512`).
+    #[track_caller]
+    pub fn create_scram_users(&self, bootstrap: &str, users: &[(&str, &str)]) {
+        let rows: Vec<Value> = users.iter().map(|(user, mechanism)| json!({"user": user, "mechanism": mechanism})).collect();
+        self.call("create_scram_users", json!({"bootstrap": bootstrap, "users": rows}));
     }
 
     /// Of every topic that is not internal.

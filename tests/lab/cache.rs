@@ -105,8 +105,17 @@ pub fn counter() -> String {
     compiled("apps", "java/apps", &apps_3_9())
 }
 
+/// What brokers of both versions need beyond Kafka to tell users by listeners: a class path.
+pub fn listener_principals() -> String {
+    classes("broker", "java/broker", &kafka_3_9()).display().to_string()
+}
+
 /// Compiles the sources of a folder: a class path of the classes and of what they use.
 fn compiled(name: &str, folder: &str, libraries: &str) -> String {
+    format!("{}:{libraries}", classes(name, folder, libraries).display())
+}
+
+fn classes(name: &str, folder: &str, libraries: &str) -> PathBuf {
     let mut sources: Vec<PathBuf> = std::fs::read_dir(Path::new(HERE).join(folder))
         .unwrap_or_else(|e| panic!("the lab's Java sources: {e}"))
         .filter_map(|entry| Some(entry.ok()?.path()))
@@ -119,12 +128,11 @@ fn compiled(name: &str, folder: &str, libraries: &str) -> String {
         digest.update(std::fs::read(source).unwrap_or_else(|e| panic!("{}: {e}", source.display())));
     }
     let key: String = digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    let classes = publish(&format!("{name}-{key}"), &[Tool::Java, Tool::Javac], |staging| {
+    publish(&format!("{name}-{key}"), &[Tool::Java, Tool::Javac], |staging| {
         let mut command = Command::new("javac");
         command.args(["--release", "17", "-nowarn", "-Xlint:none", "-cp", libraries, "-d"]).arg(staging).args(&sources);
         command
-    });
-    format!("{}:{libraries}", classes.display())
+    })
 }
 
 /// What lets clients into secured brokers of both versions, compiled: the classes alone, to be put behind a broker's class path.

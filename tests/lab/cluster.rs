@@ -33,6 +33,8 @@ pub struct Options {
     pub features: Vec<String>,
     /// Stores ACLs, while every PLAINTEXT client is a super user.
     pub authorizer: bool,
+    /// Gives each broker a listener whose clients are this user, who is no super user.
+    pub user: Option<String>,
     /// Enforces ACLs, and gives each broker a listener for each way in.
     pub secured: bool,
     /// Gives each broker a second listener that is advertised as a proxy's address.
@@ -63,6 +65,12 @@ impl Options {
         self
     }
 
+    /// With an authorizer, and a listener on which every client is `User:name`; small letters.
+    pub fn user(mut self, name: &str) -> Self {
+        self.user = Some(name.into());
+        self.authorizer()
+    }
+
     pub fn secured(mut self) -> Self {
         self.secured = true;
         self
@@ -82,6 +90,8 @@ impl Options {
 struct Node {
     id: i32,
     port: u16,
+    /// Of the user's listener; 0 without.
+    user_port: u16,
     doors: Vec<(Door, u16)>,
     props: PathBuf,
     data: PathBuf,
@@ -122,6 +132,11 @@ impl Cluster {
         };
         // Behind the rest: a shared class archive wants the class path that it was made with as a prefix.
         let class_path = if options.secured { format!("{class_path}:{}", cache::guards()) } else { class_path };
+        let class_path = match options.user {
+            // Behind Kafka's own, so that an archive of its classes still fits.
+            Some(_) => format!("{class_path}:{}", cache::listener_principals()),
+            None => class_path,
+        };
         let archive = cache::class_archive(&format!("{name}-classes-{}", if mode == Mode::KRaft { "4.1.1" } else { "3.9.1" }));
         let dir = WorkDir::new(name);
         dir.dir("tmp");
@@ -140,6 +155,13 @@ impl Cluster {
                 write!(listeners, ",PROXIED://127.0.0.1:{behind}").unwrap();
                 write!(advertised, ",PROXIED://127.0.0.1:{}", proxy.port()).unwrap();
                 proxies.push(proxy);
+            }
+            let mut user_port = 0;
+            if let Some(user) = &options.user {
+                user_port = free_port();
+                for list in [&mut listeners, &mut advertised] {
+                    write!(list, ",{}://127.0.0.1:{user_port}", user_listener(user)).unwrap();
+                }
             }
             let data = dir.path().join(format!("data-{id}"));
             let mut props = common(&data, brokers, &options);
@@ -182,6 +204,7 @@ impl Cluster {
             nodes.push(Node {
                 id: id as i32,
                 port,
+                user_port,
                 doors,
                 props: dir.file(&format!("broker-{id}.properties"), &props.text()),
                 data,
@@ -208,6 +231,12 @@ impl Cluster {
 
     pub fn bootstrap(&self) -> String {
         self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect::<Vec<_>>().join(",")
+    }
+
+    /// Bootstrap servers of the listener on which every client is the cluster's user.
+    pub fn user_bootstrap(&self) -> String {
+        assert!(self.options.user.is_some(), "the cluster was started without `user`");
+        self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.user_port)).collect::<Vec<_>>().join(",")
     }
 
     /// Bootstrap servers of the listener on which every address leads through a proxy.
@@ -326,7 +355,7 @@ impl Cluster {
         let mut command = self.java(if self.options.throughput { "1g" } else { "512m" });
         if self.archive.is_file() {
             command.arg(format!("-XX:SharedArchiveFile={}", self.archive.display()));
-        } else if node.id == 1 && !self.options.throughput && !self.options.secured {
+        } else if node.id == 1 && !self.options.throughput && !self.options.secured && self.options.user.is_none() {
             command.arg(format!("-XX:ArchiveClassesAtExit={}", self.dir.path().join(ARCHIVE).display()));
         }
         command.arg("kafka.Kafka").arg(&node.props);
@@ -384,7 +413,7 @@ impl Cluster {
 impl Drop for Cluster {
     /// The first cluster of its kind on a machine leaves an archive of its classes, so that later ones start sooner.
     fn drop(&mut self) {
-        if self.archive.is_file() || self.options.throughput || self.options.secured || std::thread::panicking() {
+        if self.archive.is_file() || self.options.throughput || self.options.secured || self.options.user.is_some() || std::thread::panicking() {
             return;
         }
         self.stop_broker(1);
@@ -445,12 +474,22 @@ impl Props {
     }
 }
 
+/// `java/broker/ListenerPrincipals.java` takes the name from it.
+fn user_listener(user: &str) -> String {
+    format!("USER_{}", user.to_uppercase())
+}
+
 /// What both modes share: small, quick to start, quick to notice a dead broker. Retention and limits stay Kafka's own.
 fn common(data: &Path, brokers: usize, options: &Options) -> Props {
     let mut props = Props(Vec::new());
     props.set("log.dirs", data.display());
     let doors: String = Door::ALL.iter().map(|door| format!(",{}:{}", door.listener(), door.protocol())).collect();
-    props.set("listener.security.protocol.map", format!("PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT{doors}"));
+    let mut protocols = format!("PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT{doors}");
+    if let Some(user) = &options.user {
+        write!(protocols, ",{}:PLAINTEXT", user_listener(user)).unwrap();
+        props.set("principal.builder.class", "ListenerPrincipals");
+    }
+    props.set("listener.security.protocol.map", protocols);
     props.set("inter.broker.listener.name", "PLAINTEXT");
     props.set("auto.create.topics.enable", false);
     props.set("default.replication.factor", brokers);

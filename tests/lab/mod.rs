@@ -23,7 +23,7 @@ pub mod workdir;
 
 #[allow(unused_imports)]
 pub use {
-    agent::{Acl, Agent, Commit, Committed, Compared, Consume, Consumed, Content, Dumped, Headers, Judgement, Live, Load, Record, Span, Topic, Totals, Weave, Woven},
+    agent::{Acl, Agent, QuotaRow, Commit, Committed, Compared, Consume, Consumed, Content, Dumped, Headers, Judgement, Live, Load, Record, Span, Topic, Totals, Weave, Woven},
     cache::{Tool, check_tools},
     cluster::{Cluster, Mode, Options},
     compacted::differences_by_key,

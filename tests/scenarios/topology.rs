@@ -181,7 +181,19 @@ fn replace_and_refuse() {
 
     let replacing = lab.setup("drift").set("topology.on_config_drift", "replace").set("acl.on_drift", "replace").begin();
     replacing.precheck();
-    replacing.execute();
+    let shown = replacing.execute().stderr;
+    for line in [
+        "- User:foreign ALLOW READ on TOPIC `drift-orders` (LITERAL) (only on the target, removed; a rollback puts it back)",
+        "- User:foreign ALLOW WRITE on TOPIC `drift` (PREFIXED)",
+        "+ User:writer ALLOW WRITE on TOPIC `drift` (PREFIXED) from host 127.0.0.1 (after the commit)",
+        "~ topic drift-orders: retention.ms=1000000 becomes 1209600000 (after the commit)",
+        "- topic drift-orders: max.compaction.lag.ms=99999999 gives way to the target's default",
+    ] {
+        assert!(shown.contains(line), "{line:?} is not shown before it is done: {shown}");
+    }
+    replacing.run("plan").ok();
+    let runbook = std::fs::read_to_string(replacing.dir().join("plan/runbook.md")).unwrap();
+    assert!(runbook.contains("## What changes on the target beside its topics"), "{runbook}");
     replacing.cutover();
     assert_eq!(agent.describe_acls(&target), sorted(all), "the target's own bindings are replaced");
     for topic in &topics {
@@ -189,6 +201,76 @@ fn replace_and_refuse() {
     }
     replacing.conclude();
     replacing.expect_same(lab, &topics);
+}
+
+/// What nobody was shown is neither removed nor passed over where the policy is to refuse.
+#[test]
+fn what_appears_on_the_target_after_the_plan_is_refused_or_left_alone() {
+    let (lab, agent) = (lab(), Agent::shared());
+    let (source, target) = (lab.source.bootstrap(), lab.target.bootstrap());
+    clear_acls();
+    create_topics("since");
+    let adopted = Topic::new("since-plain", 1).config("retention.ms", 604_800_000);
+    agent.create_topics(&target, &[adopted]);
+    let reader = Acl::allow("User:reader", "READ", "TOPIC", "since-orders");
+    agent.create_acls(&source, std::slice::from_ref(&reader));
+    let stranger = Acl::allow("User:stranger", "READ", "TOPIC", "since-orders");
+    // The fifth entry begins TOPOLOGY_COPY.
+    let planned = |policy: &str| {
+        let migration = lab.setup("since").set("acl.on_drift", policy).set("topology.on_config_drift", policy).begin();
+        assert_eq!(migration.run_with("execute", &[("KFERRY_ABORT_AT_ENTRY", "after:5".to_owned())]).code, None);
+        migration.expect_state("topology_copy");
+        agent.create_acls(&target, std::slice::from_ref(&stranger));
+        migration
+    };
+    let migration = planned("refuse");
+    let outcome = migration.run("execute").expect_code(4);
+    assert!(outcome.stderr.contains("KF-ACL-DRIFT") && outcome.stderr.contains("User:stranger"), "{outcome}");
+    assert_eq!(agent.describe_acls(&target), [stranger.clone()], "nothing was created");
+    agent.delete_acls(&target, std::slice::from_ref(&stranger));
+    agent.alter_topic_configs(&target, "since-plain", &[("retention.ms", "77000")], &[]);
+    let outcome = migration.run("execute").expect_code(4);
+    assert!(outcome.stderr.contains("KF-TOPOLOGY-DRIFT") && outcome.stderr.contains("retention.ms was 604800000 and is 77000"), "{outcome}");
+    assert_eq!(agent.topic_configs(&target, "since-plain").0["retention.ms"], "77000");
+    agent.alter_topic_configs(&target, "since-plain", &[("retention.ms", "604800000")], &[]);
+    migration.execute();
+    migration.run("rollback").ok();
+    assert!(agent.describe_acls(&target).is_empty());
+
+    agent.delete_topics(&target, &["since-plain"]);
+    let migration = planned("replace");
+    let outcome = migration.execute();
+    assert!(outcome.stderr.contains("they are left alone"), "{outcome}");
+    assert_eq!(agent.describe_acls(&target), sorted([reader, stranger.clone()]), "what nobody was shown is not removed");
+    migration.run("rollback").ok();
+    assert_eq!(agent.describe_acls(&target), [stranger]);
+}
+
+#[test]
+fn for_an_iam_target_the_plan_has_an_access_map() {
+    let (lab, agent) = (lab(), Agent::shared());
+    let source = lab.source.bootstrap();
+    clear_acls();
+    create_topics("map");
+    let (quiet, writing) = bindings("map");
+    let all = sorted([quiet, writing].concat());
+    agent.create_acls(&source, &all);
+    let migration = lab.setup("map").begin();
+    let path = migration.dir().join("kferry.yaml");
+    let yaml = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, yaml.replacen("  target:\n", "  target:\n    auth:\n      mode: iam\n", 1)).unwrap();
+    migration.run("plan").ok();
+    let map: serde_json::Value = serde_json::from_slice(&std::fs::read(migration.dir().join("plan/access-map.json")).unwrap()).unwrap();
+    let principals = map["principals"].as_array().unwrap();
+    let mapped: u64 = principals.iter().map(|p| p["bindings"].as_u64().unwrap()).sum();
+    assert_eq!(mapped as usize + map["not_mapped"].as_array().unwrap().len(), all.len(), "{map:#}");
+    let of = |name: &str| principals.iter().find(|p| p["principal"] == name).unwrap_or_else(|| panic!("no {name}: {map:#}"))["policy"].to_string();
+    assert!(of("User:reader").contains("kafka-cluster:ReadData") && of("User:reader").contains("/map-orders"), "{map:#}");
+    assert!(of("User:tx").contains("transactional-id/<CLUSTER_NAME>/<CLUSTER_UUID>/map*"), "{map:#}");
+    assert!(of("User:mallory").contains("\"Deny\""), "{map:#}");
+    assert!(map["not_mapped"].to_string().contains("10.1.2.3") && map["not_mapped"].to_string().contains("create_tokens"), "{map:#}");
+    let precheck = migration.run("precheck").json();
+    assert!(precheck.to_string().contains("KF-PRE-ACCESS-MAP"), "{precheck:#}");
 }
 
 #[test]

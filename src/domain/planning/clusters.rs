@@ -23,10 +23,10 @@ pub const BROKER_CONFIG_KEYS: [&str; 7] = [
 
 /// What this version does not examine before a migration, to be examined by hand.
 pub const NOT_EXAMINED: [&str; 10] = [
-    "whether each permission that the migration needs is granted (only what planning itself read has been tried)",
+    "IAM policies: of permissions, only those that Kafka's own authorizer tells have been tried",
     "free disk room on the target's volumes",
-    "client and broker quotas on either cluster",
-    "SCRAM users and delegation tokens, which are not copied",
+    "client quotas of single addresses that would hold kferry's host back, and replication throttles",
+    "delegation tokens, which are not copied",
     "schema registries, Kafka Connect and Kafka Streams applications, and offsets that are kept outside Kafka",
     "client versions: Kafka 4 refuses very old clients",
     "tools that speak to ZooKeeper directly (Burrow, early Cruise Control) and dashboards of ZooKeeper's metrics",

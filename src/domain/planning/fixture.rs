@@ -46,6 +46,9 @@ pub(crate) fn config() -> Config {
         validation: ValidationConfig { count_tolerance: 0, spot_check_records_per_partition: 3 },
         on_config_drift: DriftPolicy::Merge,
         on_acl_drift: DriftPolicy::Merge,
+        source_principal: None,
+        target_principal: None,
+        on_quota_drift: DriftPolicy::Merge,
         offsets: OffsetsConfig { mode: OffsetsMode::Auto, identical: vec![], mapped: vec![] },
         replication_factor: None,
     }
@@ -166,6 +169,8 @@ pub(crate) fn source() -> ClusterSnapshot {
             GroupSnapshot { group_type: "share".to_owned(), ..group("queue", 0, &[]) },
         ],
         broker_configs: BTreeMap::from([("message.max.bytes".to_owned(), "1048588".to_owned())]),
+        quotas: Some(Vec::new()),
+        scram_users: Some(Vec::new()),
     }
 }
 
@@ -180,6 +185,8 @@ pub(crate) fn target() -> ClusterSnapshot {
         acls: Some(Vec::new()),
         groups: Vec::new(),
         broker_configs: BTreeMap::new(),
+        quotas: Some(Vec::new()),
+        scram_users: Some(Vec::new()),
     }
 }
 
@@ -227,6 +234,7 @@ pub(crate) fn input<'a>(config: &'a Config, probes: &'a [TopicProbe]) -> PlanInp
         probes,
         source_bytes_per_second: None,
         write_txn_markers: Some(true),
+        target_operations: None,
         open_transactions: Ok(Vec::new()),
         backup_store: store("s3://migration/segments/"),
         evidence_store: store("s3://migration/evidence/"),

@@ -1,11 +1,14 @@
 use super::fixture::*;
 use super::*;
-use crate::config::model::{FreezeMode, OffsetsMode};
+use crate::config::model::{AuthMode, FreezeMode, OffsetsMode};
 use crate::error::{Code, Error};
 use crate::domain::acl::{DriftPolicy, Operation};
 use crate::domain::finding::FindingCode;
+use crate::domain::acl::{AclBinding, Permission};
+use crate::domain::permissions::{Missing, Right};
 use crate::domain::plan::{OffsetMode, TopicAction};
-use crate::domain::topology::{ConfigSource, GroupSnapshot, MetadataMode, TopicSnapshot};
+use crate::domain::quota::tests::quota;
+use crate::domain::topology::{ConfigSource, GroupSnapshot, MetadataMode, ScramUser, TopicSnapshot};
 use crate::domain::transaction::sample;
 
 /// The fixture's plan after `change`.
@@ -30,6 +33,7 @@ fn planned(change: impl FnOnce(&mut Config, &mut PlanInput, &mut Vec<TopicProbe>
         witnesses: changed.witnesses,
         target_defaults: changed.target_defaults,
         write_txn_markers: changed.write_txn_markers,
+        target_operations: changed.target_operations,
         open_transactions: changed.open_transactions,
         backup_store: changed.backup_store,
         evidence_store: changed.evidence_store,
@@ -130,6 +134,26 @@ fn every_code_is_provoked_by_its_cause_and_by_nothing_in_a_healthy_pair() {
             c.on_acl_drift = DriftPolicy::Refuse;
             i.target.as_mut().unwrap().acls = Some(vec![binding("User:other", "orders", Operation::Read)]);
         }),
+        (C::AclInternal, |c, i, _| {
+            c.source.auth.mode = AuthMode::Iam;
+            i.source.brokers[0].host = "b-1.shop.abc123.c2.kafka.eu-west-1.amazonaws.com".into();
+            i.source.acls.as_mut().unwrap().push(binding("User:ANONYMOUS", "orders", Operation::Write));
+        }),
+        (C::AclLockout, |_, i, _| i.source.acls.as_mut().unwrap().push(denied("User:*", "*"))),
+        (C::AclMayLockOut, |_, i, _| i.source.acls.as_mut().unwrap().push(denied("User:ANONYMOUS", "10.0.0.1"))),
+        (C::PrincipalUnknown, |c, i, _| {
+            (c.target.auth.mode, c.on_acl_drift) = (AuthMode::Mtls, DriftPolicy::Replace);
+            i.target.as_mut().unwrap().acls = Some(vec![binding("User:other", "orders", Operation::Read)]);
+        }),
+        (C::AccessMap, |c, _, _| c.target.auth.mode = AuthMode::Iam),
+        (C::QuotaDrift, |_, i, _| i.target.as_mut().unwrap().quotas = Some(vec![quota("user=bob", &[("producer_byte_rate", 1.0)])])),
+        (C::QuotaDriftRefused, |c, i, _| {
+            c.on_quota_drift = DriftPolicy::Refuse;
+            i.target.as_mut().unwrap().quotas = Some(vec![quota("user=bob", &[("producer_byte_rate", 1.0)])]);
+        }),
+        (C::QuotaWithheld, |_, i, _| i.source.quotas = Some(vec![quota("client-id=", &[("producer_byte_rate", 1.0)])])),
+        (C::QuotaThrottles, |_, i, _| i.target.as_mut().unwrap().quotas = Some(vec![quota("user=ANONYMOUS", &[("producer_byte_rate", 1.0)])])),
+        (C::ScramUsers, |_, i, _| i.source.scram_users = Some(vec![ScramUser { user: "shop".into(), mechanism: "SCRAM-SHA-512".into(), iterations: 4096 }])),
         (C::OthersMayWrite, |_, i, _| i.target.as_mut().unwrap().acls = Some(vec![binding("User:writer", "orders", Operation::Write)])),
         (C::AllowEveryoneDiffers, |_, i, _| {
             let key = "allow.everyone.if.no.acl.found";
@@ -157,7 +181,11 @@ fn every_code_is_provoked_by_its_cause_and_by_nothing_in_a_healthy_pair() {
     ];
     let base = codes(&plan());
     let of_errors: Vec<C> = Code::ALL.iter().filter_map(|code| C::of_error(*code)).collect();
-    for code in FindingCode::ALL.iter().filter(|c| **c != C::SourceUnreachable && !of_errors.contains(c)) {
+    // The one comes without a plan, the others after it.
+    let elsewhere = |code: &FindingCode| {
+        *code == C::SourceUnreachable || of_errors.contains(code) || Right::ALL.iter().any(|right| right.code() == *code && *code != C::WriteTxnMarkersForbidden)
+    };
+    for code in FindingCode::ALL.iter().filter(|code| !elsewhere(code)) {
         let provoked = causes.iter().any(|(c, _)| c == code);
         assert!(provoked != in_fixture.contains(code), "{} is provoked here or in the fixture, and in one of them", code.as_str());
         assert_eq!(base.contains(code), in_fixture.contains(code), "{} in the fixture", code.as_str());
@@ -427,6 +455,82 @@ fn writes_are_withheld_and_our_own_binding_is_no_drift() {
     assert_eq!((acls.create.len(), acls.withheld.len(), acls.equal.len(), acls.target_only.len()), (0, 2, 1, 0));
     assert!(!codes(&plan).contains(&FindingCode::OthersMayWrite));
     assert_eq!(planned(|_, i, _| i.target.as_mut().unwrap().acls = None).acls, None, "nothing can be created without an authorizer");
+}
+
+fn denied(principal: &str, host: &str) -> AclBinding {
+    AclBinding { permission: Permission::Deny, host: host.to_owned(), ..binding(principal, "orders", Operation::Write) }
+}
+
+#[test]
+fn internal_principals_are_left_out_on_authenticated_msk_only() {
+    let bindings = |msk: bool, mode: AuthMode| {
+        let plan = planned(|c, i, _| {
+            c.source.auth.mode = mode;
+            if msk {
+                i.source.brokers[0].host = "b-1.shop.abc123.c2.kafka.eu-west-1.amazonaws.com".into();
+            }
+            i.source.acls = Some(vec![binding("User:ANONYMOUS", "orders", Operation::Read), binding("User:reader", "orders", Operation::Read)]);
+        });
+        let acls = plan.acls.unwrap();
+        (acls.create.len(), acls.internal.len())
+    };
+    assert_eq!(bindings(true, AuthMode::ScramSha512), (1, 1));
+    assert_eq!(bindings(true, AuthMode::Plaintext), (2, 0), "without authentication everybody is ANONYMOUS");
+    assert_eq!(bindings(false, AuthMode::ScramSha512), (2, 0), "not MSK's");
+}
+
+#[test]
+fn a_deny_that_does_not_reach_kferry_is_no_lockout() {
+    let found = |binding: AclBinding, change: fn(&mut Config, &mut PlanInput)| {
+        let plan = planned(|c, i, _| {
+            i.source.acls.as_mut().unwrap().push(binding);
+            change(c, i);
+        });
+        codes(&plan).contains(&FindingCode::AclLockout)
+    };
+    let unchanged: fn(&mut Config, &mut PlanInput) = |_, _| {};
+    assert!(found(denied("User:ANONYMOUS", "*"), unchanged));
+    assert!(!found(denied("User:mallory", "*"), unchanged), "somebody else");
+    assert!(!found(AclBinding { resource_name: "elsewhere".into(), ..denied("User:*", "*") }, unchanged), "another topic");
+    assert!(!found(AclBinding { operation: Operation::ClusterAction, ..denied("User:*", "*") }, unchanged), "not needed");
+    assert!(!found(denied("User:ANONYMOUS", "*"), |c, _| c.target_principal = Some("User:kferry".into())), "another principal");
+    assert!(!found(denied("User:*", "*"), |_, i| drop(i.target.as_mut().unwrap().broker_configs.insert("super.users".into(), "User:a;User:ANONYMOUS".into()))), "a super user");
+    assert!(!found(denied("User:*", "*"), |_, i| i.target_operations = Some(vec![Operation::ClusterAction])), "what no binding gives: a super user");
+}
+
+#[test]
+fn kferrys_own_bindings_come_first_where_resources_are_open_to_everyone() {
+    let own = |value: Option<&str>| {
+        let plan = planned(|c, i, _| {
+            c.target_principal = Some("User:kferry".into());
+            let target = i.target.as_mut().unwrap();
+            target.acls = Some(vec![binding("User:kferry", "orders", Operation::Write)]);
+            target.broker_configs.extend(value.map(|v| ("allow.everyone.if.no.acl.found".to_owned(), v.to_owned())));
+        });
+        plan.acls.unwrap().own
+    };
+    assert!(own(None).is_empty() && own(Some("false")).is_empty());
+    let own = own(Some("true"));
+    assert_eq!((own[0].resource_type, own[0].operation), (crate::domain::acl::ResourceType::Cluster, Operation::Alter), "the right to create the others");
+    assert!(own.iter().all(|b| b.principal == "User:kferry" && b.permission == Permission::Allow));
+    let writes: Vec<&str> = own.iter().filter(|b| b.lets_write()).map(|b| b.resource_name.as_str()).collect();
+    assert_eq!(writes, ["payments"], "what it has already is not created");
+}
+
+#[test]
+fn a_missing_permission_is_a_finding_with_the_binding_that_denies_it() {
+    let mut plan = planned(|_, i, _| i.source.acls.as_mut().unwrap().push(AclBinding { operation: Operation::Read, ..denied("User:*", "*") }));
+    let missing = [Missing { right: Right::SourceTopicRead, names: vec!["orders".into()] }, Missing { right: Right::TargetClusterAlterForMarkers, names: vec![] }];
+    let before = plan.findings.len();
+    add_missing(&mut plan, &config(), &missing);
+    let unreachable = |plan: &Plan| plan.findings.iter().find(|f| f.code == FindingCode::TargetUnreachable).map(|f| f.remedy.clone()).unwrap_or_default();
+    assert_eq!(plan.findings.len(), before + 1, "what would only save time is told elsewhere");
+    let mut unread = planned(|_, i, _| i.target = None);
+    assert!(unreachable(&unread).contains("network"));
+    add_missing(&mut unread, &config(), &[Missing { right: Right::TargetClusterDescribe, names: vec!["kafka-cluster".into()] }]);
+    assert!(unreachable(&unread).contains("KF-PRE-DENIED-TARGET"), "{}", unreachable(&unread));
+    let found = plan.findings.iter().find(|f| f.code == FindingCode::DeniedSourceTopicRead).unwrap();
+    assert!(found.seen.contains("orders") && found.seen.ends_with("denied by User:* DENY READ on TOPIC `orders` (LITERAL)"), "{}", found.seen);
 }
 
 #[test]

@@ -1,6 +1,12 @@
 //! The runbook's lists: what happens to each topic, setting, binding and group.
 
-use crate::domain::limits::ROWS_SHOWN_MAX;
+use super::quoted;
+use crate::config::model::{AuthMode, Config};
+use crate::domain::access_map;
+use crate::domain::acl::{AclBinding, PatternType, ResourceType};
+use crate::domain::difference;
+use crate::domain::limits::{NAMES_SHOWN_MAX, ROWS_SHOWN_MAX};
+use crate::domain::permissions::{ClusterSide, Permission};
 use crate::domain::plan::{Plan, TopicAction, TopicPlan};
 use crate::domain::planning::{bytes, grouped};
 use std::collections::BTreeMap;
@@ -80,12 +86,15 @@ pub(super) fn settings(plan: &Plan) -> String {
     out
 }
 
-pub(super) fn acls(plan: &Plan) -> String {
+pub(super) fn acls(plan: &Plan, config: &Config) -> String {
     let mut out = String::from("\n## ACLs\n\n");
     match &plan.acls {
         None => match plan.source.acls.as_ref().map(Vec::len) {
             None => out.push_str("The source has no authorizer: nothing is carried over.\n"),
             Some(0) => out.push_str("The source has no bindings: nothing is carried over.\n"),
+            Some(n) if config.target.auth.mode == AuthMode::Iam => {
+                let _ = writeln!(out, "The source has {n} bindings, and the target goes by IAM: **none of them is carried over.** `access-map.json` has a policy for each principal, and what IAM cannot say.");
+            }
             Some(n) => {
                 let _ = writeln!(out, "The source has {n} bindings, and the target has no authorizer: **none of them is carried over.**");
             }
@@ -99,9 +108,112 @@ pub(super) fn acls(plan: &Plan) -> String {
                 diff.equal.len(),
                 diff.target_only.len()
             );
+            if !diff.own.is_empty() {
+                let _ = writeln!(out, "\n{} more are kferry's own: created first, and deleted last, by `finalize` or `rollback`.", diff.own.len());
+            }
+            if !diff.internal.is_empty() {
+                let _ = writeln!(out, "\n{} belong to the source cluster itself and are not carried over.", diff.internal.len());
+            }
         }
     }
     out
+}
+
+pub(super) fn quotas(plan: &Plan) -> String {
+    let mut out = String::from("\n## Client quotas\n\n");
+    match &plan.quotas {
+        None => out.push_str("They could not be read on both clusters: none is carried over.\n"),
+        Some(diff) => {
+            let _ = writeln!(
+                out,
+                "| entities and limits | |\n|---|---|\n| entities set with the topics | {} |\n| entities set after the commit, since they would slow kferry down | {} |\n| limits that are the same already | {} |\n| limits that differ, or that only the target has | {} |",
+                diff.set.len(),
+                diff.withheld.len(),
+                diff.equal,
+                diff.drift.len()
+            );
+        }
+    }
+    out
+}
+
+pub(super) fn differences(plan: &Plan, config: &Config) -> String {
+    let lines: Vec<String> = difference::lines(plan, config).into_iter().map(|line| format!("    {line}")).collect();
+    if lines.is_empty() {
+        return String::new();
+    }
+    let mut out = String::from("\n## What changes on the target beside its topics\n\n`execute` shows this again before it begins. `+` is added, `-` removed, `~` changed, `=` kept, `!` refused.\n\n");
+    rows(&mut out, &lines, "lines");
+    out
+}
+
+/// The permissions, and for whoever grants them the commands, or the policy where IAM decides.
+pub(super) fn permissions(plan: &Plan, config: &Config) -> String {
+    let mut out = String::from(
+        "\n## What kferry has to be permitted\n\nNeither more nor less; `precheck` tries each. READ and WRITE let describe, ALTER_CONFIGS lets read settings. Take the permissions back when the migration is finalized or rolled back.\n\n| cluster | operation | on | for | in |\n|---|---|---|---|---|\n",
+    );
+    for p in &plan.permissions {
+        let kind = p.resource_type.name();
+        let on = match (p.pattern_type, &p.names[..]) {
+            (PatternType::Prefixed, names) => format!("{kind} `{}*`", names.join("*`, `")),
+            (PatternType::Literal, [name]) => format!("{kind} `{name}`"),
+            (PatternType::Literal, names) => format!("{kind}, {} of them: {}", names.len(), shortened(names)),
+        };
+        let _ = writeln!(out, "| {} | {} | {} | {} | {} |", p.side.name(), p.operation.name(), cell(&on), p.why, p.phases);
+    }
+    for side in [ClusterSide::Source, ClusterSide::Target] {
+        let (cluster, principal) = match side {
+            ClusterSide::Source => (&config.source, config.principal_on_source()),
+            ClusterSide::Target => (&config.target, config.principal_on_target()),
+        };
+        let needed: Vec<&Permission> = plan.permissions.iter().filter(|p| p.side == side).collect();
+        if cluster.auth.mode == AuthMode::Iam {
+            let bindings: Vec<AclBinding> = needed.iter().flat_map(|p| p.bindings("User:kferry")).collect();
+            let map = access_map::build(&plan.migration_id, cluster.cluster_arn.as_deref(), &bindings);
+            let policy = map.principals.first().and_then(|p| serde_json::to_string_pretty(&p.policy).ok()).unwrap_or_default();
+            let _ = writeln!(out, "\nOn the {}, as the policy of the IAM role that kferry runs under:\n\n```json\n{policy}\n```", side.name());
+            continue;
+        }
+        let principal = principal.unwrap_or_else(|| "User:KFERRY".to_owned());
+        let server = cluster.bootstrap_servers.first().map_or("HOST:9092", String::as_str);
+        let _ = writeln!(out, "\nOn the {}, as an administrator (`--remove` instead of `--add` takes them back):\n\n```", side.name());
+        let commands: Vec<String> = needed.iter().map(|p| command(p, server, &principal)).collect();
+        rows(&mut out, &commands, "commands");
+        out.push_str("```\n");
+    }
+    out
+}
+
+/// `DESCRIBE_CONFIGS` as `DescribeConfigs`.
+fn pascal_case(name: &str) -> String {
+    name.split('_').map(|word| word[..1].to_owned() + &word[1..].to_ascii_lowercase()).collect()
+}
+
+/// As `kafka-acls.sh` takes it.
+fn command(permission: &Permission, server: &str, principal: &str) -> String {
+    let operation = pascal_case(permission.operation.name());
+    let mut text = format!("kafka-acls.sh --bootstrap-server {server} --add --allow-principal {} --operation {operation}", quoted(principal));
+    let flag = match permission.resource_type {
+        ResourceType::Cluster => {
+            text.push_str(" --cluster");
+            return text;
+        }
+        ResourceType::Topic => "--topic",
+        ResourceType::Group => "--group",
+        ResourceType::TransactionalId => "--transactional-id",
+        ResourceType::DelegationToken => "--delegation-token",
+        ResourceType::User => "--user-principal",
+    };
+    if permission.pattern_type == PatternType::Prefixed {
+        text.push_str(" --resource-pattern-type prefixed");
+    }
+    for name in permission.names.iter().take(NAMES_SHOWN_MAX) {
+        text.push_str(&format!(" {flag} {}", quoted(name)));
+    }
+    if permission.names.len() > NAMES_SHOWN_MAX {
+        text.push_str(&format!(" # and {} more, in plan.json", permission.names.len() - NAMES_SHOWN_MAX));
+    }
+    text
 }
 
 pub(super) fn groups(plan: &Plan) -> String {

@@ -48,6 +48,8 @@ pub fn standing(entries: &[Entry]) -> Standing {
                     standing = Standing::Begin;
                 }
             }
+            // kferry's own bindings go last, when the bundle is stored, and then the clusters may not even be looked at again.
+            Fact::EffectIntended { effect: Effect::DeleteAcls { .. }, .. } if standing == Standing::Stored => {}
             // Says nothing new of the clusters or of the copy.
             Fact::AttemptFailed { .. } | Fact::Interrupted { .. } | Fact::GrantRecorded { .. } => {}
             _ if standing != Standing::Begin => standing = out_of_date(standing),
@@ -89,6 +91,9 @@ mod tests {
         assert_eq!(after(&[intended(1, "k"), failed.clone()]), open(1, "k"));
         assert_eq!(after(&[intended(1, "k"), stored.clone()]), Standing::Stored);
         assert_eq!(after(&[intended(1, "k"), stored.clone(), completed(1), failed]), Standing::Stored);
+        let own = Fact::EffectIntended { id: 2, effect: Effect::DeleteAcls { bindings: vec![] } };
+        assert_eq!(after(&[intended(1, "k"), stored.clone(), completed(1), own.clone(), completed(2)]), Standing::Stored, "kferry's own bindings go last");
+        assert_eq!(after(&[intended(1, "k"), own]), open(1, ""), "bindings that go earlier belong into it");
         assert_eq!(after(&[intended(1, "k"), completed(1)]), Standing::Begin, "it was given up");
         assert_eq!(after(&[intended(1, "k"), completed(1), intended(2, "l")]), open(2, "l"));
         assert_eq!(after(&[intended(1, "k"), validated.clone()]), open(1, ""), "validated since, so the bundle lacks it");

@@ -214,10 +214,14 @@ async fn groups(context: &Context, migration: &Migration, report: &CutoverReport
 
 /// What the plan shows that no check looks at.
 fn not_covered(plan: &Plan) -> Vec<String> {
-    let mut lines = vec!["quotas, SCRAM users, delegation tokens and broker settings are neither copied nor compared".to_owned()];
+    let mut lines = vec!["SCRAM users' secrets, delegation tokens and broker settings are neither copied nor compared".to_owned()];
+    lines.push(match &plan.quotas {
+        Some(_) => "client quotas were read back when they were set and are not compared again".to_owned(),
+        None => "client quotas are not carried over: one of the clusters does not tell them".to_owned(),
+    });
     lines.push(match &plan.acls {
         Some(_) => "ACL bindings were read back when they were created and are not compared again".to_owned(),
-        None => "ACL bindings are not carried over: one of the clusters has no authorizer".to_owned(),
+        None => "ACL bindings are not carried over: one of the clusters has no authorizer, or the target goes by IAM".to_owned(),
     });
     for topic in &plan.topics {
         lines.extend(topic.left_out_configs.iter().map(|(key, value)| format!("topic {}: setting {key}={value} is bound to the source and left out", topic.name)));
@@ -320,6 +324,6 @@ mod tests {
         let ends = |end: &str| lines.iter().filter(|l| l.ends_with(end)).cloned().collect::<Vec<_>>();
         assert_eq!(ends("excluded by `o*`"), ["topic other: not copied, excluded by `o*`", "group others: its offsets are not carried over, excluded by `o*`"]);
         plan.acls = None;
-        assert!(not_covered(&plan)[1].contains("no authorizer"));
+        assert!(not_covered(&plan)[2].contains("no authorizer"));
     }
 }

@@ -24,11 +24,18 @@ import org.apache.kafka.clients.admin.TopicDescription;
 import org.apache.kafka.common.IsolationLevel;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.TopicPartitionInfo;
+import org.apache.kafka.clients.admin.ScramCredentialInfo;
+import org.apache.kafka.clients.admin.ScramMechanism;
+import org.apache.kafka.clients.admin.UserScramCredentialAlteration;
+import org.apache.kafka.clients.admin.UserScramCredentialUpsertion;
 import org.apache.kafka.common.acl.AccessControlEntry;
 import org.apache.kafka.common.acl.AclBinding;
 import org.apache.kafka.common.acl.AclBindingFilter;
 import org.apache.kafka.common.acl.AclOperation;
 import org.apache.kafka.common.acl.AclPermissionType;
+import org.apache.kafka.common.quota.ClientQuotaAlteration;
+import org.apache.kafka.common.quota.ClientQuotaEntity;
+import org.apache.kafka.common.quota.ClientQuotaFilter;
 import org.apache.kafka.common.config.ConfigResource;
 import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
 import org.apache.kafka.common.resource.PatternType;
@@ -61,6 +68,9 @@ final class Topics {
     commands.put("create_acls", Topics::createAcls);
     commands.put("delete_acls", Topics::deleteAcls);
     commands.put("describe_acls", Topics::describeAcls);
+    commands.put("alter_quotas", Topics::alterQuotas);
+    commands.put("describe_quotas", Topics::describeQuotas);
+    commands.put("create_scram_users", Topics::createScramUsers);
     commands.put("offsets", Topics::offsets);
   }
 
@@ -231,6 +241,43 @@ final class Topics {
           .put("permission", binding.entry().permissionType().name());
     }
     return answer;
+  }
+
+  private static ObjectNode alterQuotas(JsonNode args) throws Exception {
+    List<ClientQuotaAlteration> alterations = new ArrayList<>();
+    for (JsonNode quota : args.get("quotas")) {
+      Map<String, String> entity = new java.util.HashMap<>();
+      quota.get("entity").fields().forEachRemaining(e -> entity.put(e.getKey(), e.getValue().isNull() ? null : e.getValue().asText()));
+      List<ClientQuotaAlteration.Op> ops = new ArrayList<>();
+      quota.get("values").fields().forEachRemaining(v ->
+          ops.add(new ClientQuotaAlteration.Op(v.getKey(), v.getValue().isNull() ? null : v.getValue().asDouble())));
+      alterations.add(new ClientQuotaAlteration(new ClientQuotaEntity(entity), ops));
+    }
+    admin(args).alterClientQuotas(alterations).all().get();
+    return empty();
+  }
+
+  private static ObjectNode describeQuotas(JsonNode args) throws Exception {
+    ObjectNode answer = empty();
+    ArrayNode rows = answer.putArray("quotas");
+    admin(args).describeClientQuotas(ClientQuotaFilter.all()).entities().get().forEach((entity, values) -> {
+      ObjectNode row = rows.addObject();
+      ObjectNode parts = row.putObject("entity");
+      entity.entries().forEach(parts::put);
+      ObjectNode limits = row.putObject("values");
+      values.forEach(limits::put);
+    });
+    return answer;
+  }
+
+  private static ObjectNode createScramUsers(JsonNode args) throws Exception {
+    List<UserScramCredentialAlteration> alterations = new ArrayList<>();
+    for (JsonNode user : args.get("users")) {
+      ScramMechanism mechanism = ScramMechanism.fromMechanismName(user.get("mechanism").asText());
+      alterations.add(new UserScramCredentialUpsertion(user.get("user").asText(), new ScramCredentialInfo(mechanism, 4096), "secret"));
+    }
+    admin(args).alterUserScramCredentials(alterations).all().get();
+    return empty();
   }
 
   /** The partitions of these topics; a topic that is not there has none. */
