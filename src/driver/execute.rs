@@ -82,12 +82,13 @@ fn counted(count: usize, what: &str) -> String {
 
 async fn go(context: &mut Context) -> Result<()> {
     if context.migration()?.state <= State::Precheck {
-        precheck(context).await?;
+        // On the heap, as the other large ones: unoptimised, their frames would together be too much for the main thread's stack.
+        Box::pin(precheck(context)).await?;
     }
     check_source(context).await?;
     if context.migration()?.state == State::TopologyCopy {
         health::wait_until_healthy(context, false).await?;
-        topology::copy(context).await?;
+        Box::pin(topology::copy(context)).await?;
         context.record(Fact::SeedStarted { attempt: 1 })?;
     }
     topology::recreate_quarantined(context).await?;

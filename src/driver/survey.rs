@@ -35,7 +35,7 @@ const TRANSACTION_STATE: &str = "__transaction_state";
 /// **Errors**: only of the source: KF-SOURCE-UNAVAILABLE, KF-AUTH-…, KF-KAFKA-REFUSED (describing is not permitted),
 /// KF-KAFKA-PROTOCOL, KF-CONFIG-UNSUPPORTED.
 pub async fn survey(config: &Config, migration_id: Option<String>) -> Result<Plan> {
-    survey_both(config, migration_id).await.map_err(|unread| unread.source)
+    Box::pin(survey_both(config, migration_id)).await.map_err(|unread| unread.source)
 }
 
 /// Why there is no plan.
@@ -46,7 +46,7 @@ struct Unread {
 }
 
 async fn survey_both(config: &Config, migration_id: Option<String>) -> std::result::Result<Plan, Unread> {
-    let (source, connected, places) = futures::join!(read_source(config), Cluster::connect(Side::Target, &config.target), places::probe(config));
+    let (source, connected, places) = futures::join!(Box::pin(read_source(config)), Box::pin(Cluster::connect(Side::Target, &config.target)), Box::pin(places::probe(config)));
     let target_cluster = connected.as_ref().ok().cloned();
     let (source, places) = match source.and_then(|source| Ok((source, places?))) {
         Ok(read) => read,
@@ -55,7 +55,7 @@ async fn survey_both(config: &Config, migration_id: Option<String>) -> std::resu
     let selected: Vec<&TopicSnapshot> = source.snapshot.topics.iter().filter(|t| t.name != TRANSACTION_STATE).collect();
     let read_target = async {
         match connected {
-            Ok(cluster) => read_target(&cluster, &source.snapshot).await,
+            Ok(cluster) => Box::pin(read_target(&cluster, &source.snapshot)).await,
             Err(error) => Err(error),
         }
     };
@@ -96,7 +96,7 @@ async fn survey_both(config: &Config, migration_id: Option<String>) -> std::resu
         now: Timestamp::now(),
         migration_id,
     });
-    let missing = rights::missing(Some(&source.cluster), target_cluster.as_ref(), &plan.permissions).await;
+    let missing = Box::pin(rights::missing(Some(&source.cluster), target_cluster.as_ref(), &plan.permissions)).await;
     planning::add_missing(&mut plan, config, &missing.missing);
     plan.findings.extend(missing.not_told);
     Ok(plan)
@@ -123,7 +123,7 @@ impl Precheck {
 ///
 /// **Errors**: none that a cluster or a store could cause.
 pub async fn precheck(config: &Config) -> Result<Precheck> {
-    match survey_both(config, None).await {
+    match Box::pin(survey_both(config, None)).await {
         Ok(plan) => Ok(Precheck::Planned(Box::new(plan))),
         Err(unread) if may_be_a_finding(unread.source.code()) => {
             let mut findings = vec![planning::source_unreachable(&unread.source)];

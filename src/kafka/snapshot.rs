@@ -106,12 +106,12 @@ impl Reader {
         listed.retain(|g| groups(&g.group_id));
         let hasty = self.with_patience(SNAPSHOT_PATIENCE);
         let (identity, mut configs, acls, groups, quotas, scram_users) = futures::try_join!(
-            self.identity(),
-            self.topic_configs(&names),
-            self.acls(),
-            self.describe_groups(&listed),
-            self.quotas(),
-            self.scram_users()
+            Box::pin(self.identity()),
+            Box::pin(self.topic_configs(&names)),
+            Box::pin(self.acls()),
+            Box::pin(self.describe_groups(&listed)),
+            Box::pin(self.quotas()),
+            Box::pin(self.scram_users())
         )?;
         let ((log_starts, _), (log_ends, _), sizes, broker_configs) = futures::join!(
             hasty.list_offsets_each(&partitions, OffsetAt::Earliest),
