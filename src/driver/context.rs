@@ -23,7 +23,8 @@ pub fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
         .enable_all()
         .build()
         .map_err(|e| Error::new(Code::Bug, format!("the async runtime cannot start: {e}")))?;
-    let result = runtime.block_on(future);
+    // On the heap: unoptimised, a command is too much for the stack to carry around.
+    let result = runtime.block_on(Box::pin(future));
     // What is still under way (a long poll, a dropped upload) is not waited for.
     runtime.shutdown_background();
     result

@@ -39,12 +39,12 @@ pub async fn checks(context: &Context) -> Result<(Vec<CheckResult>, Vec<String>)
     let topics: BTreeSet<&str> = plan.topics.iter().map(|t| t.name.as_str()).collect();
     let target = context.clusters.target.snapshot(|name| topics.contains(name), |_| false);
     let (target, spot_check, by_key, sentinels, groups, late) = futures::join!(
-        target,
-        spot_check(context, migration, report),
-        compacted::drift(context, migration, report),
-        sentinels(context, migration, report),
-        groups(context, migration, report),
-        late_writes::refuse(context),
+        Box::pin(target),
+        Box::pin(spot_check(context, migration, report)),
+        Box::pin(compacted::drift(context, migration, report)),
+        Box::pin(sentinels(context, migration, report)),
+        Box::pin(groups(context, migration, report)),
+        Box::pin(late_writes::refuse(context)),
     );
     let (parity, counts) = match &target {
         Ok(target) => {
