@@ -22,15 +22,21 @@ enum Action {
         #[arg(long, value_enum, default_value_t)]
         output: Output,
     },
+    /// Prints the file's shape as JSON Schema, for editors
+    Schema,
 }
 
 pub fn run(args: Args) -> Result<Exit> {
-    let Action::Check { config: path, output } = args.action;
-    let config = config::load(&path)?;
-    print(&match output {
-        Output::Text => text(&path.display().to_string(), &config)?,
-        Output::Json => json!({ "valid": true, "sha256": config.digest(), "effective": config.effective() }).to_string(),
-    });
+    match args.action {
+        Action::Schema => print(config::SCHEMA.trim_end()),
+        Action::Check { config: path, output } => {
+            let config = config::load(&path)?;
+            print(&match output {
+                Output::Text => text(&path.display().to_string(), &config)?,
+                Output::Json => json!({ "valid": true, "sha256": config.digest(), "effective": config.effective() }).to_string(),
+            });
+        }
+    }
     Ok(Exit::Done)
 }
 

@@ -25,6 +25,9 @@ use problem::File;
 use reader::Reader;
 use std::path::Path;
 
+/// The shape of a configuration file as JSON Schema (draft 2020-12), for editors.
+pub const SCHEMA: &str = include_str!("../../config/schema.json");
+
 /// Longest configuration file that is read.
 ///
 /// **Units**: bytes.
@@ -63,5 +66,7 @@ pub fn parse(name: &str, text: &str, base: &Path, env: &dyn Fn(&str) -> Option<S
     }
 }
 
+#[cfg(test)]
+mod schema_tests;
 #[cfg(test)]
 mod tests;

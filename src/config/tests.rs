@@ -3,7 +3,7 @@ use crate::config::model::*;
 use crate::domain::acl::DriftPolicy;
 use std::path::PathBuf;
 
-fn repository() -> PathBuf {
+pub(super) fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
