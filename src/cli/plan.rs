@@ -55,8 +55,8 @@ pub enum Format {
 }
 
 /// What this version writes, and what it names as not written.
-const WRITTEN: [PlanFile; 3] = [PlanFile::Json, PlanFile::Runbook, PlanFile::AccessMap];
-const NOT_WRITTEN: [&str; 4] = ["aws-cli.sh", "iam-policy-templated.json", "iam-policy-concrete.json", "cost-estimate.json"];
+const WRITTEN: [PlanFile; 5] = [PlanFile::Json, PlanFile::Runbook, PlanFile::IamConcrete, PlanFile::IamTemplated, PlanFile::AccessMap];
+const NOT_WRITTEN: [&str; 2] = ["aws-cli.sh", "cost-estimate.json"];
 
 /// Where the journal lies in the runbook's commands: `plan` has no journal, and an example is easier to change than a gap.
 const JOURNAL_DIR: &str = "./journal";
@@ -65,7 +65,7 @@ impl Format {
     /// **Errors**: KF-CONFIG-UNSUPPORTED for what this version does not write.
     fn files(self, config: &Config) -> Result<&'static [PlanFile]> {
         let unsupported = |name: &str| {
-            let seen = format!("this version does not write {name}; --format json, runbook and all do what they say");
+            let seen = format!("this version does not write {name}; --format json, runbook, iam-policy and all do what they say");
             Err(Error::new(Code::ConfigUnsupported, seen))
         };
         match self {
@@ -73,9 +73,9 @@ impl Format {
             Format::Runbook => Ok(&WRITTEN[1..2]),
             // Kafka's ACLs decide where IAM does not.
             Format::All if config.target.auth.mode == AuthMode::Iam => Ok(&WRITTEN),
-            Format::All => Ok(&WRITTEN[..2]),
+            Format::All => Ok(&WRITTEN[..4]),
             Format::AwsCli => unsupported("aws-cli.sh"),
-            Format::IamPolicy => unsupported("iam-policy-templated.json and iam-policy-concrete.json"),
+            Format::IamPolicy => Ok(&WRITTEN[2..4]),
             Format::Cost => unsupported("cost-estimate.json"),
         }
     }
@@ -180,11 +180,13 @@ mod tests {
     #[test]
     fn what_is_not_written_is_refused_by_name() {
         let mut config = fixture::config();
-        for format in [Format::AwsCli, Format::IamPolicy, Format::Cost] {
+        for format in [Format::AwsCli, Format::Cost] {
             assert_eq!(format.files(&config).map_err(|e| e.code()), Err(Code::ConfigUnsupported));
         }
-        assert_eq!(Format::All.files(&config).unwrap(), [PlanFile::Json, PlanFile::Runbook]);
+        let policies = [PlanFile::IamConcrete, PlanFile::IamTemplated];
+        assert_eq!(Format::IamPolicy.files(&config).unwrap(), policies);
+        assert_eq!(Format::All.files(&config).unwrap(), [PlanFile::Json, PlanFile::Runbook, policies[0], policies[1]]);
         config.target.auth.mode = AuthMode::Iam;
-        assert_eq!(Format::All.files(&config).unwrap(), [PlanFile::Json, PlanFile::Runbook, PlanFile::AccessMap]);
+        assert_eq!(Format::All.files(&config).unwrap(), [PlanFile::Json, PlanFile::Runbook, policies[0], policies[1], PlanFile::AccessMap]);
     }
 }

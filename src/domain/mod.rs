@@ -8,6 +8,7 @@ pub mod config_diff;
 pub mod difference;
 pub mod digest;
 pub mod finding;
+pub mod iam_policy;
 pub mod leaf_file;
 pub mod leaf_layout;
 pub mod limits;

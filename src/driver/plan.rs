@@ -3,6 +3,7 @@
 use crate::cli::findings::plan_json;
 use crate::config::Config;
 use crate::domain::access_map;
+use crate::domain::iam_policy;
 use crate::domain::plan::Plan;
 use crate::domain::runbook::{self, Paths};
 use crate::error::{Code, Error, Result};
@@ -17,6 +18,8 @@ pub enum PlanFile {
     Runbook,
     /// Where the target goes by IAM.
     AccessMap,
+    IamConcrete,
+    IamTemplated,
 }
 
 impl PlanFile {
@@ -25,6 +28,8 @@ impl PlanFile {
             PlanFile::Json => "plan.json",
             PlanFile::Runbook => "runbook.md",
             PlanFile::AccessMap => "access-map.json",
+            PlanFile::IamConcrete => "iam-policy-concrete.json",
+            PlanFile::IamTemplated => "iam-policy-templated.json",
         }
     }
 
@@ -37,6 +42,11 @@ impl PlanFile {
                 let map = access_map::build(&plan.migration_id, config.target.cluster_arn.as_deref(), bindings);
                 serde_json::to_string_pretty(&map).map(|json| json + "\n").map_err(|e| Error::new(Code::Bug, format!("the access map cannot be written as JSON: {e}")))
             }
+            PlanFile::IamConcrete => {
+                let policy = serde_json::to_string_pretty(&iam_policy::concrete(plan, config));
+                policy.map(|json| json + "\n").map_err(|e| Error::new(Code::Bug, format!("the policy cannot be written as JSON: {e}")))
+            }
+            PlanFile::IamTemplated => Ok(iam_policy::TEMPLATE.to_owned()),
         }
     }
 }

@@ -174,12 +174,15 @@ fn a_healthy_pair_and_every_kind_of_topic_that_is_not_plain() {
     assert!(refused.stderr.contains("--force") && refused.took.as_secs() < 5, "{refused}");
     desk.run(&["plan", "--out-dir", "out", "--force", "--migration-id", "mine"]).ok();
     assert!(desk.read("out/plan.json").contains("\"migration_id\": \"mine\""));
-    for format in ["aws-cli", "iam-policy", "cost"] {
+    for format in ["aws-cli", "cost"] {
         let refused = desk.run(&["plan", "--out-dir", "none", "--format", format]).expect_code(6);
         assert!(refused.stderr.contains("KF-CONFIG-UNSUPPORTED"), "{refused}");
     }
     desk.run(&["plan", "--out-dir", "one", "--format", "json"]).ok();
     assert!(desk.dir.path().join("one/plan.json").is_file() && !desk.dir.path().join("one/runbook.md").exists());
+    desk.run(&["plan", "--out-dir", "iam", "--format", "iam-policy"]).ok();
+    let policies = ["iam/iam-policy-concrete.json", "iam/iam-policy-templated.json"].map(|file| serde_json::from_str::<Value>(&desk.read(file)).unwrap());
+    assert!(policies.iter().all(|policy| policy["Version"] == "2012-10-17"));
 
     // All of them: what cannot be copied is a blocker by its code.
     let desk = Desk::new(&one, &other, "");
