@@ -186,7 +186,9 @@ final class Groups {
           if (full) {
             consumer.pause(List.of(partition));
           }
-          done &= full || position >= ends.get(partition);
+          // Beyond the log's end a consumer stands until its first fetch is refused; then its auto.offset.reset decides.
+          boolean stray = read == null && position > consumer.endOffsets(List.of(partition)).get(partition);
+          done &= full || (position >= ends.get(partition) && !stray);
         }
         done |= total >= recordsMax;
       }
