@@ -145,6 +145,13 @@ pub struct Error {
 
 pub type Result<T> = std::result::Result<T, Error>;
 
+impl Code {
+    /// Whether a cluster does not let kferry in, for a reason that does not pass by itself.
+    pub fn keeps_out(self) -> bool {
+        self.as_str().starts_with("KF-AUTH-") && self.retry() != Retry::Transient
+    }
+}
+
 impl Error {
     /// `seen` says what was observed, lowercase and in the present tense; it never holds a secret, a key or a value.
     pub fn new(code: Code, seen: impl Into<String>) -> Self {

@@ -4,6 +4,7 @@ use crate::error::{Code, Error, Result};
 use aws_config::environment::region::EnvironmentVariableRegionProvider;
 use aws_config::meta::region::RegionProviderChain;
 use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
+use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
@@ -71,12 +72,15 @@ pub async fn s3_client(region: Option<&str>, endpoint_url: Option<&str>) -> Resu
 pub async fn token_config(region: Option<String>, profile: Option<String>) -> SdkConfig {
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .timeout_config(TimeoutConfig::builder().connect_timeout(Duration::from_millis(CONNECT_TIMEOUT_MS)).build());
-    if let Some(region) = region {
-        loader = loader.region(Region::new(region));
+    if let Some(region) = &region {
+        loader = loader.region(Region::new(region.clone()));
     }
     if let Some(profile) = profile {
+        // A profile that assumes a role asks STS, which needs a Region.
+        let of_profile = ProfileFileRegionProvider::builder().profile_name(&profile).build();
+        let region = RegionProviderChain::first_try(region.map(Region::new)).or_else(of_profile).or_default_provider().region().await;
         // The chain would ask the environment first, which may hold the other cluster's credentials.
-        let of_profile = ProfileFileCredentialsProvider::builder().profile_name(&profile).build();
+        let of_profile = ProfileFileCredentialsProvider::builder().configure(&ProviderConfig::default().with_region(region)).profile_name(&profile).build();
         loader = loader.profile_name(profile).credentials_provider(of_profile);
     }
     loader.load().await

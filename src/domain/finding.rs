@@ -76,7 +76,7 @@ findings! {
     AclInternal, "KF-PRE-ACL-INTERNAL", Information, "bindings that belong to the source cluster itself", "nothing to do; they have no meaning on another cluster and are not carried over";
     AclLockout, "KF-PRE-ACL-LOCKOUT", Blocker, "a DENY binding would shut kferry out of the target", "remove the binding on the cluster that it comes from, or let kferry use a principal that it does not concern";
     AclMayLockOut, "KF-PRE-ACL-MAY-LOCK-OUT", Warning, "a DENY binding for one host would shut kferry out of the target if it ran there", "run kferry on a host that the binding does not name";
-    PrincipalUnknown, "KF-PRE-PRINCIPAL-UNKNOWN", Blocker, "bindings are to be removed and kferry's own cannot be told from the others", "set acl.target_principal to kferry's principal as the target's brokers see it, or set acl.on_drift to merge";
+    PrincipalUnknown, "KF-PRE-PRINCIPAL-UNKNOWN", Blocker, "bindings are to be created or removed on the target, and kferry's own principal there is not known", "set acl.target_principal to kferry's principal as the target's brokers see it";
     AccessMap, "KF-PRE-ACCESS-MAP", Warning, "the target goes by IAM, where ACLs decide nothing", "run `kferry plan` and attach the policies in access-map.json to the clients' IAM identities before they switch";
     QuotaDrift, "KF-PRE-QUOTA-DRIFT", Warning, "the target has client quotas that differ from the source's", "see quotas.on_drift; the differences are listed";
     QuotaDriftRefused, "KF-PRE-QUOTA-DRIFT-REFUSED", Blocker, "the target has client quotas that differ from the source's and quotas.on_drift is refuse", "align them on the target, or set quotas.on_drift to merge or replace";

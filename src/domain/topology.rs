@@ -5,6 +5,10 @@ use super::quota::Quota;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// What stands for a setting that is set and not shown: brokers hide the values of settings that they do not know the type
+/// of, among them the authorizer's. Source: `ConfigHelper`, `KafkaConfig.maybeSensitive`.
+pub const HIDDEN: &str = "(not shown by the broker)";
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MetadataMode {

@@ -126,6 +126,10 @@ impl Copying {
             self.journal_renewals(context, &seen)?;
             self.journal_marks(context, &seen).await?;
             self.check_stops(context, &seen).await?;
+            if let Some(stop) = &seen.kept_out {
+                self.checkpoint(context).await?;
+                return Err(stop.clone().into());
+            }
             // The first status comes before the first look at the partitions.
             if !seen.partitions.is_empty() && done(&seen) {
                 return self.checkpoint(context).await;

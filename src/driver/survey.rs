@@ -97,8 +97,8 @@ async fn survey_both(config: &Config, migration_id: Option<String>) -> std::resu
         migration_id,
     });
     let missing = Box::pin(rights::missing(Some(&source.cluster), target_cluster.as_ref(), &plan.permissions)).await;
-    planning::add_missing(&mut plan, config, &missing.missing);
     plan.findings.extend(missing.not_told);
+    planning::add_missing(&mut plan, config, &missing.missing);
     Ok(plan)
 }
 

@@ -7,6 +7,7 @@ use super::limits::CONFIGS_PER_REQUEST_MAX;
 use super::routing::text;
 use super::source::Reader;
 use crate::domain::topology::{ConfigSource, ConfigValue};
+use crate::domain::topology::HIDDEN;
 use crate::error::Result;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::DescribeConfigsRequest;
@@ -15,10 +16,6 @@ use std::collections::BTreeMap;
 
 /// Settings by key.
 pub type Configs = BTreeMap<String, ConfigValue>;
-
-/// What stands for a setting that is set and not shown: brokers hide the values of settings that they do not know the type
-/// of, among them the authorizer's. Source: `ConfigHelper`, `KafkaConfig.maybeSensitive`.
-pub const HIDDEN: &str = "(not shown by the broker)";
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;

@@ -38,10 +38,10 @@ const ASKED_AT_ONCE_MAX: usize = 500;
 /// How long a broker may take to answer, in milliseconds: nothing is waited for.
 const TIMEOUT_MS: i32 = 10_000;
 
-/// What of these permissions the cluster does not give; those of the other cluster are not looked at.
+/// What of these permissions the cluster does not give, and those that could not be tried, each with why; those of the other cluster are not looked at.
 ///
-/// Errors: the cluster's unavailability, and what it refuses for another reason.
-pub async fn missing(cluster: &Cluster, side: ClusterSide, needed: &[Permission]) -> Result<Vec<Missing>> {
+/// Errors: the cluster's unavailability at the first question.
+pub async fn missing(cluster: &Cluster, side: ClusterSide, needed: &[Permission]) -> Result<(Vec<Missing>, Vec<(Right, String)>)> {
     let needed: Vec<&Permission> = needed.iter().filter(|p| p.side == side).collect();
     let topics: BTreeSet<&str> = names(&needed, ResourceType::Topic);
     // To look for the coordinator of a group makes a broker create the topic of groups' offsets, which the source has and the target may not.
@@ -53,20 +53,25 @@ pub async fn missing(cluster: &Cluster, side: ClusterSide, needed: &[Permission]
             Err(failure) => patience.wait(failure).await?,
         }
     };
-    let mut missing = Vec::new();
+    let (mut missing, mut untried) = (Vec::new(), Vec::new());
     for permission in needed {
         let mut patience = cluster.patience(format!("ask whether {} on {} is permitted", permission.operation.name(), permission.resource_type.name()));
         let names = loop {
             match refused(cluster, permission, &told).await {
-                Ok(names) => break names,
-                Err(failure) => patience.wait(failure).await?,
+                Ok(names) => break Ok(names),
+                Err(failure) => match patience.wait(failure).await {
+                    Ok(()) => {}
+                    Err(error) => break Err(error),
+                },
             }
         };
-        if !names.is_empty() {
-            missing.push(Missing { right: permission.right, names });
+        match names {
+            Ok(names) if names.is_empty() => {}
+            Ok(names) => missing.push(Missing { right: permission.right, names }),
+            Err(error) => untried.push((permission.right, error.seen().to_owned())),
         }
     }
-    Ok(missing)
+    Ok((missing, untried))
 }
 
 /// What the cluster as a whole permits; None where its brokers do not tell.

@@ -68,12 +68,15 @@ fn between(id: &str, source: Door, target: Door) -> Setup {
 }
 
 fn setup(lab: &Lab, id: &str, source: Door, target: Door) -> Setup {
-    lab.setup(id)
+    let setup = lab
+        .setup(id)
         .source(&lab.source.door(source))
         .target(&lab.target.door(target))
         .source_auth(&source.auth())
         .target_auth(&target.auth())
-        .env(PASSWORD_VARIABLE, password())
+        .env(PASSWORD_VARIABLE, password());
+    // Only the brokers know whom a certificate stands for.
+    if matches!(target, Door::Mtls) { setup.set("acl.target_principal", &target.principal()) } else { setup }
 }
 
 /// From `plan` to `verify`, and both clusters hold the same.

@@ -60,6 +60,12 @@ pub(super) fn plan(context: &Context, findings: &mut Vec<Finding>) -> Option<Acl
     } else if config.on_acl_drift == DriftPolicy::Replace && !diff.target_only.is_empty() {
         let seen = format!("acl.on_drift is replace, and which of the {} are kferry's own cannot be told", count(diff.target_only.len(), "binding"));
         findings.push(Finding::new(FindingCode::PrincipalUnknown, "target", seen));
+    } else if context.input.target.as_ref().is_some_and(may_be_open) && !(diff.create.is_empty() && diff.withheld.is_empty()) {
+        let seen = format!(
+            "{} are to be created where resources without any may be open to everyone ({ALLOW_EVERYONE}): the first one would shut kferry out, whose own cannot be created before",
+            count(diff.create.len() + diff.withheld.len(), "binding")
+        );
+        findings.push(Finding::new(FindingCode::PrincipalUnknown, "target", seen));
     }
     if !diff.target_only.is_empty() {
         let code = match config.on_acl_drift {
@@ -156,7 +162,7 @@ pub(super) fn who_may_write(context: &Context) -> Vec<String> {
     };
     let mut reasons = Vec::new();
     if target.broker_configs.get(ALLOW_EVERYONE).is_some_and(|v| v == "true") {
-        reasons.push("allow.everyone.if.no.acl.found is true on the target, and a topic without ACLs is open to everyone".to_owned());
+        reasons.push(format!("{ALLOW_EVERYONE} is true on the target, and a topic without ACLs is open to everyone"));
     }
     let own = context.input.config.principal_on_target();
     let mut writers: Vec<&str> = bindings.iter().filter(|b| b.lets_write() && Some(&b.principal) != own.as_ref()).map(|b| b.principal.as_str()).collect();

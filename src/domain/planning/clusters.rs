@@ -7,7 +7,7 @@ use crate::config::model::{ClusterConfig, Config, FreezeMode};
 use crate::domain::config_diff::parse_version;
 use crate::domain::finding::{Finding, FindingCode};
 use crate::error::Error;
-use crate::domain::topology::{Broker, ClusterSnapshot, MetadataMode};
+use crate::domain::topology::{Broker, ClusterSnapshot, HIDDEN, MetadataMode};
 use std::collections::BTreeSet;
 
 /// The brokers' settings that planning looks at; a snapshot should hold those that its brokers show.
@@ -241,7 +241,7 @@ fn allow_everyone(source: &ClusterSnapshot, target: &ClusterSnapshot, found: &mu
         return;
     }
     let value = |c: &ClusterSnapshot| c.broker_configs.get("allow.everyone.if.no.acl.found").cloned();
-    match (value(source), value(target)) {
+    match (value(source).filter(|v| v != HIDDEN), value(target).filter(|v| v != HIDDEN)) {
         (Some(s), Some(t)) if s != t => found.push(Finding::new(FindingCode::AllowEveryoneDiffers, "", format!("{s} on the source, {t} on the target"))),
         (Some(_), Some(_)) => {}
         _ => found.push(Finding::new(FindingCode::NotProbed, "", "allow.everyone.if.no.acl.found is not shown by both clusters' brokers: compare it by hand")),

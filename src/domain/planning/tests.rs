@@ -8,7 +8,7 @@ use crate::domain::acl::{AclBinding, Permission};
 use crate::domain::permissions::{Missing, Right};
 use crate::domain::plan::{OffsetMode, TopicAction};
 use crate::domain::quota::tests::quota;
-use crate::domain::topology::{ConfigSource, GroupSnapshot, MetadataMode, ScramUser, TopicSnapshot};
+use crate::domain::topology::{ConfigSource, GroupSnapshot, HIDDEN, MetadataMode, ScramUser, TopicSnapshot};
 use crate::domain::transaction::sample;
 
 /// The fixture's plan after `change`.
@@ -496,6 +496,33 @@ fn a_deny_that_does_not_reach_kferry_is_no_lockout() {
     assert!(!found(denied("User:ANONYMOUS", "*"), |c, _| c.target_principal = Some("User:kferry".into())), "another principal");
     assert!(!found(denied("User:*", "*"), |_, i| drop(i.target.as_mut().unwrap().broker_configs.insert("super.users".into(), "User:a;User:ANONYMOUS".into()))), "a super user");
     assert!(!found(denied("User:*", "*"), |_, i| i.target_operations = Some(vec![Operation::ClusterAction])), "what no binding gives: a super user");
+}
+
+#[test]
+fn who_kferry_is_has_to_be_known_where_the_first_binding_would_shut_it_out() {
+    let found = |value: Option<&str>, principal: Option<&str>| {
+        let plan = planned(|c, i, _| {
+            c.target.auth.mode = AuthMode::Mtls;
+            c.target_principal = principal.map(str::to_owned);
+            let target = i.target.as_mut().unwrap();
+            target.acls = Some(Vec::new());
+            target.broker_configs.extend(value.map(|v| ("allow.everyone.if.no.acl.found".to_owned(), v.to_owned())));
+        });
+        assert!(!plan.acls.unwrap().create.is_empty());
+        plan.findings.iter().filter(|f| f.code == FindingCode::PrincipalUnknown).count()
+    };
+    assert_eq!([Some("true"), Some(HIDDEN), Some("false"), None].map(|value| found(value, None)), [1, 1, 0, 0]);
+    assert_eq!(found(Some("true"), Some("User:CN=kferry")), 0);
+}
+
+#[test]
+fn a_setting_that_brokers_hide_is_to_be_compared_by_hand() {
+    let plan = planned(|_, i, _| {
+        let key = "allow.everyone.if.no.acl.found";
+        i.source.broker_configs.insert(key.into(), HIDDEN.into());
+        i.target.as_mut().unwrap().broker_configs.insert(key.into(), HIDDEN.into());
+    });
+    assert!(plan.findings.iter().any(|f| f.code == FindingCode::NotProbed && f.seen.contains("compare it by hand")));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use kafka_protocol::messages::{ApiKey, ProduceResponse};
 use kafka_protocol::protocol::Decodable;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Takes zstd (v7), gives error messages (v8), and does not ask that a producer's first sequence be 0 (as v12 does).
 pub(super) const PRODUCE_VERSION: i16 = 8;
@@ -27,9 +27,9 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    pub fn opened(&mut self, connection: Option<Connection>) {
+    pub fn opened(&mut self, connection: Option<Connection>, pause: Duration) {
         self.opening = false;
-        self.retry_at = connection.is_none().then(|| Instant::now() + PARTITION_BACKOFF);
+        self.retry_at = connection.is_none().then(|| Instant::now() + pause);
         self.connection = connection;
     }
 }
@@ -88,6 +88,9 @@ impl Engine {
             let opened = target.fresh_connection(broker).await;
             let why = opened.as_ref().err().map(|e| format!("target broker {broker}: {}", e.seen()));
             let _ = events.send(Event::Waiting { who: "target broker", why });
+            if let Some(error) = opened.as_ref().err().filter(|e| e.code().keeps_out()) {
+                let _ = events.send(Event::NotLetIn { side: "target", code: error.code(), seen: error.seen().to_owned() });
+            }
             let _ = events.send(Event::LaneOpened { broker, lane, connection: opened.ok() });
         });
         false

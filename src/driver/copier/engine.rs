@@ -7,7 +7,7 @@ use super::limits::*;
 use super::proving::ReadBack;
 use super::storing::Stored;
 use super::{Checkpoint, Command, CopierSetup, CopyStatus, PartitionProgress};
-use crate::copy::PartitionCopy;
+use crate::copy::{PartitionCopy, Stop};
 use crate::domain::offset::Mark;
 use crate::domain::partition::TopicPartition;
 use crate::error::{Code, Error, Result};
@@ -38,6 +38,7 @@ pub(super) enum Event {
     SpansRead { out_of_range: Vec<(usize, Option<(i64, i64)>)> },
     Refreshed { source: bool, error: Option<String> },
     Waiting { who: &'static str, why: Option<String> },
+    NotLetIn { side: &'static str, code: Code, seen: String },
 }
 
 /// One partition in the loop.
@@ -99,6 +100,8 @@ pub(super) struct Engine {
     renewed: Vec<(TopicPartition, i64)>,
     unjournaled: VecDeque<Renewed>,
     waits: BTreeMap<&'static str, (Instant, String)>,
+    /// Clusters that do not let us in, since when and why.
+    kept_out: BTreeMap<&'static str, (Instant, Stop)>,
     started: Instant,
 }
 
@@ -178,6 +181,7 @@ impl Engine {
             renewed: Vec::new(),
             unjournaled: VecDeque::new(),
             waits: BTreeMap::new(),
+            kept_out: BTreeMap::new(),
             started: now,
         };
         engine.route_source();
@@ -299,6 +303,7 @@ impl Engine {
             bytes_fetched: self.bytes_fetched,
             bytes_produced: self.bytes_produced,
             renewed: self.renewed.clone(),
+            kept_out: self.kept_out.values().find(|(since, _)| since.elapsed() >= NOT_LET_IN_PATIENCE).map(|(_, stop)| stop.clone()),
             marks_due: self.partitions.iter().any(|p| p.copy.has_marks()),
             waiting_because,
         }
@@ -352,8 +357,9 @@ impl Engine {
             Event::Fetched(fetched) => self.on_fetched(fetched),
             Event::SlotOpened { broker, slot, connection } => {
                 self.refresh_source_if(connection.is_none());
+                let pause = self.opening_pause("source", connection.is_some());
                 if let Some(entry) = self.fetch_slots.get_mut(&(broker, slot)) {
-                    entry.opened(connection);
+                    entry.opened(connection, pause);
                 }
             }
             Event::Stored(stored) => self.on_stored(stored),
@@ -364,8 +370,9 @@ impl Engine {
                     // What was under way on the one before is settled by looking at the log ends.
                     self.waits("target", None);
                 }
+                let pause = self.opening_pause("target", connection.is_some());
                 if let Some(entry) = self.lanes.get_mut(&(broker, lane)) {
-                    entry.opened(connection);
+                    entry.opened(connection, pause);
                 }
             }
             Event::Produced(produced) => self.on_produced(produced),
@@ -435,7 +442,18 @@ impl Engine {
                 if source { self.route_source() } else { self.route_target() }
             }
             Event::Waiting { who, why } => self.waits(who, why),
+            Event::NotLetIn { side, code, seen } => {
+                self.kept_out.entry(side).or_insert((Instant::now(), Stop { code, seen }));
+            }
         }
+    }
+
+    /// How long to wait before the next attempt at a connection of that side.
+    fn opening_pause(&mut self, side: &'static str, opened: bool) -> Duration {
+        if opened {
+            self.kept_out.remove(side);
+        }
+        if self.kept_out.contains_key(side) { NOT_LET_IN_PAUSE } else { PARTITION_BACKOFF }
     }
 
     // ---- metadata

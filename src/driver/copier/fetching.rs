@@ -15,7 +15,7 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::fetch_response::PartitionData;
 use kafka_protocol::messages::FetchResponse;
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// One connection to one broker for fetches.
 #[derive(Default)]
@@ -27,9 +27,9 @@ pub(super) struct FetchSlot {
 }
 
 impl FetchSlot {
-    pub fn opened(&mut self, connection: Option<ReadConnection>) {
+    pub fn opened(&mut self, connection: Option<ReadConnection>, pause: Duration) {
         self.opening = false;
-        self.retry_at = connection.is_none().then(|| Instant::now() + PARTITION_BACKOFF);
+        self.retry_at = connection.is_none().then(|| Instant::now() + pause);
         self.connection = connection;
     }
 }
@@ -140,6 +140,9 @@ impl Engine {
             let opened = source.fresh_connection(broker).await;
             let why = opened.as_ref().err().map(|e| format!("source broker {broker}: {}", e.seen()));
             let _ = events.send(Event::Waiting { who: "source broker", why });
+            if let Some(error) = opened.as_ref().err().filter(|e| e.code().keeps_out()) {
+                let _ = events.send(Event::NotLetIn { side: "source", code: error.code(), seen: error.seen().to_owned() });
+            }
             let _ = events.send(Event::SlotOpened { broker, slot, connection: opened.ok() });
         });
         false

@@ -63,5 +63,11 @@ pub const PROBE_PATIENCE: Duration = Duration::from_secs(3);
 /// Failures of the same kind, in time, after which the operator is told what is waited for.
 pub const WAIT_WORTH_TELLING: Duration = Duration::from_secs(2);
 
+/// Between attempts at a broker that does not let us in: each is a login, and too many lock an account.
+pub const NOT_LET_IN_PAUSE: Duration = Duration::from_secs(5);
+
+/// How long a cluster that let us in before may keep us out before the run ends with its reason: credentials are read once for each run.
+pub const NOT_LET_IN_PATIENCE: Duration = Duration::from_secs(60);
+
 /// Empty answers about one partition, in time, after which the operator is told: brokers may read history from elsewhere first.
 pub const STARVED_WORTH_TELLING: Duration = Duration::from_secs(10);

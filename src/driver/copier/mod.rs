@@ -81,6 +81,8 @@ pub struct CopyStatus {
     pub bytes_produced: u64,
     /// Producer ids that partitions go over to as soon as they are journaled (`Copier::journaled`), since the copier began.
     pub renewed: Vec<(TopicPartition, i64)>,
+    /// Why one of the clusters has not let us in for so long that nothing will change by itself.
+    pub kept_out: Option<Stop>,
     /// Whether the journal is to be told where runs of records begin ([`Copier::marks`]): their partitions wait for that.
     pub marks_due: bool,
     /// Why nothing moves, if so.

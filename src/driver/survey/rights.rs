@@ -3,7 +3,7 @@
 use super::limits::PATIENCE;
 use crate::config::Config;
 use crate::domain::acl::Operation;
-use crate::domain::finding::{Finding, FindingCode};
+use crate::domain::finding::{Finding, FindingCode, Severity};
 use crate::domain::permissions::{self, ClusterSide, Missing, Permission, Right, Subjects};
 use crate::domain::planning;
 use crate::domain::selection::{group_left_out, topic_left_out};
@@ -34,11 +34,21 @@ pub(super) async fn missing(source: Option<&Cluster>, target: Option<&Cluster>, 
     let mut tried = Tried::default();
     for (side, answer) in [source, target].into_iter().flatten() {
         match answer {
-            Ok(missing) => tried.missing.extend(missing),
-            Err(error) => tried.not_told.push(Finding::new(FindingCode::NotProbed, side.name(), format!("kferry's permissions there: {}", error.seen()))),
+            Ok((missing, untried)) => {
+                tried.missing.extend(missing);
+                tried.not_told.extend(untried.into_iter().map(|(right, why)| {
+                    not_tried(side, &format!("whether {} on {} is permitted, which kferry needs to {}: {why}", right.operation().name(), right.resource_type().name(), right.why()))
+                }));
+            }
+            Err(error) => tried.not_told.push(not_tried(side, &format!("kferry's permissions there: {}", error.seen()))),
         }
     }
     tried
+}
+
+/// What could not be tried may be missing: nobody should begin on it unawares.
+fn not_tried(side: ClusterSide, seen: &str) -> Finding {
+    Finding { severity: Severity::Warning, ..Finding::new(FindingCode::NotProbed, side.name(), seen) }
 }
 
 /// A target that does not let itself be read makes the plan create topics that it has.

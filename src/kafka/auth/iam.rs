@@ -119,7 +119,7 @@ impl fmt::Debug for Token {
     }
 }
 
-/// The error and what it was caused by, in its own words.
+/// The error and what it was caused by, in its own words; what a program of the operator's has printed is left out: it may be a secret.
 fn in_words(error: &CredentialsError) -> String {
     let mut seen = error.to_string();
     let mut cause = error.source();
@@ -130,7 +130,7 @@ fn in_words(error: &CredentialsError) -> String {
         }
         cause = error.source();
     }
-    seen.split('\n').map(str::trim).collect::<Vec<_>>().join("; ")
+    seen.lines().next().unwrap_or_default().trim().to_owned()
 }
 
 /// How long credentials are still valid; None where they do not expire.

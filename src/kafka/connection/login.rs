@@ -22,6 +22,10 @@ const UNSUPPORTED_SASL_MECHANISM: i16 = 33;
 const ILLEGAL_SASL_STATE: i16 = 34;
 const SASL_AUTHENTICATION_FAILED: i16 = 58;
 
+/// How Amazon MSK refuses a login beyond its connections per second, though nothing is wrong with who logs in.
+/// Source: aws-msk-iam-auth, issues 28 and 45.
+const TOO_MANY_CONNECTS: &str = "Too many connects";
+
 /// A pause before credentials that could not be had are asked for again, while the session lasts.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
@@ -132,6 +136,9 @@ async fn exchange(
         if answer.error_code != 0 {
             let why = answer.error_message.as_deref().unwrap_or_default();
             let name = if answer.error_code == SASL_AUTHENTICATION_FAILED { "SASL_AUTHENTICATION_FAILED" } else { "an error" };
+            if answer.error_code == SASL_AUTHENTICATION_FAILED && why.contains(TOO_MANY_CONNECTS) {
+                return Err(CallError::NotSent(format!("{}: \"{why}\"", handle.address()).into()));
+            }
             let said = if said.is_empty() { said } else { format!(", {said}") };
             return Err(problem(sasl.refused(), format!("the broker answers {mechanism} with {name} ({}), \"{why}\"{said}", answer.error_code)));
         }
