@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kferry::config::model::{Auth, AuthMode, ClusterConfig, Secret, SecurityProtocol};
 use kferry::error::Code;
@@ -177,8 +177,12 @@ fn blockers(migration: &Migration) -> Vec<(String, String, String)> {
 
 /// An AWS profile whose credentials, and with them the tokens, expire after so many seconds.
 fn short_lived_profile(dir: &Path, seconds: u64) -> String {
+    short_lived(dir, seconds, S3::SECRET_KEY)
+}
+
+fn short_lived(dir: &Path, seconds: u64, secret: &str) -> String {
     let script = dir.join("credentials.sh");
-    let (key, secret) = (S3::ACCESS_KEY, S3::SECRET_KEY);
+    let key = S3::ACCESS_KEY;
     let text = format!(
         "#!/bin/sh\nuntil=$(date -u -d '+{seconds} seconds' +%Y-%m-%dT%H:%M:%SZ)\n\
          echo '{{\"Version\":1,\"AccessKeyId\":\"{key}\",\"SecretAccessKey\":\"{secret}\",\"Expiration\":\"'$until'\"}}'\n"
@@ -217,6 +221,36 @@ fn sessions_are_renewed_while_requests_are_in_flight() {
     migration.finish();
     migration.expect_verified();
     migration.expect_same(lab, &["auth-session-orders"]);
+}
+
+/// Credentials that are withdrawn in mid-copy: the brokers are not asked again and again for ever, and the run ends with its reason.
+#[test]
+#[ignore = "slow: tests/full runs it"]
+fn a_run_that_is_kept_out_for_a_minute_ends_with_the_reason() {
+    let (lab, agent) = (secured(), Agent::shared());
+    let id = "auth-kept-out";
+    agent.create_topics(&lab.source.bootstrap(), &[Topic::new("auth-kept-out-orders", 4)]);
+    agent.produce(&lab.source.bootstrap(), "auth-kept-out-orders", &Load::records(25_000).values(900, 1_100).random().batches(32 << 10, 5));
+    let dir = WorkDir::new("withdrawn");
+    let config = short_lived_profile(dir.path(), 10);
+    let migration = setup(lab, id, Door::Scram512, Door::Iam)
+        .target_auth(&with(Door::Iam.auth(), "profile", "short"))
+        .env("AWS_CONFIG_FILE", &config)
+        .set("seed.rate_limit", "600KiB/s")
+        .set("seed.segment_max_bytes", "1MiB")
+        .begin();
+    let mut running = migration.spawn("execute");
+    migration.wait_until_copied(&mut running, &lab.target.bootstrap(), 1_000, Duration::from_secs(60));
+    short_lived(dir.path(), 10, "a-secret-that-was-withdrawn");
+    let began = Instant::now();
+    let outcome = running.wait(Duration::from_secs(180)).expect_code(6);
+    assert!(outcome.stderr.contains("error[KF-AUTH-TOKEN]"), "{outcome}");
+    assert!(began.elapsed() > Duration::from_secs(40), "it did not wait for it to pass: {outcome}");
+    migration.expect_state("seed");
+    short_lived_profile(dir.path(), 10);
+    migration.finish();
+    migration.expect_verified();
+    migration.expect_same(lab, &["auth-kept-out-orders"]);
 }
 
 /// Who is let in again and who is not is a broker's first word after a restart: it must not be taken for a refusal too soon.
