@@ -92,11 +92,13 @@ fn whole(id: &str, source: Door, target: Door) -> Migration {
 }
 
 #[test]
+#[ignore = "both of its ways in are gone through by other rows: tests/full"]
 fn iam_to_iam() {
     whole("auth-i-i", Door::Iam, Door::Iam);
 }
 
 #[test]
+#[ignore = "both of its ways in are gone through by other rows: tests/full"]
 fn scram_sha_512_to_scram_sha_512() {
     whole("auth-s5-s5", Door::Scram512, Door::Scram512);
 }
@@ -112,6 +114,7 @@ fn iam_to_scram_sha_512() {
 }
 
 #[test]
+#[ignore = "both of its ways in are gone through by other rows: tests/full"]
 fn mtls_to_iam() {
     whole("auth-m-i", Door::Mtls, Door::Iam);
 }
@@ -122,6 +125,7 @@ fn mtls_to_mtls() {
 }
 
 #[test]
+#[ignore = "both of its ways in are gone through by other rows: tests/full"]
 fn plaintext_to_iam() {
     whole("auth-o-i", Door::Open, Door::Iam);
 }
