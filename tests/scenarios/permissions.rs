@@ -230,11 +230,15 @@ fn kferrys_own_bindings_are_first_in_and_last_out() {
     let (taken, left): (Vec<Acl>, Vec<Acl>) = own.into_iter().partition(|acl| acl.operation == "ALTER" && acl.resource_type == "CLUSTER");
     assert!(!taken.is_empty() && left.iter().all(|acl| acl.principal == PRINCIPAL), "{taken:?} {left:?}");
     agent.delete_acls(&target.bootstrap(), &taken);
+    // Somebody lets it look, so that it knows what is left.
+    let looking = Acl::allow(PRINCIPAL, "DESCRIBE", "CLUSTER", "kafka-cluster");
+    agent.create_acls(&target.bootstrap(), std::slice::from_ref(&looking));
     let outcome = shut_out.run("rollback").ok();
     shut_out.expect_state("rolled_back");
     assert!(outcome.stderr.contains("kferry may not delete ACLs on the target any more"), "{outcome}");
     assert_eq!(outcome.stderr.matches(&format!("WARNING:   {PRINCIPAL} ALLOW")).count(), left.len(), "{outcome}");
-    agent.delete_acls(&target.bootstrap(), &left);
+    assert!(outcome.stderr.contains("these stay on the target") && !outcome.stderr.contains("ALTER on CLUSTER"), "{outcome}");
+    agent.delete_acls(&target.bootstrap(), &[left, vec![looking]].concat());
 
     let migration = setup().begin();
     migration.execute();
