@@ -10,9 +10,11 @@ use super::target::Target;
 use crate::domain::quota::{Quota, QuotaChange, QuotaEntity, QuotaPart, QuotaValue};
 use crate::domain::topology::ScramUser;
 use crate::error::Result;
-use std::collections::BTreeSet;
 use kafka_protocol::messages::alter_client_quotas_request::{EntityData, EntryData, OpData};
-use kafka_protocol::messages::{alter_client_quotas_response, AlterClientQuotasRequest, AlterClientQuotasResponse, DescribeClientQuotasRequest, DescribeUserScramCredentialsRequest};
+use kafka_protocol::messages::{
+    AlterClientQuotasRequest, AlterClientQuotasResponse, DescribeClientQuotasRequest, DescribeUserScramCredentialsRequest, alter_client_quotas_response,
+};
+use std::collections::BTreeSet;
 
 impl Reader {
     /// Every client quota of the cluster, sorted; None where its brokers do not tell: before 2.6, or where it is not permitted.
