@@ -53,12 +53,29 @@ pub async fn delete_own_acls(context: &mut Context) -> Result<()> {
         return Ok(());
     }
     let id = intend_once(context, Effect::DeleteAcls { bindings: doomed.clone() })?;
-    let outcome = match context.clusters.target.delete_acls(&doomed).await {
-        Ok(_) => "kferry's own bindings are gone",
-        Err(error) if error.code() == Code::KafkaRefused => "kferry is shut out: its own bindings are gone, or it has no right to delete them any more",
-        Err(error) => return Err(error),
+    let outcome = match context.clusters.target.delete_acls_if_permitted(&doomed).await? {
+        true => "kferry's own bindings are gone",
+        false => {
+            warn_of_left(&context.clusters.target, &doomed).await?;
+            "kferry is shut out: its own bindings are gone, or it has no right to delete them any more"
+        }
     };
     context.complete(id, outcome)
+}
+
+/// Names those of kferry's own bindings that stay on the target, as far as that can be seen.
+async fn warn_of_left(target: &Target, own: &[AclBinding]) -> Result<()> {
+    let (left, seen) = match target.acls().await {
+        Ok(present) => (distinct(own, |b| present.iter().flatten().any(|p| p == b)), "stay on the target"),
+        // Where they are gone, what is there cannot be read either.
+        Err(error) if error.code() == Code::KafkaRefused => (own.to_vec(), "may be left on the target, whose ACLs it may not read either"),
+        Err(error) => return Err(error),
+    };
+    if !left.is_empty() {
+        eprintln!("WARNING: kferry may not delete ACLs on the target any more; of its own, these {seen}; delete those that are there:");
+        left.iter().for_each(|binding| eprintln!("WARNING:   {binding}"));
+    }
+    Ok(())
 }
 
 /// Whether the last step, the removal of kferry's own bindings, was begun.

@@ -5,7 +5,10 @@
 use super::context::Context;
 use super::effects::{self, intend_once};
 use super::{acls, cutover, quotas, topics};
+use crate::domain::acl::AclBinding;
 use crate::domain::partition::TopicPartition;
+use crate::domain::plan::Plan;
+use crate::domain::planning::names;
 use crate::error::{Code, Error, Result};
 use crate::freeze::manual::Terminal;
 use crate::freeze::{Freeze, FreezeRequest};
@@ -17,8 +20,62 @@ use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Whether something is still to be done after the commit.
-pub fn is_due(migration: &Migration) -> bool {
-    migration.state.committed() && (!migration.target_released || notice_is_open(migration))
+pub fn is_due(context: &Context) -> Result<bool> {
+    let migration = context.migration()?;
+    Ok(migration.state.committed() && (unfinished(migration) || was_taken_back(migration, &context.journal.entries()?)))
+}
+
+fn unfinished(migration: &Migration) -> bool {
+    !migration.target_released || notice_is_open(migration)
+}
+
+/// Creates again the bindings of clients that a rollback has deleted which was refused, or never came to its end.
+///
+/// Nothing is done once it has begun to delete topics: from there only the rollback goes on. **Errors**: as for
+/// [`acls::create_acls`].
+pub async fn let_in_again(context: &mut Context) -> Result<()> {
+    let entries = context.journal.entries()?;
+    if !was_taken_back(context.migration()?, &entries) {
+        return Ok(());
+    }
+    let bindings = ever_created(context.migration()?, &entries);
+    let created = acls::create_acls(context, &bindings).await?;
+    eprintln!("note: {created} ACL bindings that a rollback had deleted on the target are there again");
+    Ok(())
+}
+
+fn clients_bindings(migration: &Migration) -> impl Iterator<Item = &AclBinding> {
+    migration.plan.acls.iter().flat_map(|acls| acls.create.iter().chain(&acls.withheld).filter(|b| !acls.own.contains(b)))
+}
+
+/// Clients' bindings that kferry has created, or was about to: what was there before it stays as others leave it.
+fn ever_created(migration: &Migration, entries: &[Entry]) -> Vec<AclBinding> {
+    let mut created = BTreeSet::new();
+    for entry in entries {
+        if let Fact::EffectIntended { effect: Effect::CreateAcls { bindings }, .. } = &entry.fact {
+            created.extend(bindings);
+        }
+    }
+    clients_bindings(migration).filter(|b| created.contains(b)).cloned().collect()
+}
+
+/// Whether a rollback has deleted clients' bindings, or was about to, that were not created again since, and no topic yet.
+fn was_taken_back(migration: &Migration, entries: &[Entry]) -> bool {
+    let mut creations = BTreeMap::new();
+    let mut gone = BTreeSet::new();
+    for entry in entries {
+        match &entry.fact {
+            Fact::EffectIntended { effect: Effect::DeleteTopic { .. }, .. } => return false,
+            Fact::EffectIntended { effect: Effect::DeleteAcls { bindings }, .. } => gone.extend(bindings),
+            Fact::EffectIntended { id, effect: Effect::CreateAcls { bindings } } => drop(creations.insert(id, bindings)),
+            Fact::EffectCompleted { id, .. } => {
+                let created = creations.remove(id).into_iter().flatten();
+                created.for_each(|binding| _ = gone.remove(binding));
+            }
+            _ => {}
+        }
+    }
+    clients_bindings(migration).any(|b| gone.contains(b))
 }
 
 /// Does what is still to be done after the commit; safe to repeat, and done at once where nothing is.
@@ -31,22 +88,38 @@ pub async fn release_target(context: &mut Context) -> Result<()> {
 }
 
 async fn roll_forward(context: &mut Context) -> Result<()> {
-    if !is_due(context.migration()?) {
+    if !is_due(context)? {
         return Ok(());
     }
     // First: the freeze ends by itself, and then producers would go on at the source.
     tell_committed(context).await?;
+    let_in_again(context).await?;
     if context.migration()?.target_released {
         return Ok(());
     }
     hold_log_starts(context).await?;
     restore_settings(context).await?;
     let plan = context.migration()?.plan.clone();
-    let limits = plan.quotas.as_ref().map_or(&[][..], |quotas| &quotas.withheld);
-    quotas::set_quotas(context, &quotas::set(limits)).await?;
+    // Before the quotas: without these producers are shut out, without those nobody is.
     let withheld = plan.acls.as_ref().map_or(&[][..], |acls| &acls.withheld);
     acls::create_acls(context, withheld).await?;
+    set_withheld_quotas(context, &plan).await?;
     context.record(Fact::TargetReleased { topics: plan.topics.len(), bindings: withheld.len() }).map(drop)
+}
+
+/// Sets the limits that would have slowed the copy down, save where somebody has changed them on the target since the plan.
+async fn set_withheld_quotas(context: &mut Context, plan: &Plan) -> Result<()> {
+    quotas::settle_quotas(context).await?;
+    let withheld = plan.quotas.as_ref().map_or(&[][..], |quotas| &quotas.withheld);
+    if withheld.is_empty() {
+        return Ok(());
+    }
+    let mut wanted = quotas::set(withheld);
+    let changed = quotas::spare_changed(&mut wanted, plan, &quotas::present(&context.clusters.target).await?, &context.migration()?.footprint.quotas);
+    if !changed.is_empty() {
+        eprintln!("WARNING: client quotas were changed on the target since the plan was made, and are left as they are: {}", names(&changed));
+    }
+    quotas::set_quotas(context, &wanted).await.map(drop)
 }
 
 fn is_notice(effect: &Effect, of: u32) -> bool {
@@ -171,13 +244,37 @@ mod tests {
     #[test]
     fn the_release_is_due_from_the_commit_until_all_of_it_is_done() {
         let mut facts = committed();
-        assert!(is_due(&folded(facts.clone())));
-        assert!(!is_due(&folded(facts[..facts.len() - 1].to_vec())), "before the commit");
+        assert!(unfinished(&folded(facts.clone())));
         facts.push(Fact::EffectIntended { id: 9, effect: Effect::NotifyCommitted { attempt: 1 } });
         facts.push(Fact::TargetReleased { topics: 1, bindings: 1 });
-        assert!(is_due(&folded(facts.clone())), "the notice is not heard yet");
+        assert!(unfinished(&folded(facts.clone())), "the notice is not heard yet");
         facts.push(Fact::EffectCompleted { id: 9, outcome: "told".into() });
-        assert!(!is_due(&folded(facts)));
+        assert!(!unfinished(&folded(facts)));
+    }
+
+    #[test]
+    fn what_a_rollback_has_deleted_is_missed_until_it_is_created_again() {
+        let mut facts = committed();
+        let migration = folded(facts.clone());
+        let mut clients: Vec<AclBinding> = clients_bindings(&migration).cloned().collect();
+        assert!(!clients.is_empty());
+        let missed = |facts: &[Fact]| was_taken_back(&migration, &entries(facts.to_vec()));
+        assert!(!missed(&facts));
+        let stranger = AclBinding { principal: "User:stranger".into(), ..clients[0].clone() };
+        facts.push(Fact::EffectIntended { id: 90, effect: Effect::DeleteAcls { bindings: vec![stranger] } });
+        assert!(!missed(&facts), "nobody of ours");
+        facts.push(Fact::EffectIntended { id: 91, effect: Effect::DeleteAcls { bindings: clients.clone() } });
+        assert!(missed(&facts));
+        facts.push(Fact::EffectCompleted { id: 91, outcome: "gone".into() });
+        facts.push(Fact::EffectIntended { id: 92, effect: Effect::CreateAcls { bindings: clients.clone() } });
+        assert!(missed(&facts), "about to be created");
+        let mut back = ever_created(&migration, &entries(facts.clone()));
+        (back.sort(), clients.sort());
+        assert_eq!(back, clients);
+        let deleting = [facts.clone(), vec![Fact::EffectIntended { id: 93, effect: Effect::DeleteTopic { topic: "orders".into() } }]].concat();
+        assert!(!missed(&deleting), "there is only the way back");
+        facts.push(Fact::EffectCompleted { id: 92, outcome: "there".into() });
+        assert!(!missed(&facts));
     }
 
     #[test]

@@ -6,18 +6,20 @@ use super::aborters;
 use super::context::{self, Context};
 use super::copying::planned_partitions;
 use super::effects::{intend_once, open, read_back};
-use super::{acls, cutover, quotas, topics};
+use super::{acls, cutover, quotas, release, topics};
 use crate::cli::{flags, print};
 use crate::config::Config;
 use crate::domain::acl::AclBinding;
 use crate::domain::partition::TopicPartition;
 use crate::domain::plan::{Plan, TopicAction};
-use crate::error::{Exit, Result};
+use crate::domain::quota::{QuotaEntity, QuotaValue};
+use crate::error::{Code, Error, Exit, Result};
 use crate::freeze::Freeze;
 use crate::freeze::manual::Terminal;
 use crate::journal::Entry;
 use crate::kafka::offsets::OffsetAt;
 use crate::machine::fact::{Effect, Fact};
+use crate::machine::footprint::Footprint;
 use crate::machine::state::State;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -45,6 +47,8 @@ struct Undone {
     emptied: BTreeMap<TopicPartition, i64>,
     /// Topics that were to be created when an earlier run ended, and that somebody else has created.
     strangers: Vec<String>,
+    /// Limits that somebody has changed since kferry set them.
+    limits_changed: Vec<String>,
     after_commit: bool,
 }
 
@@ -56,18 +60,15 @@ async fn roll_back(context: &mut Context) -> Result<Undone> {
     let after_commit = context.migration()?.state.committed();
     // An earlier run has come to its last step, after which kferry may be let do nothing any more.
     if acls::own_acls_go(context)? {
-        return conclude(context, BTreeMap::new(), Vec::new(), after_commit).await;
+        return conclude(context, BTreeMap::new(), Vec::new(), Vec::new(), after_commit).await;
     }
-    ours::prove(context).await?;
+    prove(context).await?;
     let strangers = settle(context).await?;
     let own = context.migration()?.plan.acls.as_ref().map_or(&[][..], |acls| &acls.own).to_vec();
     let bindings: Vec<AclBinding> = context.migration()?.footprint.acls_created.iter().filter(|b| !own.contains(b)).cloned().collect();
     acls::delete_acls(context, &bindings).await?;
     // Who was let in by these bindings may have written until now.
-    if let Err(written) = ours::prove(context).await {
-        acls::create_acls(context, &bindings).await?;
-        return Err(written);
-    }
+    prove(context).await?;
     let partitions = planned_partitions(&context.migration()?.plan);
     aborters::abort_left_open(&context.clusters.target, context.migration()?.id(), &partitions).await?;
     delete_topics(context).await?;
@@ -75,21 +76,36 @@ async fn roll_back(context: &mut Context) -> Result<Undone> {
     restore_settings(context).await?;
     let removed: Vec<AclBinding> = context.migration()?.footprint.acls_removed.iter().cloned().collect();
     acls::create_acls(context, &removed).await?;
-    let limits = quotas::back(&context.migration()?.footprint.quotas);
-    quotas::set_quotas(context, &limits).await?;
-    conclude(context, emptied, strangers, after_commit).await
+    let limits_changed = quotas::put_back(context).await?;
+    limits_changed.iter().for_each(|limit| eprintln!("WARNING: {limit} was changed on the target since kferry set it, and is left as it is"));
+    conclude(context, emptied, strangers, limits_changed, after_commit).await
+}
+
+/// Proves that nothing of anybody's can be lost; a refusal takes nobody's access away, also where an earlier run had begun to.
+async fn prove(context: &mut Context) -> Result<()> {
+    let Err(refusal) = ours::prove(context).await else { return Ok(()) };
+    if refusal.code() == Code::RollbackUnsafe
+        && let Err(error) = release::let_in_again(context).await
+    {
+        shut_out(&error);
+    }
+    Err(refusal)
+}
+
+fn shut_out(error: &Error) {
+    eprintln!("WARNING: the rollback is refused, but ACL bindings that it had deleted could not be created again: {error}\nWARNING: clients may lack access to the target until the next command has created them");
 }
 
 /// The last steps: kferry's own bindings go, and the journal ends.
-async fn conclude(context: &mut Context, emptied: BTreeMap<TopicPartition, i64>, strangers: Vec<String>, after_commit: bool) -> Result<Undone> {
+async fn conclude(context: &mut Context, emptied: BTreeMap<TopicPartition, i64>, strangers: Vec<String>, limits_changed: Vec<String>, after_commit: bool) -> Result<Undone> {
     acls::delete_own_acls(context).await?;
     let (topics_deleted, bindings_deleted) = undone(&context.journal.entries()?);
     context.record(Fact::RolledBack { topics_deleted, bindings_deleted })?;
-    Ok(Undone { topics_deleted, bindings_deleted, emptied, strangers, after_commit })
+    Ok(Undone { topics_deleted, bindings_deleted, emptied, strangers, limits_changed, after_commit })
 }
 
-/// Closes what an interrupted run has left open: it may have happened, so it is undone as if it had. Says which topics that
-/// were to be created are there and are not ours.
+/// Closes what an interrupted run has left open. What was to be done may have happened, so it is undone as if it had; what an
+/// earlier rollback was about to undo is performed. Says which topics that were to be created are there and are not ours.
 async fn settle(context: &mut Context) -> Result<Vec<String>> {
     let creations = open(context, |effect| match effect {
         Effect::CreateTopic { topic, configs, .. } => Some((topic.clone(), configs.clone())),
@@ -105,7 +121,9 @@ async fn settle(context: &mut Context) -> Result<Vec<String>> {
             Some(_) | None => context.complete(id, "taken as done, since it is undone now")?,
         }
     }
+    let footprint = context.migration()?.footprint.clone();
     let doubtful = open(context, |effect| match effect {
+        undoing if undoes(&footprint, undoing) => None,
         Effect::SetTopicConfigs { .. } | Effect::CreateAcls { .. } | Effect::DeleteAcls { .. } | Effect::SetQuotas { .. } => Some("taken as done, since it is undone now"),
         Effect::RecreateTopic { .. } => Some("given up: the topic is deleted now"),
         Effect::NotifyCommitted { .. } => Some("given up: the migration is rolled back"),
@@ -117,7 +135,51 @@ async fn settle(context: &mut Context) -> Result<Vec<String>> {
         Effect::DeleteTopic { .. } | Effect::CreateTopic { .. } => None,
     })?;
     doubtful.into_iter().try_for_each(|(id, outcome)| context.complete(id, outcome))?;
+    acls::settle_acls(context).await?;
+    quotas::settle_quotas(context).await?;
+    settle_settings(context).await?;
     Ok(strangers)
+}
+
+/// Whether the effect puts something back as it was before kferry. An earlier rollback has left it open then, and calling it
+/// done would leave it undone for good. Whatever else is open may have been refused, and is not attempted again.
+fn undoes(footprint: &Footprint, effect: &Effect) -> bool {
+    match effect {
+        Effect::CreateAcls { bindings } => bindings.iter().any(|b| footprint.acls_removed.contains(b)),
+        Effect::DeleteAcls { bindings } => bindings.iter().any(|b| footprint.acls_created.contains(b)),
+        Effect::SetTopicConfigs { topic, configs, .. } => {
+            footprint.configs.get(topic).is_some_and(|changed| configs.iter().any(|(key, value)| changed.get(key).is_some_and(|c| c.before == *value)))
+        }
+        Effect::SetQuotas { changes } => {
+            let is_back = |limit: (&QuotaEntity, &String, &Option<QuotaValue>)| footprint.quotas.get(limit.0).and_then(|c| c.get(limit.1)).is_some_and(|c| c.before == *limit.2);
+            changes.iter().any(|change| change.values.iter().any(|(key, value)| is_back((&change.entity, key, value))))
+        }
+        Effect::CreateTopic { .. }
+        | Effect::RecreateTopic { .. }
+        | Effect::DeleteTopic { .. }
+        | Effect::FreezeProducers { .. }
+        | Effect::ThawProducers { .. }
+        | Effect::WriteSentinels { .. }
+        | Effect::CommitGroupOffsets { .. }
+        | Effect::NotifyCommitted { .. }
+        | Effect::UploadBundle { .. } => false,
+    }
+}
+
+async fn settle_settings(context: &mut Context) -> Result<()> {
+    let unsettled = open(context, |effect| match effect {
+        Effect::SetTopicConfigs { topic, .. } => Some(topic.clone()),
+        _ => None,
+    })?;
+    let present = context.clusters.target.refresh().await?;
+    for (id, topic) in unsettled {
+        match present.topic(&topic) {
+            Some(_) => topics::settle_topic_configs(context, &topic).await?,
+            None if context.migration()?.footprint.is_pending(id) => context.complete(id, "given up: the topic is gone")?,
+            None => {}
+        }
+    }
+    Ok(())
 }
 
 async fn delete_topics(context: &mut Context) -> Result<()> {
@@ -203,6 +265,9 @@ fn report(context: &Context, undone: &Undone) -> Result<()> {
     for (partition, end) in &undone.emptied {
         print(&format!("  adopted: {partition} is empty again and goes on at offset {end}; delete its topic before it is migrated to once more"));
     }
+    for limit in &undone.limits_changed {
+        print(&format!("  not undone: {limit} was changed since kferry set it; it is left as it is"));
+    }
     for topic in &undone.strangers {
         print(&format!("  not ours: topic {topic} is on the target, but not as kferry creates it; it is left alone"));
     }
@@ -222,7 +287,8 @@ fn report(context: &Context, undone: &Undone) -> Result<()> {
 mod tests {
     use super::*;
     use crate::domain::acl::Operation;
-    use crate::machine::footprint::ConfigChange;
+    use crate::domain::quota::QuotaChange;
+    use crate::machine::footprint::{ConfigChange, LimitChange};
     use crate::machine::sample::{self, binding, entries, planned};
 
     #[test]
@@ -241,6 +307,26 @@ mod tests {
         let [(topic, changes)] = &changes_back(&changed)[..] else { panic!("one topic") };
         assert_eq!(topic, "orders");
         assert_eq!(*changes, [("retention.ms".to_owned(), Some("5".to_owned())), ("flush.ms".to_owned(), None)].into());
+    }
+
+    #[test]
+    fn only_what_puts_something_back_is_an_undoing() {
+        let mut footprint = Footprint::default();
+        let change = sample::quota_change();
+        let back = QuotaChange { entity: change.entity.clone(), values: change.before.clone(), before: change.values.clone() };
+        let (ours, theirs) = (vec![binding(Operation::Read)], vec![binding(Operation::Write)]);
+        let settings = |value: &str| [("retention.ms".to_owned(), Some(value.to_owned()))].into();
+        let set = |value, before| Effect::SetTopicConfigs { topic: "orders".into(), configs: settings(value), before: settings(before) };
+        footprint.acls_created.extend(ours.clone());
+        footprint.acls_removed.extend(theirs.clone());
+        footprint.configs.insert("orders".into(), [("retention.ms".to_owned(), ConfigChange { value: Some("-1".into()), before: Some("5".into()) })].into());
+        let limits = change.values.iter().map(|(key, value)| (key.clone(), LimitChange { value: value.clone(), before: change.before[key].clone() }));
+        footprint.quotas.insert(change.entity.clone(), limits.collect());
+        let undoing = [Effect::DeleteAcls { bindings: ours.clone() }, Effect::CreateAcls { bindings: theirs.clone() }, Effect::SetQuotas { changes: vec![back] }, set("5", "-1")];
+        let doing = [Effect::CreateAcls { bindings: ours }, Effect::DeleteAcls { bindings: theirs }, Effect::SetQuotas { changes: vec![change] }, set("-1", "5")];
+        assert!(undoing.iter().all(|effect| undoes(&footprint, effect)));
+        assert!(!doing.iter().any(|effect| undoes(&footprint, effect)));
+        assert!(!doing.iter().chain(&undoing).any(|effect| undoes(&Footprint::default(), effect)));
     }
 
     #[test]

@@ -57,14 +57,16 @@ async fn copy_quotas(context: &mut Context, plan: &Plan) -> Result<()> {
     quotas::settle_quotas(context).await?;
     let Some(diff) = &plan.quotas else { return Ok(()) };
     let policy = context.config.on_quota_drift;
-    if !diff.is_empty() || policy == DriftPolicy::Refuse {
-        let ours = context.migration()?.footprint.quotas.clone();
-        let appeared = drift::appeared_limits(plan, &quotas::present(&context.clusters.target).await?, &ours);
-        drift::tell(&appeared, policy, Code::QuotaDrift, "client quotas")?;
-    }
     let mut wanted = quotas::set(&diff.set);
     for (entity, key) in diff.removed(policy) {
         wanted.entry(entity).or_default().insert(key, None);
+    }
+    if !diff.is_empty() || policy == DriftPolicy::Refuse {
+        let ours = context.migration()?.footprint.quotas.clone();
+        let present = quotas::present(&context.clusters.target).await?;
+        let mut appeared: BTreeSet<String> = drift::appeared_limits(plan, &present, &ours).into_iter().collect();
+        appeared.extend(quotas::spare_changed(&mut wanted, plan, &present, &ours));
+        drift::tell(&appeared.into_iter().collect::<Vec<_>>(), policy, Code::QuotaDrift, "client quotas")?;
     }
     quotas::set_quotas(context, &wanted).await.map(drop)
 }

@@ -126,6 +126,22 @@ impl Target {
         }
         Ok(deleted)
     }
+
+    /// Deletes exactly these bindings; false where Alter on the cluster is not permitted, so that some of them may stay.
+    ///
+    /// Errors: the target's unavailability, and every other refusal.
+    pub async fn delete_acls_if_permitted(&self, bindings: &[AclBinding]) -> Result<bool> {
+        for chunk in bindings.chunks(ACLS_PER_REQUEST_MAX) {
+            let mut patience = self.cluster.patience(format!("delete {} ACL bindings", chunk.len()));
+            while let Err(failure) = delete(&self.cluster, chunk).await {
+                if failure.kafka_error() == Some(ResponseError::ClusterAuthorizationFailed) {
+                    return Ok(false);
+                }
+                patience.wait(failure).await?;
+            }
+        }
+        Ok(true)
+    }
 }
 
 async fn create(cluster: &Cluster, bindings: &[AclBinding]) -> std::result::Result<(), Failure> {

@@ -11,7 +11,10 @@ use crate::domain::quota::{Quota, QuotaChange, QuotaEntity, QuotaPart, QuotaValu
 use crate::domain::topology::ScramUser;
 use crate::error::Result;
 use kafka_protocol::messages::alter_client_quotas_request::{EntityData, EntryData, OpData};
-use kafka_protocol::messages::{AlterClientQuotasRequest, DescribeClientQuotasRequest, DescribeUserScramCredentialsRequest};
+use kafka_protocol::messages::{
+    AlterClientQuotasRequest, AlterClientQuotasResponse, DescribeClientQuotasRequest, DescribeUserScramCredentialsRequest, alter_client_quotas_response,
+};
+use std::collections::BTreeSet;
 
 impl Reader {
     /// Every client quota of the cluster, sorted; None where its brokers do not tell: before 2.6, or where it is not permitted.
@@ -126,9 +129,46 @@ async fn alter(cluster: &Cluster, changes: &[QuotaChange]) -> std::result::Resul
         EntryData::default().with_entity(change.entity.parts.iter().map(part).collect()).with_ops(change.values.iter().map(op).collect())
     });
     let response = connection.call(version, &AlterClientQuotasRequest::default().with_entries(entries.collect())).await?;
-    for (change, result) in changes.iter().zip(response.entries) {
-        let message = result.error_message.map(|m| format!("{m} ({})", change.entity));
-        Failure::check(result.error_code, message)?;
+    judge(changes, response)
+}
+
+/// Fails with the first refusal, or where an entity has no answer. Controllers answer in an order of their own.
+fn judge(changes: &[QuotaChange], response: AlterClientQuotasResponse) -> std::result::Result<(), Failure> {
+    let mut unanswered: BTreeSet<&QuotaEntity> = changes.iter().map(|change| &change.entity).collect();
+    for result in response.entries {
+        let part = |p: alter_client_quotas_response::EntityData| QuotaPart { kind: p.entity_type.to_string(), name: p.entity_name.map(|name| name.to_string()) };
+        let entity = QuotaEntity::new(result.entity.into_iter().map(part).collect());
+        let message = result.error_message.map_or_else(|| entity.to_string(), |m| format!("{m} ({entity})"));
+        Failure::check(result.error_code, Some(message))?;
+        unanswered.remove(&entity);
     }
-    Ok(())
+    match unanswered.first() {
+        None => Ok(()),
+        Some(entity) => Err(Failure::Call(CallError::Protocol(format!("there is no answer for the quota of {entity}").into()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::quota::tests::quota;
+    use alter_client_quotas_response::EntryData;
+
+    #[test]
+    fn answers_belong_to_their_entities_in_whatever_order() {
+        let entities = ["user=alice,client-id=", "user=bob"].map(|entity| quota(entity, &[]).entity);
+        let changes = entities.clone().map(|entity| QuotaChange { entity, values: Default::default(), before: Default::default() });
+        let answer = |entity: &QuotaEntity, code| {
+            // As the broker may send them: the parts in another order, too.
+            let part = |p: &QuotaPart| alter_client_quotas_response::EntityData::default().with_entity_type(text(&p.kind)).with_entity_name(p.name.as_deref().map(text));
+            EntryData::default().with_error_code(code).with_entity(entity.parts.iter().rev().map(part).collect())
+        };
+        let response = |entries| AlterClientQuotasResponse::default().with_entries(entries);
+        let [alice, bob] = &entities;
+        assert!(judge(&changes, response(vec![answer(bob, 0), answer(alice, 0)])).is_ok());
+        let refused = judge(&changes, response(vec![answer(bob, 42), answer(alice, 0)])).unwrap_err().to_string();
+        assert!(refused.contains("bob") && !refused.contains("alice"), "{refused}");
+        let missing = judge(&changes, response(vec![answer(bob, 0)])).unwrap_err().to_string();
+        assert!(missing.contains("alice"), "{missing}");
+    }
 }

@@ -221,6 +221,25 @@ fn kferrys_own_bindings_are_first_in_and_last_out() {
     killed.run("rollback").ok();
     killed.expect_state("rolled_back");
 
+    // Killed before they go, and then it may not delete them any more: what stays is named.
+    let shut_out = setup().begin();
+    shut_out.execute();
+    let intended = shut_out.facts().len() + undone - 1;
+    assert_eq!(shut_out.run_with("rollback", &[("KFERRY_ABORT_AT_ENTRY", format!("after:{intended}"))]).code, None);
+    let own = agent.describe_acls(&target.bootstrap());
+    let (taken, left): (Vec<Acl>, Vec<Acl>) = own.into_iter().partition(|acl| acl.operation == "ALTER" && acl.resource_type == "CLUSTER");
+    assert!(!taken.is_empty() && left.iter().all(|acl| acl.principal == PRINCIPAL), "{taken:?} {left:?}");
+    agent.delete_acls(&target.bootstrap(), &taken);
+    // Somebody lets it look, so that it knows what is left.
+    let looking = Acl::allow(PRINCIPAL, "DESCRIBE", "CLUSTER", "kafka-cluster");
+    agent.create_acls(&target.bootstrap(), std::slice::from_ref(&looking));
+    let outcome = shut_out.run("rollback").ok();
+    shut_out.expect_state("rolled_back");
+    assert!(outcome.stderr.contains("kferry may not delete ACLs on the target any more"), "{outcome}");
+    assert_eq!(outcome.stderr.matches(&format!("WARNING:   {PRINCIPAL} ALLOW")).count(), left.len(), "{outcome}");
+    assert!(outcome.stderr.contains("these stay on the target") && !outcome.stderr.contains("ALTER on CLUSTER"), "{outcome}");
+    agent.delete_acls(&target.bootstrap(), &[left, vec![looking]].concat());
+
     let migration = setup().begin();
     migration.execute();
     migration.cutover();

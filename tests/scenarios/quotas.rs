@@ -139,13 +139,17 @@ fn replaced_quotas_are_put_back_by_a_rollback_also_after_a_kill() {
     whole.run("rollback").ok();
     let undone = entry_of_quotas(&whole, before_rollback) - before_rollback;
     assert_eq!(agent.describe_quotas(&target), described(&theirs));
-    for kill in [format!("after:{intended}"), format!("before:{}", intended + 1), format!("after:{}", intended + 1)] {
+    // The rollback, too, is killed before and after it is performed.
+    for (kill, undoing) in [(format!("after:{intended}"), "after"), (format!("before:{}", intended + 1), "before"), (format!("after:{}", intended + 1), "before")] {
         let migration = setup().begin();
         assert_eq!(migration.run_with("execute", &[("KFERRY_ABORT_AT_ENTRY", kill.clone())]).code, None, "{kill}");
         migration.execute();
         assert_eq!(agent.describe_quotas(&target), described(&quotas[..5]), "{kill}: before the commit, replaced");
         let at = migration.facts().len() + undone;
-        assert_eq!(migration.run_with("rollback", &[("KFERRY_ABORT_AT_ENTRY", format!("before:{}", at + 1))]).code, None, "{kill}");
+        let (entry, seen) = if undoing == "after" { (at, &quotas[..5]) } else { (at + 1, &theirs[..]) };
+        assert_eq!(migration.run_with("rollback", &[("KFERRY_ABORT_AT_ENTRY", format!("{undoing}:{entry}"))]).code, None, "{kill}");
+        assert_eq!(migration.facts().last().unwrap()["effect"]["effect"], "set_quotas", "{kill}");
+        assert_eq!(agent.describe_quotas(&target), described(seen), "{kill}: killed {undoing}");
         migration.run("rollback").ok();
         assert_eq!(agent.describe_quotas(&target), described(&theirs), "{kill}: rolled back");
     }
@@ -156,6 +160,40 @@ fn replaced_quotas_are_put_back_by_a_rollback_also_after_a_kill() {
     migration.run("rollback").ok();
     assert_eq!(agent.describe_quotas(&target), described(&theirs), "rolled back after the commit");
     assert_eq!(agent.describe_quotas(&source), described(&quotas), "the source");
+}
+
+#[test]
+fn limits_that_somebody_changes_meanwhile_stay() {
+    let (lab, agent) = (lab(), Agent::shared());
+    let (source, target) = (lab.source.bootstrap(), lab.target.bootstrap());
+    clear();
+    create_topic("meanwhile-orders");
+    let quotas = source_quotas();
+    agent.alter_quotas(&source, &quotas);
+    let migration = lab.setup("meanwhile").begin();
+    migration.execute();
+    // One that kferry has set, and one that it will set after the commit.
+    let theirs = [quota("user=alice", &[("producer_byte_rate", Some(111.0))]), quota("client-id=kferry", &[("producer_byte_rate", Some(222_000_000.0))])];
+    agent.alter_quotas(&target, &theirs);
+    let outcome = migration.cutover();
+    assert!(outcome.stderr.contains("are left as they are: producer_byte_rate 222000000 of client-id `kferry`"), "{outcome}");
+    let alice = [quota("user=alice", &[("producer_byte_rate", Some(111.0)), ("consumer_byte_rate", Some(2_097_152.0))])];
+    assert_eq!(agent.describe_quotas(&target), described(&[&alice[..], &quotas[1..6], &theirs[1..]].concat()), "after the commit");
+    let outcome = migration.run("rollback").ok();
+    assert!(outcome.stdout.contains("not undone: producer_byte_rate 111 of user `alice`") && outcome.stderr.contains("producer_byte_rate 111"), "{outcome}");
+    assert_eq!(agent.describe_quotas(&target), described(&theirs), "rolled back");
+
+    // The fifth entry begins TOPOLOGY_COPY.
+    agent.alter_quotas(&target, &[quota("user=alice", &[("producer_byte_rate", None)]), quota("client-id=kferry", &[("producer_byte_rate", None)])]);
+    let migration = lab.setup("meanwhile").begin();
+    assert_eq!(migration.run_with("execute", &[("KFERRY_ABORT_AT_ENTRY", "after:5".to_owned())]).code, None);
+    let bob = [quota("user=bob,client-id=", &[("producer_byte_rate", Some(5.0))])];
+    agent.alter_quotas(&target, &bob);
+    let outcome = migration.execute();
+    assert!(outcome.stderr.contains("producer_byte_rate 5 of client-id (default), user `bob`; they are left alone"), "{outcome}");
+    assert_eq!(agent.describe_quotas(&target), described(&[&quotas[..2], &bob[..], &quotas[3..5]].concat()), "before the commit");
+    migration.run("rollback").ok();
+    assert_eq!(agent.describe_quotas(&target), described(&bob), "rolled back");
 }
 
 #[test]

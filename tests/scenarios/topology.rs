@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::lab::{Acl, Agent, Load, Options, Topic};
-use crate::migration::Lab;
+use crate::migration::{Lab, Migration};
 
 /// One broker each with an authorizer, the target's behind a proxy too.
 fn lab() -> &'static Lab {
@@ -300,6 +300,95 @@ fn a_rollback_removes_exactly_what_was_created() {
     assert_eq!(agent.topic_configs(&target, "back-plain").0, before, "the adopted topic's own settings");
     assert_eq!(agent.dump(&target, &["unconcerned"], false)[&("unconcerned".to_owned(), 0)].count, 7);
     assert_eq!((agent.offsets(&source), agent.describe_acls(&source), agent.list_groups(&source)), source_before, "the source");
+}
+
+/// Runs a rollback that is killed at the entry which comes so many after the last, and says what kind the last one is then.
+#[track_caller]
+fn killed_rollback(migration: &Migration, moment: &str, entries: usize) -> String {
+    let at = migration.facts().len() + entries;
+    assert_eq!(migration.run_with("rollback", &[("KFERRY_ABORT_AT_ENTRY", format!("{moment}:{at}"))]).code, None);
+    migration.kinds().pop().unwrap()
+}
+
+#[test]
+fn a_rollback_killed_before_it_undoes_something_is_finished_by_the_next() {
+    let (lab, agent) = (lab(), Agent::shared());
+    let (source, target) = (lab.source.bootstrap(), lab.target.bootstrap());
+    clear_acls();
+    create_topics("half");
+    let (quiet, writing) = bindings("half");
+    agent.create_acls(&source, &[quiet.clone(), writing].concat());
+    let theirs = sorted([quiet[0].clone(), Acl::allow("User:foreign", "WRITE", "TOPIC", "half").prefixed(), Acl::allow("User:foreign", "READ", "GROUP", "half-group")]);
+    agent.create_acls(&target, &theirs);
+    let executed = || {
+        agent.create_topics(&target, &[Topic::new("half-plain", 1).config("retention.ms", 6_000_000)]);
+        let migration = lab.setup("half").set("acl.on_drift", "replace").begin();
+        migration.execute();
+        assert_eq!(agent.describe_acls(&target), sorted(quiet.clone()), "before the commit, replaced");
+        migration
+    };
+    let expect_undone = |what: &str| {
+        assert_eq!(agent.describe_acls(&target), theirs, "{what}");
+        assert_eq!(agent.topic_configs(&target, "half-plain").0, [("retention.ms".to_owned(), "6000000".to_owned())].into(), "{what}");
+        agent.delete_topics(&target, &["half-plain"]);
+    };
+    // An undisturbed run tells where its entries stand.
+    let whole = executed();
+    let before = whole.facts().len();
+    whole.run("rollback").ok();
+    expect_undone("undisturbed");
+    let deleted = whole.expect_fact("rolled_back")["bindings_deleted"].clone();
+    let kinds = whole.kinds();
+    for effect in ["delete_acls", "set_topic_configs", "create_acls"] {
+        let kind = format!("effect_intended:{effect}");
+        let entry = 1 + kinds[before..].iter().position(|k| *k == kind).unwrap_or_else(|| panic!("no {kind}: {kinds:?}"));
+        let migration = executed();
+        assert_eq!(killed_rollback(&migration, "after", entry), kind);
+        migration.run("rollback").ok();
+        expect_undone(&kind);
+        assert_eq!(migration.expect_fact("rolled_back")["bindings_deleted"], deleted, "{kind}");
+    }
+}
+
+#[test]
+fn a_refused_rollback_leaves_producers_their_access() {
+    let (lab, agent) = (lab(), Agent::shared());
+    let (source, target) = (lab.source.bootstrap(), lab.target.bootstrap());
+    clear_acls();
+    create_topics("stay");
+    let (quiet, writing) = bindings("stay");
+    let all = sorted([quiet, writing].concat());
+    agent.create_acls(&source, &all);
+    let limit = |rate: Option<f64>| [([("client-id".to_owned(), Some("kferry".to_owned()))].into(), [("producer_byte_rate".to_owned(), rate)].into())];
+    agent.alter_quotas(&source, &limit(Some(300_000_000.0)));
+    let migration = lab.setup("stay").begin();
+    migration.execute();
+    migration.cutover();
+    // Whatever becomes of the quotas, producers may write.
+    let kinds = migration.kinds();
+    let place = |kind: &str| kinds.iter().rposition(|k| k == kind).unwrap_or_else(|| panic!("no {kind}: {kinds:?}"));
+    assert!(place("effect_completed:create_acls") < place("effect_intended:set_quotas"), "{kinds:?}");
+    assert_eq!(agent.describe_acls(&target), all, "after the commit");
+
+    // A rollback is killed when the bindings are gone, and the operator goes forward.
+    assert_eq!(killed_rollback(&migration, "before", 2), "effect_intended:delete_acls");
+    assert!(agent.describe_acls(&target).is_empty());
+    migration.run("cutover").ok();
+    assert_eq!(agent.describe_acls(&target), all, "rolled forward");
+    let outcome = migration.run("cutover").expect_code(7);
+    assert!(outcome.stderr.contains("KF-STATE-ILLEGAL"), "{outcome}");
+
+    // Killed again, and somebody who needs no binding writes before it is run once more.
+    assert_eq!(killed_rollback(&migration, "before", 2), "effect_intended:delete_acls");
+    assert!(agent.describe_acls(&target).is_empty());
+    agent.produce(&target, "stay-orders", &Load::records(1));
+    let outcome = migration.run("rollback").expect_code(7);
+    assert!(outcome.stderr.contains("KF-ROLLBACK-UNSAFE"), "{outcome}");
+    assert_eq!(agent.describe_acls(&target), all, "refused");
+    migration.run("cutover-ack").ok();
+    for bootstrap in [&source, &target] {
+        agent.alter_quotas(bootstrap, &limit(None));
+    }
 }
 
 #[test]

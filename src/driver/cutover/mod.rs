@@ -65,7 +65,7 @@ async fn go(context: &mut Context) -> Result<()> {
     let freeze = Freeze::open(&context.config.cutover, Terminal::of_process())?;
     match context.migration()?.state {
         // The commit was durable before the last run ended; what follows it is rolled forward.
-        State::AwaitingClientSwitch if !release::is_due(context.migration()?) => {
+        State::AwaitingClientSwitch if !release::is_due(context)? => {
             return Err(Error::new(Code::StateIllegal, "the cutover is done; next is `kferry cutover-ack`"));
         }
         State::AwaitingClientSwitch => return release::release_target(context).await,

@@ -7,11 +7,11 @@ use crate::domain::difference;
 use crate::domain::limits::ROWS_SHOWN_MAX;
 use crate::domain::plan::{Plan, TopicPlan};
 use crate::domain::planning::names;
-use crate::domain::quota::{Quota, QuotaEntity};
+use crate::domain::quota::Quota;
 use crate::domain::topology::{ConfigSource, ConfigValue};
 use crate::driver::context::Context;
+use crate::driver::quotas;
 use crate::error::{Code, Error, Result};
-use crate::machine::footprint::LimitChange;
 use std::collections::BTreeMap;
 
 /// Shows what is about to be changed.
@@ -51,21 +51,10 @@ pub(super) fn appeared_bindings(plan: &Plan, diff: &AclDiff, present: &[AclBindi
 }
 
 /// Limits on the target that are neither as they were planned upon, nor as kferry has set them.
-pub(super) fn appeared_limits(plan: &Plan, present: &[Quota], ours: &BTreeMap<QuotaEntity, BTreeMap<String, LimitChange>>) -> Vec<String> {
-    let planned = plan.target.as_ref().and_then(|t| t.quotas.as_deref()).unwrap_or_default();
-    let source = plan.source.quotas.as_deref().unwrap_or_default();
-    let in_list = |quotas: &[Quota], entity: &QuotaEntity, key: &String| quotas.iter().find(|q| q.entity == *entity).and_then(|q| q.values.get(key).cloned());
-    let mut appeared = Vec::new();
-    for quota in present {
-        for (key, value) in &quota.values {
-            let is = |other: Option<_>| other.as_ref() == Some(value);
-            let set = ours.get(&quota.entity).and_then(|limits| limits.get(key)?.value.clone());
-            if !is(in_list(planned, &quota.entity, key)) && !is(in_list(source, &quota.entity, key)) && !is(set) {
-                appeared.push(format!("{key} {value} of {}", quota.entity));
-            }
-        }
-    }
-    appeared
+pub(super) fn appeared_limits(plan: &Plan, present: &[Quota], ours: &quotas::Changed) -> Vec<String> {
+    let limits = present.iter().flat_map(|quota| quota.values.iter().map(move |(key, value)| (&quota.entity, key, value)));
+    let appeared = limits.filter(|(entity, key, value)| !quotas::is_known(plan, ours, entity, key, Some(value)));
+    appeared.map(|(entity, key, value)| quotas::named(entity, key, Some(value))).collect()
 }
 
 /// Fails where an adopted topic's own settings have changed since the plan and the policy is to refuse.
