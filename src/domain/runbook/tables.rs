@@ -150,7 +150,7 @@ pub(super) fn differences(plan: &Plan, config: &Config) -> String {
 /// The permissions, and for whoever grants them the commands, or the policy where IAM decides.
 pub(super) fn permissions(plan: &Plan, config: &Config) -> String {
     let mut out = String::from(
-        "\n## What kferry has to be permitted\n\nNeither more nor less; `precheck` tries each. READ and WRITE let describe, ALTER_CONFIGS lets read settings. Take the permissions back when the migration is finalized or rolled back.\n\n| cluster | operation | on | for | in |\n|---|---|---|---|---|\n",
+        "\n## What kferry has to be permitted\n\nNeither more nor less; `precheck` tries each. READ and WRITE let describe, ALTER_CONFIGS lets read settings. Take the permissions back when the migration is finalized or rolled back. They name the topics and groups of this plan: where groups come up meanwhile, as `console-consumer-…` do, grant those on groups by a prefix or `*`, or leave such groups out (`groups.exclude`).\n\n| cluster | operation | on | for | in |\n|---|---|---|---|---|\n",
     );
     for p in &plan.permissions {
         let kind = p.resource_type.name();
