@@ -345,8 +345,12 @@ impl PartitionCopy {
     /// What to fetch next; None while a fetch is under way, or while too much waits to be proven.
     pub fn next_fetch(&self) -> Option<Position> {
         let open = self.stop.is_none() && !self.fetching && self.proof.pending() < UNPROVEN_LEAVES_MAX;
-        let offset = self.mapping.as_ref().map_or(self.next_fetch, |mapping| mapping.next_source);
-        open.then_some(Position { offset, last_fetched_epoch: self.last_fetched_epoch })
+        open.then_some(Position { offset: self.source_next(), last_fetched_epoch: self.last_fetched_epoch })
+    }
+
+    /// What to fetch next, in the source's offsets.
+    fn source_next(&self) -> i64 {
+        self.mapping.as_ref().map_or(self.next_fetch, |mapping| mapping.next_source)
     }
 
     /// What maps the next answer's batches, where records do not keep their offsets; its outcome goes into [`Self::fetched_mapped`].
@@ -366,7 +370,7 @@ impl PartitionCopy {
     /// The source no longer has what was asked for; both bounds in its own offsets.
     pub fn fetch_out_of_range(&mut self, log_start: i64, log_end: i64) {
         self.fetching = false;
-        let position = self.mapping.as_ref().map_or(self.next_fetch, |mapping| mapping.next_source);
+        let position = self.source_next();
         if log_end < position {
             self.halt(Code::SourceDiverged, format!("the source ends at {log_end}, but was copied up to {position}"));
         } else if log_start > position {
@@ -566,8 +570,7 @@ impl PartitionCopy {
     /// Why nothing comes although there is something to come, where that has lasted for so long.
     pub fn starved_because(&self, now_ms: u64, patience_ms: u64) -> Option<String> {
         let (since, _) = self.empty_since.filter(|(since, _)| now_ms.saturating_sub(*since) >= patience_ms)?;
-        let offset = self.mapping.as_ref().map_or(self.next_fetch, |mapping| mapping.next_source);
-        let end = self.source_span().1?;
+        let (offset, end) = (self.source_next(), self.source_span().1?);
         let why = if self.tiered { "; its history is in tiered storage, so that this is not taken for the end of its records" } else { "" };
         Some(format!("{}: for {} s the source has given no records from offset {offset} on, and its last stable offset is {end}{why}", self.partition, (now_ms - since) / 1_000))
     }

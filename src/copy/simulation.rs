@@ -735,19 +735,25 @@ fn as_seen(log: &[Batch]) -> Vec<Batch> {
     seen
 }
 
+/// Steps until everything is copied and proven, and says how many it took.
+fn run(world: &mut World) -> Result<u32, TestCaseError> {
+    let mut steps = 0;
+    while !world.done() {
+        world.step();
+        prop_assert_eq!(world.copy.stop(), None);
+        steps += 1;
+        prop_assert!(steps < 200_000, "no end: {:?}", world.copy.checkpoint());
+    }
+    Ok(steps)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1200))]
 
     #[test]
     fn a_mapped_target_has_each_committed_record_once_whatever_happens(seed: u64) {
         let mut world = World::with_map(seed, true);
-        let mut steps = 0;
-        while !world.done() {
-            world.step();
-            prop_assert_eq!(world.copy.stop(), None);
-            steps += 1;
-            prop_assert!(steps < 200_000, "no end: {:?}", world.copy.checkpoint());
-        }
+        let mut steps = run(&mut world)?;
         let map = world.journaled_map.clone().unwrap();
         prop_assert!(world.broker.log.iter().all(|batch| !batch.is_control() && !batch.is_transactional() && !batch.has_holes()));
         prop_assert_eq!(world.broker.log_start, map.translate(SourceOffset(world.source_log_start)).0.min(world.broker.end));
@@ -786,13 +792,7 @@ proptest! {
     #[test]
     fn the_target_becomes_the_source_whatever_happens(seed: u64) {
         let mut world = World::new(seed);
-        let mut steps = 0;
-        while !world.done() {
-            world.step();
-            prop_assert_eq!(world.copy.stop(), None);
-            steps += 1;
-            prop_assert!(steps < 200_000, "no end: {:?}", world.copy.checkpoint());
-        }
+        let mut steps = run(&mut world)?;
         prop_assert_eq!(world.broker.log_start, world.source_log_start);
         let (mut copied, source) = (records(&world.broker.log, world.source_log_start), records(&world.source, world.source_log_start));
         // What compaction has removed from the source after it was copied stays as it was.

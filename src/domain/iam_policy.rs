@@ -20,26 +20,23 @@ const KEY_ACTIONS: [&str; 2] = ["kms:Decrypt", "kms:GenerateDataKey"];
 /// Nothing of a side that does not go by IAM.
 pub fn concrete(plan: &Plan, config: &Config) -> Policy {
     let mut statement = Vec::new();
-    for (side, cluster) in [(ClusterSide::Source, &config.source), (ClusterSide::Target, &config.target)] {
-        statement.extend(of_cluster(plan, side, cluster));
+    for (side, cluster, named) in [(ClusterSide::Source, &config.source, "Source"), (ClusterSide::Target, &config.target, "Target")] {
+        let statements = of_cluster(plan, side, cluster).into_iter().flat_map(|policy| policy.statement);
+        statement.extend(statements.map(|statement| Statement { sid: format!("{named}{}", statement.sid), ..statement }));
     }
     statement.extend(of_store("Segments", &config.backup, false));
     statement.extend(of_store("Evidence", &config.evidence.store, config.evidence.object_lock));
     Policy { version: "2012-10-17", statement }
 }
 
-fn of_cluster(plan: &Plan, side: ClusterSide, cluster: &ClusterConfig) -> Vec<Statement> {
+/// What kferry needs on one cluster; None where that does not go by IAM, or nothing is needed.
+pub(super) fn of_cluster(plan: &Plan, side: ClusterSide, cluster: &ClusterConfig) -> Option<Policy> {
     if cluster.auth.mode != AuthMode::Iam {
-        return Vec::new();
+        return None;
     }
     let bindings: Vec<AclBinding> = plan.permissions.iter().filter(|p| p.side == side).flat_map(|p| p.bindings("User:kferry")).collect();
     let map = access_map::build(&plan.migration_id, cluster.cluster_arn.as_deref(), &bindings);
-    let named = match side {
-        ClusterSide::Source => "Source",
-        ClusterSide::Target => "Target",
-    };
-    let statements = map.principals.into_iter().flat_map(|principal| principal.policy.statement);
-    statements.map(|statement| Statement { sid: format!("{named}{}", statement.sid), ..statement }).collect()
+    map.principals.into_iter().next().map(|principal| principal.policy)
 }
 
 fn of_store(named: &str, store: &StoreConfig, locked: bool) -> Vec<Statement> {

@@ -1,6 +1,6 @@
 //! The plan: what will be done to each topic, group and ACL, as one value that `execute` journals and follows.
 
-use super::acl::AclDiff;
+use super::acl::{AclBinding, AclDiff};
 use super::digest::Digest;
 use super::finding::Finding;
 use super::permissions::Permission;
@@ -175,6 +175,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// kferry's own bindings on the target, first in and last out.
+    pub fn own_acls(&self) -> &[AclBinding] {
+        self.acls.as_ref().map_or(&[], |acls| &acls.own)
+    }
+
     /// The SHA-256 of the plan's compact JSON, which is how it stands in the journal.
     pub fn sha256(&self) -> Digest {
         // Structs, strings and whole numbers: nothing that the serialiser could refuse.

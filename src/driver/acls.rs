@@ -46,9 +46,8 @@ pub async fn delete_acls(context: &mut Context, bindings: &[AclBinding]) -> Resu
 pub async fn delete_own_acls(context: &mut Context) -> Result<()> {
     let migration = context.migration()?;
     let created = &migration.footprint.acls_created;
-    let own = migration.plan.acls.as_ref().map_or(&[][..], |acls| &acls.own);
     // The right to delete bindings is the last to go.
-    let doomed: Vec<AclBinding> = own.iter().rev().filter(|b| created.contains(*b)).cloned().collect();
+    let doomed: Vec<AclBinding> = migration.plan.own_acls().iter().rev().filter(|b| created.contains(*b)).cloned().collect();
     if doomed.is_empty() {
         return Ok(());
     }
@@ -80,8 +79,8 @@ async fn warn_of_left(target: &Target, own: &[AclBinding]) -> Result<()> {
 
 /// Whether the last step, the removal of kferry's own bindings, was begun.
 pub fn own_acls_go(context: &Context) -> Result<bool> {
-    let own = context.migration()?.plan.acls.as_ref().map_or(&[][..], |acls| &acls.own).to_vec();
-    let begun = open(context, |effect| matches!(effect, Effect::DeleteAcls { bindings } if is_own(bindings, &own)).then_some(()))?;
+    let plan = context.migration()?.plan.clone();
+    let begun = open(context, |effect| matches!(effect, Effect::DeleteAcls { bindings } if is_own(bindings, plan.own_acls())).then_some(()))?;
     Ok(!begun.is_empty())
 }
 
@@ -98,9 +97,9 @@ pub async fn settle_acls(context: &mut Context) -> Result<()> {
         Effect::DeleteAcls { bindings } => Some((false, bindings.clone())),
         _ => None,
     })?;
-    let own = context.migration()?.plan.acls.as_ref().map_or(&[][..], |acls| &acls.own).to_vec();
+    let plan = context.migration()?.plan.clone();
     // `delete_own_acls` goes on with its own.
-    let pending = pending.into_iter().filter(|(_, (creates, bindings))| *creates || !is_own(bindings, &own));
+    let pending = pending.into_iter().filter(|(_, (creates, bindings))| *creates || !is_own(bindings, plan.own_acls()));
     for (id, (creates, bindings)) in pending {
         match creates {
             true => create(context, id, &bindings).await?,

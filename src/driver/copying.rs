@@ -11,7 +11,7 @@ use crate::copy::limits::SEQUENCE_MEMORY_MS;
 use crate::copy::{PartitionCopy, TakeUp};
 use crate::domain::append_limit;
 use crate::domain::limits::MAP_RUNS_MAX;
-use crate::domain::offset::{Mark, OffsetMap, SourceOffset, TargetOffset, encode_marks};
+use crate::domain::offset::{Mark, OffsetMap, SourceOffset, TargetOffset};
 use crate::domain::partition::TopicPartition;
 use crate::domain::plan::{OffsetMode, Plan};
 use crate::error::{Code, Error, Result};
@@ -208,8 +208,7 @@ impl Copying {
         self.marks_journaled_at = Instant::now();
         let mut partitions = Vec::new();
         for (partition, marks) in self.copier.marks().await? {
-            let marks = encode_marks(&marks).map_err(|error| Error::new(Code::Bug, format!("{partition}: {error}")))?;
-            partitions.push(MappedPartition { partition, marks });
+            partitions.push(MappedPartition::of(partition, &marks)?);
         }
         if !partitions.is_empty() {
             context.record(Fact::OffsetsMapped { partitions })?;
@@ -223,15 +222,13 @@ impl Copying {
     }
 
     /// Journals how far the source is copied where nothing was left to be produced: what was committed there goes to the target's end.
-    pub fn journal_positions(&self, context: &mut Context) -> Result<()> {
+    fn journal_positions(&self, context: &mut Context) -> Result<()> {
         let mut partitions = Vec::new();
         for p in &self.copier.status().borrow().partitions {
             let Some(map) = context.migration()?.offset_map(&p.partition) else { continue };
             let (source, target) = (SourceOffset(p.next_offset), TargetOffset(p.target_end));
             if map.translate(source) != target {
-                let marks = encode_marks(&[Mark { source, target }]);
-                let marks = marks.map_err(|error| Error::new(Code::Bug, format!("{}: {error}", p.partition)))?;
-                partitions.push(MappedPartition { partition: p.partition.clone(), marks });
+                partitions.push(MappedPartition::of(p.partition.clone(), &[Mark { source, target }])?);
             }
         }
         match partitions.is_empty() {
@@ -373,9 +370,8 @@ fn resumed_map(journaled: Option<&OffsetMap>, partition: &TopicPartition, log_st
     map.truncate(TargetOffset(target_end));
     if map.is_empty() {
         let first = Mark { source: SourceOffset(log_start), target: TargetOffset(target_end) };
-        let marks = encode_marks(&[first]).map_err(|error| Error::new(Code::Bug, format!("{partition}: {error}")))?;
         map.mark(first).map_err(|error| Error::new(Code::Bug, format!("{partition}: {error}")))?;
-        begun.push(MappedPartition { partition: partition.clone(), marks });
+        begun.push(MappedPartition::of(partition.clone(), &[first])?);
     }
     Ok(map)
 }

@@ -64,8 +64,8 @@ async fn roll_back(context: &mut Context) -> Result<Undone> {
     }
     prove(context).await?;
     let strangers = settle(context).await?;
-    let own = context.migration()?.plan.acls.as_ref().map_or(&[][..], |acls| &acls.own).to_vec();
-    let bindings: Vec<AclBinding> = context.migration()?.footprint.acls_created.iter().filter(|b| !own.contains(b)).cloned().collect();
+    let migration = context.migration()?;
+    let bindings: Vec<AclBinding> = migration.footprint.acls_created.iter().filter(|b| !migration.plan.own_acls().contains(b)).cloned().collect();
     acls::delete_acls(context, &bindings).await?;
     // Who was let in by these bindings may have written until now.
     prove(context).await?;

@@ -5,11 +5,13 @@ use super::failure::Failure;
 use super::limits::{DECIDED_BYTES_MAX, DECIDED_WAIT_MS, SAMPLE_BYTES_MAX, SAMPLES_PER_REQUEST_MAX};
 use super::routing::{self, Answers};
 use super::source::Reader;
+use crate::domain::batch::{self, Batch, BatchError};
 use crate::domain::partition::TopicPartition;
 use crate::error::{Error, Result};
+use bytes::Bytes;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
-use kafka_protocol::messages::fetch_response::PartitionData;
+use kafka_protocol::messages::fetch_response::{AbortedTransaction, PartitionData};
 use kafka_protocol::messages::{BrokerId, FetchRequest, FetchResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
 use std::collections::BTreeMap;
@@ -99,6 +101,15 @@ impl Reader {
         let attempt = |connection, keys| fetch_one(connection, keys, offset);
         Ok(routing::ask_all(&self.cluster, asked, vec![partition.clone()], attempt).await?.remove(partition).flatten())
     }
+}
+
+/// The batches of one partition's answer, checksums verified, with what the answer says was aborted marked.
+///
+/// Errors: as [`batch::split`].
+pub fn batches_of(records: Bytes, aborted: Option<Vec<AbortedTransaction>>) -> std::result::Result<Vec<Batch>, BatchError> {
+    let mut batches = batch::split(records)?;
+    batch::mark_aborted(&mut batches, aborted.unwrap_or_default().iter().map(|t| (t.producer_id.0, t.first_offset)).collect());
+    Ok(batches)
 }
 
 async fn fetch_one(

@@ -1,10 +1,12 @@
 //! What the journal holds: facts, past tense.
 
 use crate::domain::acl::AclBinding;
+use crate::domain::offset::{Mark, encode_marks};
 use crate::domain::partition::TopicPartition;
 use crate::domain::plan::Plan;
 use crate::domain::quota::QuotaChange;
 use crate::domain::topology::{ClusterSnapshot, CommittedOffset};
+use crate::error::{Code, Error, Result};
 use crate::evidence::merkle::Frontier;
 use crate::license::Grant;
 use crate::validation::report::ValidationReport;
@@ -148,6 +150,14 @@ pub struct MappedPartition {
     pub partition: TopicPartition,
     /// [`crate::domain::offset::encode_marks`].
     pub marks: String,
+}
+
+impl MappedPartition {
+    /// **Errors**: KF-BUG where the marks do not ascend.
+    pub fn of(partition: TopicPartition, marks: &[Mark]) -> Result<Self> {
+        let marks = encode_marks(marks).map_err(|error| Error::new(Code::Bug, format!("{partition}: {error}")))?;
+        Ok(Self { partition, marks })
+    }
 }
 
 /// One frozen partition of one cutover attempt.

@@ -2,9 +2,9 @@
 
 use super::quoted;
 use crate::config::model::{AuthMode, Config};
-use crate::domain::access_map;
-use crate::domain::acl::{AclBinding, PatternType, ResourceType};
+use crate::domain::acl::{PatternType, ResourceType};
 use crate::domain::difference;
+use crate::domain::iam_policy;
 use crate::domain::limits::{NAMES_SHOWN_MAX, ROWS_SHOWN_MAX};
 use crate::domain::permissions::{ClusterSide, Permission};
 use crate::domain::plan::{Plan, TopicAction, TopicPlan};
@@ -168,9 +168,7 @@ pub(super) fn permissions(plan: &Plan, config: &Config) -> String {
         };
         let needed: Vec<&Permission> = plan.permissions.iter().filter(|p| p.side == side).collect();
         if cluster.auth.mode == AuthMode::Iam {
-            let bindings: Vec<AclBinding> = needed.iter().flat_map(|p| p.bindings("User:kferry")).collect();
-            let map = access_map::build(&plan.migration_id, cluster.cluster_arn.as_deref(), &bindings);
-            let policy = map.principals.first().and_then(|p| serde_json::to_string_pretty(&p.policy).ok()).unwrap_or_default();
+            let policy = iam_policy::of_cluster(plan, side, cluster).and_then(|policy| serde_json::to_string_pretty(&policy).ok()).unwrap_or_default();
             let _ = writeln!(out, "\nOn the {}, as the policy of the IAM role that kferry runs under:\n\n```json\n{policy}\n```", side.name());
             continue;
         }

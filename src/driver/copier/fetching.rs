@@ -4,12 +4,12 @@ use super::budget::{Hold, held};
 use super::engine::{Engine, Event};
 use super::limits::*;
 use crate::copy::{Projected, Projector, Stop, unreadable};
-use crate::domain::batch::{self, Batch, BatchError};
+use crate::domain::batch::{Batch, BatchError};
 use crate::domain::digest::Digest;
 use crate::error::Code;
 use crate::kafka::source::ReadConnection;
 use crate::kafka::connection::CallError;
-use crate::kafka::fetch::{FETCH_VERSION, Wanted, fetch_request, partitions_of};
+use crate::kafka::fetch::{FETCH_VERSION, Wanted, batches_of, fetch_request, partitions_of};
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::fetch_response::PartitionData;
@@ -275,21 +275,17 @@ fn read_partition(data: PartitionData, asked: Asked, to_the_end: bool, shared: b
         (_, true) => held(Bytes::copy_from_slice(&records), reserved.beside(bytes)),
         (_, false) => held(records, reserved.beside(bytes)),
     };
-    let mut batches = match batch::split(records) {
+    let batches = match batches_of(records, data.aborted_transactions) {
         Ok(batches) => batches,
         Err(error) => return malformed(error),
     };
-    let aborted = data.aborted_transactions.unwrap_or_default();
-    batch::mark_aborted(&mut batches, aborted.iter().map(|t| (t.producer_id.0, t.first_offset)).collect());
     let content = match asked.projector {
         None => Content::AsIs(batches.into_iter().map(|batch| { let leaf = batch.leaf(); (batch, leaf) }).collect()),
         Some(projector) => {
             // What is made anew counts as memory, too.
             let keep = |batch: Batch| batch.with_bytes(|bytes| { let size = bytes.len(); held(bytes, reserved.beside(size)) });
             match projector.project(&batches, keep) {
-                Ok(projected) => {
-                    Content::Mapped { batches, projected }
-                }
+                Ok(projected) => Content::Mapped { batches, projected },
                 Err((batch, error)) => {
                     let Stop { code, seen } = unreadable(&batch, error);
                     return FetchedPartition::Unreadable { code, seen };

@@ -298,7 +298,6 @@ async fn drain(context: &mut Context, copying: &mut Copying, number: u32, partit
     copying.run_until(context, |status| status.has_copied(&ends)).await?;
     // The copy ends with the sentinel: nothing that is written to the source after it may reach the target.
     copying.copier().fetch_no_more();
-    copying.journal_positions(context)?;
     copying.copier().raise_log_starts(partitions.iter().map(|p| (p.partition.clone(), p.log_start)).collect());
     let on_target = |of: fn(&FrozenPartition) -> i64| -> Result<BTreeMap<TopicPartition, i64>> {
         let migration = context.migration()?;

@@ -2,7 +2,7 @@
 
 use super::super::context::Context;
 use super::super::limits::{COMPACTED_AT_ONCE, DELETE_RETENTION_MS, EMPTY_ANSWERS_MAX};
-use crate::domain::batch::{self, Batch};
+use crate::domain::batch::Batch;
 use crate::domain::digest::Digest;
 use crate::domain::offset::{OffsetMap, SourceOffset, TargetOffset};
 use crate::domain::partition::TopicPartition;
@@ -10,6 +10,7 @@ use crate::domain::plan::TopicPlan;
 use crate::domain::planning::bytes;
 use crate::domain::topology::ClusterSnapshot;
 use crate::error::{Code, Error, Result};
+use crate::kafka::fetch::batches_of;
 use crate::kafka::offsets::OffsetAt;
 use crate::kafka::source::Reader;
 use crate::machine::fact::{CutoverReport, FrozenPartition};
@@ -187,9 +188,7 @@ impl<'a> Log<'a> {
         self.log_start = self.log_start.max(data.log_start_offset);
         let records = data.records.unwrap_or_default();
         self.bytes += records.len() as u64;
-        let mut batches = batch::split(records).map_err(|e| Error::new(Code::CopyDamaged, format!("{}: {e:?}", self.partition)))?;
-        let aborted = data.aborted_transactions.unwrap_or_default();
-        batch::mark_aborted(&mut batches, aborted.iter().map(|t| (t.producer_id.0, t.first_offset)).collect());
+        let batches = batches_of(records, data.aborted_transactions).map_err(|e| Error::new(Code::CopyDamaged, format!("{}: {e:?}", self.partition)))?;
         match batches.last() {
             Some(last) => (self.fetch_at, self.empty_answers) = (last.next_offset(), 0),
             None => self.empty_answers += 1,
