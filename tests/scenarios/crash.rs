@@ -1,6 +1,7 @@
 //! `kill -9` at every boundary of the journal and at moments of no choice; the next run goes on and the result is the same.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -11,6 +12,9 @@ use crate::migration::{Lab, Migration, full};
 
 /// Days old, so that a broker which looks at their timestamps forgets their producer at once.
 const OLD: i64 = 5 * 24 * 3_600 * 1_000;
+
+/// Migrations that go side by side where each needs one of its own.
+const SIDE_BY_SIDE: usize = 4;
 
 struct Case {
     migration: Migration,
@@ -127,30 +131,42 @@ fn killed_after_every_kind_of_entry_in_every_state() {
     sweep_in_one(Lab::shared(), "sweep");
 }
 
-/// A migration for each entry that one makes: killed there, once, and resumed to the end.
-fn sweep_each(lab: &Lab, prefix: &str, variable: &str, value: &dyn Fn(usize) -> String, step_by: usize) {
+/// A migration for each entry that one makes: killed there, once, and resumed to the end. Several go side by side, since most of
+/// their time is spent in waiting.
+fn sweep_each(lab: &Lab, prefix: &str, variable: &str, value: &(dyn Fn(usize) -> String + Sync), step_by: usize) {
     let started = Instant::now();
-    let mut number = 1;
-    loop {
-        let id = format!("{prefix}{number:03}");
-        let case = case(lab, &id, if number % 4 == 0 { 40.0 } else { 0.0 });
-        let mut killed = false;
-        while let Some(command) = case.migration.next_command() {
-            killed |= step(&case.migration, command, &[(variable, value(number))]) && !killed;
-            if killed {
-                case.migration.finish_after_kill();
-            }
+    let turn = AtomicUsize::new(0);
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..SIDE_BY_SIDE {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    let number = 1 + turn.fetch_add(1, Ordering::Relaxed) * step_by;
+                    if !killed_once(lab, &format!("{prefix}{number:03}"), number, (variable, value(number))) {
+                        over.store(true, Ordering::Relaxed);
+                    }
+                }
+            });
         }
-        expect_sound(lab, &case);
-        if !killed {
-            println!("{prefix}: {} migrations, each killed once, {:.1?}", (number - 1) / step_by, started.elapsed());
-            return;
+    });
+    println!("{prefix}: {} migrations, {:.1?}", turn.into_inner(), started.elapsed());
+}
+
+/// One migration under this environment until it was killed, and without it to the end; whether it was killed.
+fn killed_once(lab: &Lab, id: &str, number: usize, env: (&str, String)) -> bool {
+    let case = case(lab, id, if number.is_multiple_of(4) { 40.0 } else { 0.0 });
+    let mut killed = false;
+    while let Some(command) = case.migration.next_command() {
+        if step(&case.migration, command, std::slice::from_ref(&env)) {
+            killed = true;
+            case.migration.finish_after_kill();
         }
-        let agent = Agent::shared();
-        agent.delete_topics(&lab.source.bootstrap(), &case.topics);
-        agent.delete_topics(&lab.target.bootstrap(), &case.topics);
-        number += step_by;
     }
+    expect_sound(lab, &case);
+    let agent = Agent::shared();
+    agent.delete_topics(&lab.source.bootstrap(), &case.topics);
+    agent.delete_topics(&lab.target.bootstrap(), &case.topics);
+    killed
 }
 
 impl Migration {
@@ -167,12 +183,23 @@ impl Migration {
 
 #[test]
 #[ignore = "slow: tests/full runs it"]
-fn killed_before_and_after_every_entry_and_with_torn_lines() {
+fn killed_before_every_entry() {
     assert!(full(), "KFERRY_FULL=1 is not set");
-    let lab = Lab::shared();
-    sweep_each(lab, "after", "KFERRY_ABORT_AT_ENTRY", &|n| format!("after:{n}"), 1);
-    sweep_each(lab, "before", "KFERRY_ABORT_AT_ENTRY", &|n| format!("before:{n}"), 1);
-    sweep_each(lab, "torn", "KFERRY_ABORT_TORN", &|n| n.to_string(), 1);
+    sweep_each(Lab::shared(), "before", "KFERRY_ABORT_AT_ENTRY", &|n| format!("before:{n}"), 1);
+}
+
+#[test]
+#[ignore = "slow: tests/full runs it"]
+fn killed_after_every_entry() {
+    assert!(full(), "KFERRY_FULL=1 is not set");
+    sweep_each(Lab::shared(), "after", "KFERRY_ABORT_AT_ENTRY", &|n| format!("after:{n}"), 1);
+}
+
+#[test]
+#[ignore = "slow: tests/full runs it"]
+fn killed_within_every_entry() {
+    assert!(full(), "KFERRY_FULL=1 is not set");
+    sweep_each(Lab::shared(), "torn", "KFERRY_ABORT_TORN", &|n| n.to_string(), 1);
 }
 
 /// The seed of this run; one that can be set, so that a failure can be had again.
