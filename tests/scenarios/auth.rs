@@ -362,7 +362,7 @@ fn the_witness_says_why_it_is_not_let_in() {
     let tls = || Auth { mode: AuthMode::Tls, security_protocol: SecurityProtocol::Ssl, ca: Some(papers.ca.clone()), ..Auth::plaintext() };
     let mtls = |cert: &Path, key: &Path| Auth { mode: AuthMode::Mtls, cert: Some(cert.into()), key: Some(key.into()), ..tls() };
     let greet = |door: Door, auth: Auth| {
-        let config = ClusterConfig { cluster_arn: None, bootstrap_servers: vec![lab.source.door(door)], auth };
+        let config = ClusterConfig::at(vec![lab.source.door(door)], auth);
         Witness::open(Side::Source, &config).and_then(|witness| witness.with_patience(Duration::from_secs(5)).greet())
     };
     let scram = |password: &str| auth(AuthMode::ScramSha512, SecurityProtocol::SaslSsl, password);

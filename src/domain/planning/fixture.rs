@@ -6,11 +6,7 @@ use crate::domain::acl::{AclBinding, DriftPolicy, Operation, PatternType, Permis
 use crate::domain::topology::*;
 
 pub(crate) fn config() -> Config {
-    let cluster = |servers: &str| ClusterConfig {
-        cluster_arn: None,
-        bootstrap_servers: vec![servers.to_owned()],
-        auth: Auth::plaintext(),
-    };
+    let cluster = |servers: &str| ClusterConfig::at(vec![servers.to_owned()], Auth::plaintext());
     let store = |prefix: &str| StoreConfig::S3 {
         bucket: "migration".to_owned(),
         prefix: prefix.to_owned(),
@@ -49,6 +45,7 @@ pub(crate) fn config() -> Config {
         source_principal: None,
         target_principal: None,
         on_quota_drift: DriftPolicy::Merge,
+        scram_secrets: ScramSecrets::List,
         offsets: OffsetsConfig { mode: OffsetsMode::Auto, identical: vec![], mapped: vec![] },
         replication_factor: None,
     }
@@ -227,6 +224,8 @@ pub(crate) fn input<'a>(config: &'a Config, probes: &'a [TopicProbe]) -> PlanInp
         other_groups: Vec::new(),
         source_health: Some(HealthProbe::default()),
         target: Some(target()),
+        source_msk: None,
+        target_msk: None,
         target_health: Some(HealthProbe::default()),
         target_error: None,
         witnesses: Vec::new(),
