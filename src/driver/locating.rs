@@ -66,6 +66,12 @@ pub async fn locate_or_recall(side: Side, config: &ClusterConfig, planned: Optio
     Ok(known)
 }
 
+/// Both clusters, as [`recalled`].
+pub fn as_planned(config: &Config, plan: &Plan) -> Config {
+    let (source, target) = (recalled(&config.source, plan.source_msk.as_ref()), recalled(&config.target, plan.target_msk.as_ref()));
+    Config { source, target, ..config.clone() }
+}
+
 /// The cluster with the bootstrap servers of the journal's plan, where it is given by its ARN; nothing is looked up.
 pub fn recalled(config: &ClusterConfig, planned: Option<&MskCluster>) -> ClusterConfig {
     match planned.filter(|msk| Some(&msk.arn) == config.cluster_arn.as_ref()) {
