@@ -18,7 +18,7 @@ use refusal::Asked;
 use std::time::Duration;
 
 /// Attempts at one call, the first included. The control plane allows few calls a second, over which all tools of an account share.
-const ATTEMPTS_MAX: u32 = 6;
+const ATTEMPTS_MAX: u32 = 5;
 /// The first wait between two attempts at most; it doubles each time.
 const BACKOFF_FIRST_MS: u64 = 500;
 const BACKOFF_MAX_MS: u64 = 4_000;

@@ -15,7 +15,7 @@ use crate::lab::{Acl, Agent, Commit, Door, Load, Options, S3, Topic, WorkDir};
 use crate::migration::{Lab, Migration, Setup};
 
 /// The secured pair of clusters, with the users and the ACLs of whoever migrates.
-fn secured() -> &'static Lab {
+pub fn secured() -> &'static Lab {
     static SECURED: OnceLock<Lab> = OnceLock::new();
     SECURED.get_or_init(|| {
         let lab = Lab::start(1, Options::default().secured(), Options::default().secured());
@@ -58,7 +58,7 @@ fn of_target(principal: &str) -> Vec<Acl> {
 }
 
 /// A migration in by these two doors, of small topics that are filled here.
-fn between(id: &str, source: Door, target: Door) -> Setup {
+pub fn between(id: &str, source: Door, target: Door) -> Setup {
     let (lab, agent) = (secured(), Agent::shared());
     let inside = lab.source.bootstrap();
     agent.create_topics(&inside, &[Topic::new(&format!("{id}-orders"), 3), Topic::new(&format!("{id}-empty"), 1)]);
