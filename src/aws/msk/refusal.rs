@@ -131,9 +131,10 @@ mod tests {
 
     #[test]
     fn credentials_are_found_among_causes_and_only_first_lines_are_told() {
-        let unloaded = CredentialsError::not_loaded("no providers in chain provided credentials\nsecret: hunter2");
-        let outer = std::io::Error::other(unloaded);
-        let (code, words) = of_chain(&outer);
+        #[derive(Debug, thiserror::Error)]
+        #[error("failed to construct request")]
+        struct Outer(#[source] CredentialsError);
+        let (code, words) = of_chain(&Outer(CredentialsError::not_loaded("no providers in chain provided credentials\nsecret: hunter2")));
         assert_eq!(code, Code::MskCredentials);
         assert!(!words.contains("hunter2"), "{words}");
         assert_eq!(of_chain(&std::io::Error::other("connection refused")).0, Code::MskUnreachable);

@@ -188,8 +188,8 @@ fn every_code_is_provoked_by_its_cause_and_by_nothing_in_a_healthy_pair() {
         (C::MskDiskShort, |c, i, _| by_arns(c, i, |_, target| (target.brokers, target.volume_gib) = (Some(1), Some(0)))),
         (C::MskDiskTight, |c, i, _| {
             by_arns(c, i, |_, target| (target.brokers, target.volume_gib) = (Some(1), Some(1)));
-            // 1 GiB holds the 950 MB of three replicas barely.
-            i.source.topics[1].partitions[0].size_bytes = Some(316_000_000);
+            // 1 GiB holds the 930 MB of three replicas barely.
+            i.source.topics[1].partitions[0].size_bytes = Some(110_000_000);
         }),
         (C::CrossRegion, |c, i, _| {
             by_arns(c, i, |_, _| ());
