@@ -5,7 +5,7 @@ use futures::future::FutureExt;
 use std::ops::Range;
 use std::sync::Mutex;
 
-const QUICK: Patience = Patience { wait_first_ms: 1, wait_max_ms: 4, attempt_base_ms: 50, bytes_per_second_min: 1 << 30 };
+const QUICK: Patience = Patience { wait_first_ms: 1, wait_max_ms: 4, attempt_base_ms: 3_000, bytes_per_second_min: 1 << 30 };
 
 /// What goes wrong with one put before the directory behind is asked, or after it has answered.
 #[derive(Clone, Copy)]
