@@ -2,7 +2,8 @@
 
 use super::super::{StoreError, patient::Patience};
 use super::*;
-use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region, retry::RetryConfig};
+use crate::domain::store_cause::StoreCause;
+use aws_sdk_s3::config::{self, BehaviorVersion, Credentials, retry::RetryConfig};
 use sha2::{Digest, Sha256};
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -62,7 +63,7 @@ async fn serve(meets: Vec<Meet>) -> Server {
     let config = aws_sdk_s3::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .credentials_provider(Credentials::new("AK", "the-secret", None, None, "test"))
-        .region(Region::new("us-east-1"))
+        .region(config::Region::new("us-east-1"))
         .endpoint_url(endpoint)
         .retry_config(RetryConfig::disabled())
         .force_path_style(true)
@@ -111,36 +112,45 @@ async fn a_put_carries_the_callers_digest_as_checksum_and_as_signed_payload_and_
 
 #[tokio::test]
 async fn each_answer_is_told_apart() {
+    use StoreCause::*;
     use StoreErrorKind::*;
     let cases = [
-        ("404 Not Found", "NoSuchBucket", "", NotFound),
-        ("403 Forbidden", "AccessDenied", "", Permission),
-        ("403 Forbidden", "RequestTimeTooSkewed", "", Transient),
-        ("403 Forbidden", "SignatureDoesNotMatch", "", Permission),
-        ("400 Bad Request", "ExpiredToken", "", Transient),
-        ("400 Bad Request", "BadDigest", "", Corrupt),
-        ("400 Bad Request", "AuthorizationHeaderMalformed", "the region 'us-east-1' is wrong", Permanent),
-        ("400 Bad Request", "AuthorizationHeaderMalformed", "the credential is mal-formed", Permission),
-        ("301 Moved Permanently", "PermanentRedirect", "", Permanent),
-        ("409 Conflict", "ConditionalRequestConflict", "", Transient),
-        ("412 Precondition Failed", "PreconditionFailed", "", AlreadyExists),
-        ("503 Slow Down", "SlowDown", "", Transient),
-        ("500 Internal Server Error", "InternalError", "", Transient),
-        ("501 Not Implemented", "NotImplemented", "", Permanent),
-        ("400 Bad Request", "InvalidArgument", "", Permanent),
-        ("429 Too Many", "", "", Transient),
+        ("404 Not Found", "NoSuchBucket", "", NotFound, BucketMissing),
+        ("403 Forbidden", "AccessDenied", "", Permission, Denied),
+        ("403 Forbidden", "AccessDenied", "not authorized to perform: kms:GenerateDataKey", Permission, KeyDenied),
+        ("400 Bad Request", "KMS.DisabledException", "", Permission, KeyDisabled),
+        ("400 Bad Request", "KMS.KMSInvalidStateException", "", Permission, KeyDisabled),
+        ("400 Bad Request", "KMS.NotFoundException", "", Permission, KeyMissing),
+        ("400 Bad Request", "InvalidRequest", "Bucket is missing Object Lock Configuration", Permanent, ObjectLockMissing),
+        ("400 Bad Request", "InvalidRequest", "", Permanent, Other),
+        ("403 Forbidden", "RequestTimeTooSkewed", "", Transient, Clock),
+        ("403 Forbidden", "SignatureDoesNotMatch", "", Permission, CredentialsRefused),
+        ("403 Forbidden", "InvalidAccessKeyId", "", Permission, CredentialsRefused),
+        ("400 Bad Request", "ExpiredToken", "", Transient, CredentialsExpired),
+        ("400 Bad Request", "BadDigest", "", Corrupt, Other),
+        ("400 Bad Request", "AuthorizationHeaderMalformed", "the region 'us-east-1' is wrong; expecting 'eu-west-1'", Permanent, Region),
+        ("400 Bad Request", "AuthorizationHeaderMalformed", "the credential is mal-formed", Permission, CredentialsRefused),
+        ("301 Moved Permanently", "PermanentRedirect", "", Permanent, Region),
+        ("409 Conflict", "ConditionalRequestConflict", "", Transient, Other),
+        ("412 Precondition Failed", "PreconditionFailed", "", AlreadyExists, Other),
+        ("503 Slow Down", "SlowDown", "", Transient, Other),
+        ("500 Internal Server Error", "InternalError", "", Transient, Other),
+        ("501 Not Implemented", "NotImplemented", "", Permanent, Other),
+        ("400 Bad Request", "InvalidArgument", "", Permanent, Other),
+        ("429 Too Many", "", "", Transient, Other),
     ];
-    for (status, code, message, kind) in cases {
+    for (status, code, message, kind, cause) in cases {
         let xml = match code {
             "" => String::new(),
             code => format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>{message}</Message></Error>"),
         };
         let server = serve(vec![Meet::Answer(status, xml.leak())]).await;
         let error = server.store.put("k", Body::hashed("x"), PutOptions::default()).await.unwrap_err();
-        assert_eq!(error.kind(), kind, "{status} {code}: {error}");
+        assert_eq!((error.kind(), error.cause()), (kind, cause), "{status} {code} {message}: {error}");
+        assert_eq!(error.told().len() > error.seen().len(), cause != Other, "what helps is said: {}", error.told());
         assert!(error.seen().starts_with("writing s3://bucket/pre/k: ") && error.seen().contains(code), "{error}");
         assert!(!error.seen().contains("the-secret"), "{error}");
-        if code == "PermanentRedirect" {
+        if cause == Region {
             assert!(error.seen().contains("Region eu-west-1"), "{error}");
         }
     }
