@@ -111,12 +111,14 @@ fn the_script_makes_both_buckets_and_can_be_run_again() {
     refused(run(&["--yes", "--only", "policies"]), "KFERRY_ROLE_NAME is not set");
     assert!(done(run(&["--yes", "--only", "cluster"])).contains("the target is not a cluster of Amazon MSK"));
     assert_eq!(run(&["--only", "everything"]).status.code(), Some(2));
-    // What it made is what kferry needs.
+    // What it made is what kferry needs, and what its policy is for.
+    let policy = std::fs::read_to_string(migration.dir().join("plan/iam-policy-concrete.json")).unwrap();
+    assert!(policy.contains(segments) && policy.contains(evidence), "{policy}");
     let outcome = migration.run("precheck");
     assert!(!outcome.stdout.contains("KF-PRE-STORE") && !outcome.stdout.contains("KF-PRE-OBJECT-LOCK"), "{outcome}");
 }
 
-/// As much of MSK's control plane as the script asks: it answers by route and keeps what it was sent. The CLI checks shapes against the service's model.
+/// As much of MSK's control plane and of IAM as the script asks: it answers by route and keeps what it was sent. The CLI checks shapes against the service's model.
 struct ControlPlane {
     port: u16,
     requests: Arc<Mutex<Vec<(String, Value)>>>,
@@ -159,7 +161,17 @@ fn serve(mut stream: TcpStream, kept: &Mutex<Vec<(String, Value)>>) -> std::io::
     let route = line.split('?').next().unwrap_or_default().to_owned();
     let mut kept = kept.lock().unwrap();
     let made = kept.iter().any(|(line, _)| line.starts_with("POST /api/v2/clusters"));
-    kept.push((line.clone(), serde_json::from_str(&body).unwrap_or(Value::Null)));
+    kept.push((line.clone(), serde_json::from_str(&body).unwrap_or_else(|_| Value::String(body.clone()))));
+    if line.starts_with("POST / ") {
+        // IAM's protocol.
+        let answer = if body.contains("Action=GetRole") {
+            "<GetRoleResponse><GetRoleResult><Role><RoleName>kferry</RoleName><Arn>arn:aws:iam::123456789012:role/kferry</Arn></Role></GetRoleResult></GetRoleResponse>"
+        } else {
+            "<PutRolePolicyResponse><ResponseMetadata><RequestId>1</RequestId></ResponseMetadata></PutRolePolicyResponse>"
+        };
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", answer.len());
+        return stream.write_all(format!("{head}{answer}").as_bytes());
+    }
     let (status, answer) = match route.trim_end_matches(" HTTP/1.1") {
         "GET /api/v2/clusters" if made => ("200 OK", json!({"clusterInfoList": [{"clusterName": "source-cluster-id-made", "clusterArn": ARN}]})),
         "GET /api/v2/clusters" => ("200 OK", json!({"clusterInfoList": []})),
@@ -216,6 +228,15 @@ fn the_script_makes_a_cluster_as_the_services_model_has_it() {
     let properties = msk.sent("POST /v1/configurations")[0]["serverProperties"].as_str().unwrap().to_owned();
     let properties = base64::engine::general_purpose::STANDARD.decode(properties).unwrap();
     assert!(String::from_utf8(properties).unwrap().contains("log.retention.hours=72\n"));
+    // The role's policy is the file beside the script, whole.
+    let iam = Shell::new([&env[..], &[("AWS_ENDPOINT_URL_IAM".to_owned(), format!("http://127.0.0.1:{}", msk.port)), ("KFERRY_ROLE_NAME".to_owned(), "kferry".to_owned())]].concat());
+    refused(iam.run(&script, &["--yes", "--only", "policies"]), "iam-policy-concrete.json is not there");
+    dir.file("iam-policy-concrete.json", &format!("{{\"Version\": \"{}\"}}", "x".repeat(10_240)));
+    refused(iam.run(&script, &["--yes", "--only", "policies"]), "a role takes 10240");
+    dir.file("iam-policy-concrete.json", "{\"Version\": \"2012-10-17\"}");
+    assert!(done(iam.run(&script, &["--yes", "--only", "policies"])).contains("role arn:aws:iam::123456789012:role/kferry gets the policy"));
+    let put = msk.sent("POST / ").into_iter().filter_map(|body| body.as_str().map(str::to_owned)).filter(|body| body.contains("Action=PutRolePolicy")).collect::<Vec<_>>();
+    assert!(put.len() == 1 && put[0].contains("2012-10-17") && put[0].contains("RoleName=kferry"), "{put:?}");
     // Run again, it finds what it made.
     let again = done(Shell::new(env).run(&script, &["--yes", "--only", "cluster"]));
     assert!(again.contains("is there already") && msk.sent("POST /api/v2/clusters").len() == 1, "{again}");

@@ -194,3 +194,51 @@ async fn listing_goes_through_every_page_and_keeps_the_prefix_out_of_the_keys() 
     assert_eq!(found, [("a/1", 5), ("a/2", 6)]);
     assert!(server.requests.lock().unwrap()[1].0.contains("continuation-token=t"));
 }
+
+const DENIED: &str = "<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code><Message>no</Message></Error>";
+const ABSENT: &str = "<?xml version=\"1.0\"?><Error><Code>NoSuchKey</Code><Message>no</Message></Error>";
+const BEGUN: &str = "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>";
+
+/// The probe of a store with retention, answered in this order: listing, reading, then as the caller says.
+async fn probed(meets: &[Meet]) -> (Probed, Vec<String>) {
+    let first = [Meet::Answer("200 OK", "<ListBucketResult/>"), Meet::Answer("404 Not Found", ABSENT)];
+    let server = serve([&first, meets].concat()).await;
+    let probed = server.store.probe(Some("2030-01-01T00:00:00Z".parse().unwrap())).await;
+    let requests = server.requests.lock().unwrap().iter().map(|(head, _)| head.clone()).collect();
+    (probed, requests)
+}
+
+#[tokio::test]
+async fn a_probe_begins_as_a_real_write_does_and_tells_retention_from_writing() {
+    let lock = "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled><Rule><DefaultRetention><Mode>GOVERNANCE</Mode><Years>1</Years></DefaultRetention></Rule></ObjectLockConfiguration>";
+    let meets = [
+        Meet::Answer("403 Forbidden", DENIED),
+        Meet::Answer("200 OK", BEGUN),
+        Meet::Answer("200 OK", ""),
+        Meet::Answer("204 No Content", ""),
+        Meet::Answer("403 Forbidden", DENIED),
+        Meet::Answer("200 OK", lock),
+    ];
+    let (probed, requests) = probed(&meets).await;
+    let failures: Vec<&str> = probed.failures.iter().map(StoreError::seen).collect();
+    assert!(failures.len() == 1 && failures[0].starts_with("s3:PutObjectRetention on arn:aws:s3:::bucket/pre/* is not permitted: "), "{failures:?}");
+    assert!(probed.unseen.len() == 1 && probed.unseen[0].starts_with("s3:GetBucketVersioning on arn:aws:s3:::bucket is not permitted"), "{:?}", probed.unseen);
+    assert_eq!((probed.capabilities.object_lock, probed.capabilities.default_retention.as_deref()), (Some(true), Some("GOVERNANCE, 1 year")));
+    let locked: Vec<bool> = requests.iter().map(|head| head.contains("x-amz-object-lock-mode: compliance\r\n") && head.contains("x-amz-object-lock-retain-until-date: 2030-01-01")).collect();
+    assert_eq!(locked, [false, false, true, false, false, false, false, false]);
+    assert!(requests[5].starts_with("delete /bucket/pre/kferry-probe-"), "{}", requests[5]);
+}
+
+#[tokio::test]
+async fn a_probe_gives_its_upload_up_whatever_became_of_the_part() {
+    let (probed, requests) = probed(&[Meet::Answer("200 OK", BEGUN), Meet::Answer("403 Forbidden", DENIED), Meet::Answer("403 Forbidden", DENIED)]).await;
+    let failures: Vec<&str> = probed.failures.iter().map(StoreError::seen).collect();
+    assert!(failures.len() == 2 && failures[0].starts_with("s3:PutObject on") && failures[1].starts_with("s3:AbortMultipartUpload on"), "{failures:?}");
+    assert!(failures[1].contains("one part of 5 bytes stays in s3://bucket/pre/"), "{failures:?}");
+    assert!(requests[4].starts_with("delete /bucket/pre/kferry-probe-"), "{}", requests[4]);
+    // What is no permission ends it there.
+    let failed = "<?xml version=\"1.0\"?><Error><Code>KMS.DisabledException</Code><Message>off</Message></Error>";
+    let (probed, requests) = self::probed(&[Meet::Answer("400 Bad Request", failed)]).await;
+    assert_eq!(probed.failures.iter().map(StoreError::cause).collect::<Vec<_>>(), [StoreCause::KeyDisabled]);
+    assert_eq!(requests.len(), 3, "{requests:?}");
+}
