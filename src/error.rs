@@ -102,6 +102,7 @@ codes! {
     LicenseInvalid, "KF-LICENSE-INVALID", License, AfterFix, "ask for a new licence file; this one was altered or signed with another key";
     LicenseExpired, "KF-LICENSE-EXPIRED", License, AfterFix, "renew the licence; a migration that has begun may be finished or rolled back without";
 
+    PermissionMissing, "KF-PERMISSION-MISSING", Check, AfterFix, "grant kferry's principal what is named (the runbook lists the commands), then run the command again; no producer was frozen";
     TopologyDrift, "KF-TOPOLOGY-DRIFT", Check, AfterFix, "align the topic on the target, or set topology.on_config_drift to merge or replace";
     QuotaDrift, "KF-QUOTA-DRIFT", Check, AfterFix, "align the client quotas on the target, or set quotas.on_drift to merge or replace";
     AclDrift, "KF-ACL-DRIFT", Check, AfterFix, "align the ACLs on the target, or set acl.on_drift to merge or replace";
