@@ -149,7 +149,7 @@ fn values(plan: &Plan, config: &Config, buckets: &[Bucket], step: ClusterStep) -
             (Some(region), _) => quoted(region),
             // As kferry itself does where a server of one's own is named.
             (None, Some(_)) => "\"${AWS_REGION:-us-east-1}\"".to_owned(),
-            (None, None) => "\"${AWS_REGION:-}\"".to_owned(),
+            (None, None) => "\"${AWS_REGION:-${AWS_DEFAULT_REGION:-}}\"".to_owned(),
         };
         let n = b.name;
         let _ = writeln!(out, "readonly {n}_BUCKET={}", quoted(b.bucket));
@@ -199,7 +199,7 @@ fn cluster_values(plan: &Plan, config: &Config) -> String {
     say("The cluster's name; kferry's configuration names the cluster by the ARN that comes of it.", set("TARGET_CLUSTER_NAME", &plain(&name)));
     say("The cluster's configuration, made if it is not there.", set("CONFIGURATION_NAME", "$TARGET_CLUSTER_NAME-settings"));
     say("A KMS key for the volumes; empty: AWS's own.", set("CLUSTER_KMS_KEY_ARN", ""));
-    say("The Region of the cluster.", set("CLUSTER_REGION", &region.as_deref().map_or_else(|| "${AWS_REGION:-}".to_owned(), plain)));
+    say("The Region of the cluster.", set("CLUSTER_REGION", &region.as_deref().map_or_else(|| "${AWS_REGION:-${AWS_DEFAULT_REGION:-}}".to_owned(), plain)));
     if config.target.auth.mode == AuthMode::Mtls {
         say("The private CAs whose clients are let in, by commas: arn:aws:acm-pca:…", set("CERTIFICATE_AUTHORITY_ARNS", ""));
     }

@@ -229,7 +229,7 @@ fn the_script_makes_a_cluster_as_the_services_model_has_it() {
     let properties = base64::engine::general_purpose::STANDARD.decode(properties).unwrap();
     assert!(String::from_utf8(properties).unwrap().contains("log.retention.hours=72\n"));
     // The role's policy is the file beside the script, whole.
-    let iam = Shell::new([&env[..], &[("AWS_ENDPOINT_URL_IAM".to_owned(), format!("http://127.0.0.1:{}", msk.port)), ("KFERRY_ROLE_NAME".to_owned(), "kferry".to_owned())]].concat());
+    let iam = Shell::new([&env[..], &[("AWS_ENDPOINT_URL_IAM".to_owned(), format!("http://127.0.0.1:{}", msk.port)), ("AWS_DEFAULT_REGION".to_owned(), "us-east-1".to_owned()), ("KFERRY_ROLE_NAME".to_owned(), "kferry".to_owned())]].concat());
     refused(iam.run(&script, &["--yes", "--only", "policies"]), "iam-policy-concrete.json is not there");
     dir.file("iam-policy-concrete.json", &format!("{{\"Version\": \"{}\"}}", "x".repeat(10_240)));
     refused(iam.run(&script, &["--yes", "--only", "policies"]), "a role takes 10240");
