@@ -74,7 +74,7 @@ pub struct Item {
     pub id: &'static str,
     pub group: Group,
     pub what: &'static str,
-    /// How the quantity comes about, with the values that went in.
+    /// How the quantity comes about, with the values that went in. Some quantities are known though their price is not.
     pub formula: Option<String>,
     /// In the price's units.
     pub quantity: Option<f64>,
@@ -100,15 +100,25 @@ impl Terms<'_> {
         self.config.prices.contains_key(&price)
     }
 
+    /// At AWS: list prices hold where the configuration has none.
     fn item(&self, id: &'static str, group: Group, what: &'static str, price: Price, quantity: f64, formula: String) -> Item {
         self.priced(id, group, what, price, price.list(), quantity, formula)
+    }
+
+    /// Of a bucket, at AWS or not.
+    #[allow(clippy::too_many_arguments)]
+    fn stored(&self, at_aws: bool, id: &'static str, group: Group, what: &'static str, price: Price, quantity: f64, formula: String) -> Item {
+        self.priced(id, group, what, price, price.list().filter(|_| at_aws), quantity, formula)
     }
 
     /// `list` is the price where the configuration has none.
     #[allow(clippy::too_many_arguments)]
     fn priced(&self, id: &'static str, group: Group, what: &'static str, price: Price, list: Option<NanoUsd>, quantity: f64, formula: String) -> Item {
         let own = self.config.prices.get(&price).copied();
-        let Some(nano) = own.or(list) else { return Item::unknown(id, group, what, &format!("it has no price; set cost.prices.{}", price.key())) };
+        let Some(nano) = own.or(list) else {
+            let why = format!("the server is not AWS's, and what it charges is not known; see cost.prices.{}", price.key());
+            return Item { formula: Some(formula), quantity: Some(quantity), ..Item::unknown(id, group, what, &why) };
+        };
         let listed = own.is_none();
         let unit_price = UnitPrice {
             key: price.key(),

@@ -1,26 +1,30 @@
 //! What keeps kferry from a store is told by its code and what helps, by calls that leave nothing behind.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
+use crate::finished::finished;
 use crate::lab::{Agent, Fault, FaultProxy, Load, Outcome, Topic, process};
 use crate::migration::{BUCKET, Lab, Setup};
 
 /// Codes and subjects of all that was found about stores.
 fn of_stores(outcome: &Outcome) -> BTreeSet<(String, String)> {
     let findings = outcome.json()["findings"].as_array().cloned().unwrap_or_default();
-    let text = |f: &serde_json::Value, name: &str| f[name].as_str().unwrap_or_default().to_owned();
+    let text = |f: &Value, name: &str| f[name].as_str().unwrap_or_default().to_owned();
     let ours = |code: &str| code.starts_with("KF-PRE-STORE") || code == "KF-PRE-OBJECT-LOCK";
     // The lab's plain bucket keeps no versions, which is said each time.
     findings.iter().map(|f| (text(f, "code"), text(f, "subject"))).filter(|(code, _)| ours(code) && code != "KF-PRE-STORE-VERSIONS").collect()
 }
 
-fn seen<'a>(outcome: &'a serde_json::Value, code: &str) -> &'a str {
+fn seen<'a>(outcome: &'a Value, code: &str) -> &'a str {
     let finding = outcome["findings"].as_array().unwrap().iter().find(|f| f["code"] == code);
     finding.unwrap_or_else(|| panic!("no {code} in {outcome}"))["seen"].as_str().unwrap()
 }
 
 #[track_caller]
-fn expect(setup: Setup, exit: i32, expected: &[(&str, &str)]) -> serde_json::Value {
+fn expect(setup: Setup, exit: i32, expected: &[(&str, &str)]) -> Value {
     let outcome = setup.begin().run("precheck").expect_code(exit);
     let expected: BTreeSet<(String, String)> = expected.iter().map(|(code, subject)| (format!("KF-PRE-{code}"), subject.to_string())).collect();
     assert_eq!(of_stores(&outcome), expected, "{outcome}");
@@ -156,4 +160,37 @@ fn a_locked_bucket_is_tried_and_keeps_nothing_of_it() {
     assert!(!versions.contains("<Version>") && !versions.contains("<DeleteMarker>"), "{versions}");
     assert!(!lab.s3.bucket("GET", bucket, "uploads", "").contains("<Upload>"), "an upload is left");
     expect(setup(), 4, &[("OBJECT-LOCK", "evidence")]);
+}
+
+/// The estimate's quantities beside what then lay in the store; its prices are nobody's here, since the server is not AWS's.
+#[test]
+fn what_was_estimated_of_the_stores_is_what_then_lies_there() {
+    let migration = finished();
+    migration.kferry().run(&["plan", "--config", "kferry.yaml", "--format", "cost", "--out-dir", "cost", "--force"]).ok();
+    let cost: Value = serde_json::from_slice(&std::fs::read(migration.dir().join("cost/cost-estimate.json")).unwrap()).unwrap();
+    let item = |id: &str| cost["items"].as_array().unwrap().iter().find(|item| item["id"] == id).unwrap_or_else(|| panic!("no {id}: {cost}")).clone();
+    let quantity = |id: &str| {
+        let item = item(id);
+        assert!(item["usd"].is_null() && item["unknown"].as_str().unwrap().contains("not AWS's") && item["formula"].is_string(), "{item}");
+        item["quantity"].as_f64().unwrap()
+    };
+    let near = |what: &str, estimated: f64, outcome: f64| {
+        println!("{what}: {estimated:.0} estimated, {outcome:.0} in the store");
+        assert!(estimated <= 2.0 * outcome && outcome <= 2.0 * estimated, "{what}: {estimated} estimated, {outcome} in the store");
+    };
+    let (segments, proofs) = (files(&migration.segments()), files(&migration.leaves()));
+    near("objects", quantity("segments_puts") * 1000.0, (segments.len() + proofs.len()) as f64);
+    let months = |days: f64| days / (365.0 / 12.0);
+    const GIB: f64 = (1u64 << 30) as f64;
+    near("bytes of segments", quantity("segments_storage") / months(90.0) * GIB, segments.iter().map(|path| bytes(path)).sum());
+    near("bytes of the bundle", quantity("evidence_storage") / months(7.0 * 365.0) * GIB, bytes(&migration.bundle()));
+}
+
+fn bytes(path: &Path) -> f64 {
+    std::fs::metadata(path).unwrap().len() as f64
+}
+
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display())).map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }

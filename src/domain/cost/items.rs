@@ -57,12 +57,11 @@ fn segments(data: &Data, config: &Config, terms: &Terms<'_>) -> Vec<Item> {
     let StoreConfig::S3 { kms_key_arn, endpoint_url, .. } = &config.backup else {
         return vec![Item::unknown("segments_storage", Group::Storage, "the segments", "they go to a directory, whose cost is not known")];
     };
-    if endpoint_url.is_some() {
-        return vec![Item::unknown("segments_storage", Group::Storage, "the segments", "backup.endpoint_url names a server that is not AWS's, whose prices are not known")];
-    }
+    let at_aws = endpoint_url.is_none();
     let months = f64::from(config.cost.segments_kept_days) / MONTH_DAYS;
     let mut items = vec![
-        terms.item(
+        terms.stored(
+            at_aws,
             "segments_storage",
             Group::Storage,
             "the segments, for as long as they are kept",
@@ -70,7 +69,8 @@ fn segments(data: &Data, config: &Config, terms: &Terms<'_>) -> Vec<Item> {
             gib(data.bytes) * months,
             format!("{} bytes / 2^30 × {} days kept / (365 / 12) days a month", grouped(data.bytes), config.cost.segments_kept_days),
         ),
-        terms.item(
+        terms.stored(
+            at_aws,
             "segments_puts",
             Group::Requests,
             "writing segments, their manifests, and proofs",
@@ -84,8 +84,9 @@ fn segments(data: &Data, config: &Config, terms: &Terms<'_>) -> Vec<Item> {
                 grouped(SINGLE_PUT_MAX_BYTES)
             ),
         ),
-        terms.item("trials", Group::Requests, "trying both stores", Price::S3Put, TRIALS * 3.0 / 1000.0, format!("{TRIALS} trials (plan, precheck, execute) × (1 LIST, 2 of an upload that is given up) / 1,000")),
-        terms.item(
+        terms.stored(at_aws, "trials", Group::Requests, "trying both stores", Price::S3Put, TRIALS * 3.0 / 1000.0, format!("{TRIALS} trials (plan, precheck, execute) × (1 LIST, 2 of an upload that is given up) / 1,000")),
+        terms.stored(
+            at_aws,
             "gets",
             Group::Requests,
             "reading from the stores",
@@ -96,7 +97,7 @@ fn segments(data: &Data, config: &Config, terms: &Terms<'_>) -> Vec<Item> {
     ];
     if kms_key_arn.is_some() {
         let formula = format!("{} writes / 10,000, one data key for each; fewer with an S3 Bucket Key", grouped(data.puts));
-        items.push(terms.item("segments_kms", Group::Requests, "encrypting segments", Price::Kms, data.puts as f64 / 10_000.0, formula));
+        items.push(terms.stored(at_aws, "segments_kms", Group::Requests, "encrypting segments", Price::Kms, data.puts as f64 / 10_000.0, formula));
     }
     items.push(Item::unknown(
         "proofs_storage",
@@ -108,9 +109,10 @@ fn segments(data: &Data, config: &Config, terms: &Terms<'_>) -> Vec<Item> {
 }
 
 fn evidence(plan: &Plan, config: &Config, terms: &Terms<'_>) -> Vec<Item> {
-    let StoreConfig::S3 { endpoint_url: None, .. } = &config.evidence.store else {
-        return vec![Item::unknown("evidence_storage", Group::Storage, "the signed bundle", "it goes to a directory, or to a server that is not AWS's")];
+    let StoreConfig::S3 { endpoint_url, .. } = &config.evidence.store else {
+        return vec![Item::unknown("evidence_storage", Group::Storage, "the signed bundle", "it goes to a directory, whose cost is not known")];
     };
+    let at_aws = endpoint_url.is_none();
     let plan_bytes = serde_json::to_vec(plan).map_or(0, |json| json.len() as i64);
     let partitions = plan.estimate.partitions as i64;
     let bytes = (BUNDLE_PLANS * plan_bytes + BUNDLE_BYTES_PER_PARTITION * partitions) * 4 / 3;
@@ -124,8 +126,8 @@ fn evidence(plan: &Plan, config: &Config, terms: &Terms<'_>) -> Vec<Item> {
         config.evidence.retention_days
     );
     vec![
-        terms.item("evidence_storage", Group::Storage, "the signed bundle, for its retention", Price::S3Storage, gib(bytes) * months, formula),
-        terms.item("evidence_puts", Group::Requests, "writing bundle and receipt", Price::S3Put, 2.0 / 1000.0, "2 PUT requests / 1,000".to_owned()),
+        terms.stored(at_aws, "evidence_storage", Group::Storage, "the signed bundle, for its retention", Price::S3Storage, gib(bytes) * months, formula),
+        terms.stored(at_aws, "evidence_puts", Group::Requests, "writing bundle and receipt", Price::S3Put, 2.0 / 1000.0, "2 PUT requests / 1,000".to_owned()),
     ]
 }
 

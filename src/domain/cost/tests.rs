@@ -84,6 +84,14 @@ fn what_is_not_known_is_null_with_a_reason() {
     }
     let json = serde_json::to_value(&estimate).unwrap();
     assert!(json["items"].as_array().unwrap().iter().any(|item| item["id"] == "tail" && item["usd"].is_null()));
+    // A server of one's own has no list price, and may have one's own.
+    if let StoreConfig::S3 { endpoint_url, .. } = &mut config.backup {
+        *endpoint_url = Some("https://s3.example.com".to_owned());
+    }
+    let storage = item(&build(&plan, &config), "segments_storage").clone();
+    assert!(storage.usd.is_none() && storage.quantity.is_some() && storage.unknown.unwrap().contains("cost.prices.s3_storage_gb_month"));
+    config.cost.prices.insert(Price::S3Storage, 10_000_000);
+    assert!(item(&build(&plan, &config), "segments_storage").usd.is_some());
     config.backup = StoreConfig::Directory { path: "/segments".into() };
     assert!(item(&build(&plan, &config), "segments_storage").usd.is_none());
 }

@@ -148,6 +148,7 @@ async fn each_answer_is_told_apart() {
         let error = server.store.put("k", Body::hashed("x"), PutOptions::default()).await.unwrap_err();
         assert_eq!((error.kind(), error.cause()), (kind, cause), "{status} {code} {message}: {error}");
         assert_eq!(error.told().len() > error.seen().len(), cause != Other, "what helps is said: {}", error.told());
+        assert_eq!(crate::error::Error::from(error.clone()).seen(), error.told());
         assert!(error.seen().starts_with("writing s3://bucket/pre/k: ") && error.seen().contains(code), "{error}");
         assert!(!error.seen().contains("the-secret"), "{error}");
         if cause == Region {
