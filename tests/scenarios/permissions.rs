@@ -160,7 +160,8 @@ fn late_group(migration: &Migration, lab: &Lab, topic: &str) -> Vec<Acl> {
     agent.commit_group_offsets(&source, "perm-late", &[Commit::new(topic, 1, 33, "")]);
     let refused = migration.run("cutover").expect_code(4);
     assert!(refused.stderr.contains("error[KF-PERMISSION-MISSING]"), "{refused}");
-    for missing in ["source: DESCRIBE on GROUP perm-late", "target: READ on GROUP perm-late", "target: DELETE on GROUP perm-late"] {
+    // Without READ the target does not tell of DELETE.
+    for missing in ["source: DESCRIBE on GROUP perm-late", "target: READ on GROUP perm-late"] {
         assert!(refused.stderr.contains(missing), "{missing}: {refused}");
     }
     assert!(migration.fact("cutover_started").is_none() && migration.webhook.events().is_empty(), "nobody was to be frozen");
