@@ -23,6 +23,7 @@ mod large_batches;
 mod mapped;
 mod offline;
 mod permissions;
+mod precheck;
 mod proofs;
 mod quotas;
 mod random_logs;

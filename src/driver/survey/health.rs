@@ -9,6 +9,7 @@ use crate::kafka::source::Reader;
 pub(super) async fn probe(reader: &Reader) -> HealthProbe {
     let hasty = reader.with_patience(PATIENCE);
     let (refreshed, reassignments, quorum) = futures::join!(hasty.refresh(), hasty.reassignments(), hasty.quorum());
+    let mut practice = hasty.practice().await;
     let mut found = HealthProbe::default();
     match refreshed {
         Ok(metadata) => {
@@ -24,9 +25,14 @@ pub(super) async fn probe(reader: &Reader) -> HealthProbe {
         Err(error) => found.not_read.push(format!("partition reassignments ({})", error.seen())),
     }
     match quorum {
-        Ok(quorum) => found.quorum = quorum.map(|q| troubles(&q)).unwrap_or_default(),
+        Ok(quorum) => {
+            practice.voters = quorum.as_ref().map(|q| q.voters.iter().map(|v| v.id).collect());
+            found.quorum = quorum.map(|q| troubles(&q)).unwrap_or_default();
+        }
         Err(error) => found.not_read.push(format!("the KRaft quorum ({})", error.seen())),
     }
+    found.not_read.append(&mut practice.not_read);
+    found.practice = practice;
     found
 }
 
