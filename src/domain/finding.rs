@@ -102,7 +102,6 @@ findings! {
     SigningKeyMissing, "KF-PRE-SIGNING-KEY", Blocker, "no usable signing key for the evidence", "run `kferry keygen --out kferry.key` and set evidence.signing_key_path";
     DiskRoom, "KF-PRE-DISK-ROOM", Information, "bytes that the target has to hold", "check that the target's volumes have room for them";
     TransactionState, "KF-PRE-TRANSACTION-STATE", Warning, "the cluster cannot host a transaction coordinator at present", "bring up as many brokers as transaction.state.log.replication.factor asks for";
-    WebhookMissing, "KF-PRE-WEBHOOK-MISSING", Blocker, "cutover.freeze is webhook and no webhook is configured", "set cutover.producer_freeze_webhook";
     FreezeUnsupported, "KF-PRE-FREEZE-UNSUPPORTED", Blocker, "the freeze mode is not in this version", "set cutover.freeze to manual or webhook";
     AuthCredentials, "KF-AUTH-CREDENTIALS", Blocker, "the cluster refuses the user or the password", "correct auth.username and auth.password of that cluster, or create the SCRAM user there";
     AuthServerSignature, "KF-AUTH-SERVER-SIGNATURE", Blocker, "the broker does not prove that it knows the password", "the broker is not who it should be: check the address, and change the password";
@@ -208,7 +207,9 @@ mod tests {
     /// The table and the pages say the same, so that neither can be changed alone.
     #[test]
     fn every_page_has_its_findings_title_and_severity_and_says_why_it_matters_and_what_to_do() {
+        let index = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/runbooks/errors/README.md"));
         for code in FindingCode::ALL {
+            assert!(index.contains(&format!("[{0}]({0}.md)", code.as_str())), "{} is not in the index", code.as_str());
             let (name, page) = (code.as_str(), code.page());
             let first = page.lines().next().unwrap_or_default();
             assert_eq!(first, format!("# {name}: {}", code.title()));

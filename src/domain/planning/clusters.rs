@@ -42,9 +42,8 @@ pub fn config_findings(config: &Config) -> Vec<Finding> {
         reachable_by_this_version(name, cluster, &mut found);
     }
     match config.cutover.freeze {
-        FreezeMode::Manual => {}
-        FreezeMode::Webhook if config.cutover.producer_freeze_webhook.is_some() => {}
-        FreezeMode::Webhook => found.push(Finding::new(FindingCode::WebhookMissing, "", "cutover.producer_freeze_webhook is not set")),
+        // A webhook without its URL is refused with the configuration.
+        FreezeMode::Manual | FreezeMode::Webhook => {}
         FreezeMode::Acl => found.push(Finding::new(FindingCode::FreezeUnsupported, "", "cutover.freeze is acl")),
     }
     found

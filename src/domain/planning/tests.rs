@@ -214,7 +214,6 @@ fn every_code_is_provoked_by_its_cause_and_by_nothing_in_a_healthy_pair() {
         (C::ObjectLockMissing, |c, _, _| c.evidence.object_lock = true),
         (C::SigningKeyMissing, |_, i, _| i.signing_key = SigningKey::Unset),
         (C::TransactionState, |_, i, _| drop(i.source.broker_configs.insert("transaction.state.log.replication.factor".into(), "4".into()))),
-        (C::WebhookMissing, |c, _, _| c.cutover.freeze = FreezeMode::Webhook),
         (C::FreezeUnsupported, |c, _, _| c.cutover.freeze = FreezeMode::Acl),
         (C::ClusterArnUnsupported, |c, _, _| {
             c.source.bootstrap_servers.clear();
