@@ -153,7 +153,8 @@ fn version_at_least(cluster: &ClusterSnapshot, least: (u32, u32), code: FindingC
 fn health(cluster: &ClusterSnapshot, probe: Option<&HealthProbe>, code: FindingCode, name: &str, found: &mut Vec<Finding>) {
     let (mut offline, mut under_replicated, mut below_min) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
     for (topic, p) in cluster.topics.iter().flat_map(|t| t.partitions.iter().map(move |p| (t, p))) {
-        let wanted = topic.config("min.insync.replicas").and_then(|v| v.parse::<usize>().ok()).unwrap_or(1);
+        // A leader asks for no more than the partition has. Source: `Partition.effectiveMinIsr`.
+        let wanted = topic.config("min.insync.replicas").and_then(|v| v.parse::<usize>().ok()).unwrap_or(1).min(p.replicas.len());
         if p.leader.is_some() && p.in_sync.len() < wanted {
             below_min.push(format!("{}-{}", topic.name, p.partition));
         }
