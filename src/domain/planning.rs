@@ -12,6 +12,7 @@ mod identity;
 mod in_place;
 mod limits_and_users;
 mod markers;
+mod msk;
 mod offsets_mode;
 mod operations;
 mod reconcile;
@@ -38,6 +39,7 @@ use super::config_diff::TargetSettings;
 use super::finding::{Finding, Severity};
 use super::acl::Operation;
 use super::limits;
+use super::msk::MskCluster;
 use super::permissions;
 use super::practice::{Clients, Practice};
 use super::plan::{Estimate, Plan, TopicPlan, PLAN_VERSION};
@@ -134,6 +136,9 @@ pub struct PlanInput<'a> {
     pub source_health: Option<HealthProbe>,
     /// None where the target does not exist yet or cannot be reached.
     pub target: Option<ClusterSnapshot>,
+    /// What the MSK control plane says, where the cluster is given by its ARN.
+    pub source_msk: Option<MskCluster>,
+    pub target_msk: Option<MskCluster>,
     /// None where it was not looked at.
     pub target_health: Option<HealthProbe>,
     /// Why there is no target's snapshot, as the attempt to read it said.
@@ -190,6 +195,8 @@ pub fn build(input: PlanInput) -> Plan {
     let acls = acls::plan(&context, &mut findings);
     let quotas = limits_and_users::plan(&context, &mut findings);
     limits_and_users::scram(&context, &mut findings);
+    findings.extend(msk::findings(&context, &topics, content::needed_bytes(&topics)));
+    let scram_secrets = msk::scram_secrets(&context, &mut findings);
     let (groups, groups_left_out) = groups::plan(&context, &topics, &mut findings);
     left_out.extend(groups_left_out);
 
@@ -202,6 +209,7 @@ pub fn build(input: PlanInput) -> Plan {
         topics,
         acls,
         quotas,
+        scram_secrets,
         permissions: Vec::new(),
         groups,
         estimate,
@@ -210,6 +218,8 @@ pub fn build(input: PlanInput) -> Plan {
         left_out,
         source: input.source.clone(),
         target: input.target.clone(),
+        source_msk: input.source_msk.clone(),
+        target_msk: input.target_msk.clone(),
     };
     let needed = permissions::needed(&plan, input.config);
     if let Some(diff) = &mut plan.acls {

@@ -216,3 +216,21 @@ fn totals(context: &Context, topics: &[TopicPlan], estimate: &Estimate, found: &
         found.push(Finding::new(FindingCode::TopicIdsMissing, "", format!("{} without an id", count(without, "topic"))));
     }
 }
+
+/// What the target has to hold at the end, with all replicas.
+///
+/// **Units**: bytes.
+pub(super) fn needed_bytes(topics: &[TopicPlan]) -> i64 {
+    replicated_bytes(topics).saturating_add(control_bytes(topics))
+}
+
+pub(super) fn replicated_bytes(topics: &[TopicPlan]) -> i64 {
+    let of = |t: &TopicPlan| t.partitions.iter().filter_map(|p| p.size_bytes).sum::<i64>().saturating_mul(i64::from(t.replication_factor));
+    topics.iter().map(of).fold(0, i64::saturating_add)
+}
+
+/// Of the control records at offsets without a record.
+pub(super) fn control_bytes(topics: &[TopicPlan]) -> i64 {
+    let holes = topics.iter().map(|t| t.holes_estimated.saturating_mul(i64::from(t.replication_factor))).fold(0, i64::saturating_add);
+    holes.saturating_mul(limits::CONTROL_RECORD_BYTES)
+}

@@ -8,7 +8,7 @@ use super::report::{count, names};
 use super::{Context, HealthProbe};
 use crate::domain::config_diff::parse_version;
 use crate::domain::finding::{Finding, FindingCode};
-use crate::domain::msk;
+use crate::domain::msk::{self, Availability, MskKind};
 use crate::domain::topology::{ClusterSnapshot, MetadataMode};
 use std::collections::BTreeSet;
 
@@ -78,13 +78,12 @@ fn version(source: &ClusterSnapshot, fits: impl Fn((u32, u32)) -> bool, wanted: 
     }
 }
 
+/// By what the brokers show, and by the control plane where the cluster is given by its ARN.
 fn of_msk(context: &Context) -> Vec<Condition> {
     let source = &context.input.source;
-    let zones: BTreeSet<&str> = source.brokers.iter().filter_map(|b| b.rack.as_deref()).collect();
-    let zones = match zones.len() {
-        0 => unseen("three Availability Zones, for Standard brokers (the brokers do not tell theirs)"),
-        n => condition(n >= 3, format!("three Availability Zones, for Standard brokers ({n} seen)")),
-    };
+    let told = context.input.source_msk.as_ref();
+    let racks: BTreeSet<&str> = source.brokers.iter().filter_map(|b| b.rack.as_deref()).collect();
+    let zones = told.and_then(|msk| msk.zones).or(Some(racks.len()).filter(|n| *n > 0));
     let listeners = match context.input.source_health.as_ref().filter(|h| !h.practice.log_dirs.is_empty()) {
         Some(health) => {
             let dynamic = health.practice.dynamic_settings.contains_key("advertised.listeners");
@@ -92,17 +91,33 @@ fn of_msk(context: &Context) -> Vec<Condition> {
         }
         None => unseen("advertised.listeners is not set at run time"),
     };
-    vec![
-        version(source, |v| v == (3, 9), "Kafka 3.9.x, to which an older cluster is upgraded first"),
-        zones,
-        listeners,
-        healthy(source, context.input.source_health.as_ref()),
-        tools(context),
-        unseen("access of clients to ZooKeeper is disabled, for Standard brokers (UpdateConnectivity, ZookeeperAccess.Enabled=false)"),
-        unseen("no brokers of type kafka.t3.small"),
-        unseen("not public access together with open monitoring"),
-        unseen("the cluster is ACTIVE with no operation pending"),
-    ]
+    let mut all = vec![version(source, |v| v == (3, 9), "Kafka 3.9.x, to which an older cluster is upgraded first")];
+    // Express brokers have three zones, and nobody but them speaks to their ZooKeeper.
+    if told.is_none_or(|msk| msk.kind != MskKind::Express) {
+        all.push(match zones {
+            Some(n) => condition(n >= 3, format!("three Availability Zones, for Standard brokers ({n} seen)")),
+            None => unseen("three Availability Zones, for Standard brokers (the brokers do not tell theirs)"),
+        });
+        all.push(unseen("access of clients to ZooKeeper is disabled, for Standard brokers (UpdateConnectivity, ZookeeperAccess.Enabled=false)"));
+    }
+    all.extend([listeners, healthy(source, context.input.source_health.as_ref()), tools(context)]);
+    all.push(match told.and_then(|msk| msk.instance_type.as_deref()) {
+        Some(of_type) => condition(of_type != "kafka.t3.small", format!("no brokers of type kafka.t3.small ({of_type} is seen)")),
+        None => unseen("no brokers of type kafka.t3.small"),
+    });
+    all.push(match told {
+        Some(msk) => {
+            let seen = |on: bool| if on { "on" } else { "off" };
+            let what = format!("not public access together with open monitoring (public access is {}, open monitoring {})", seen(msk.public_access), seen(msk.open_monitoring));
+            condition(!(msk.public_access && msk.open_monitoring), what)
+        }
+        None => unseen("not public access together with open monitoring"),
+    });
+    all.push(match told {
+        Some(msk) => condition(msk.availability() == Availability::Active, format!("the cluster is ACTIVE with no operation pending ({} is seen)", msk.state_in_words())),
+        None => unseen("the cluster is ACTIVE with no operation pending"),
+    });
+    all
 }
 
 fn of_kafka(context: &Context) -> Vec<Condition> {

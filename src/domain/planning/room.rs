@@ -1,5 +1,6 @@
 //! Whether the target has room for what is copied to it.
 
+use super::content;
 use super::report::bytes;
 use super::Context;
 use crate::domain::finding::{Finding, FindingCode, Severity};
@@ -7,10 +8,9 @@ use crate::domain::limits::{self, FREE_ROOM_PERCENT_MAX};
 use crate::domain::plan::TopicPlan;
 
 pub(super) fn findings(context: &Context, topics: &[TopicPlan]) -> Vec<Finding> {
-    let on_all_replicas = |of: &dyn Fn(&TopicPlan) -> i64| topics.iter().map(|t| of(t).saturating_mul(i64::from(t.replication_factor))).fold(0, i64::saturating_add);
-    let records = on_all_replicas(&|t| t.partitions.iter().filter_map(|p| p.size_bytes).sum());
-    let controls = on_all_replicas(&|t| t.holes_estimated).saturating_mul(limits::CONTROL_RECORD_BYTES);
-    let fillers = (on_all_replicas(&|t| t.partitions.iter().map(|p| p.prefix_fillers).sum()) / 1000).saturating_mul(limits::PREFIX_FILLER_MILLIBYTES);
+    let (records, controls) = (content::replicated_bytes(topics), content::control_bytes(topics));
+    let offsets = topics.iter().map(|t| t.partitions.iter().map(|p| p.prefix_fillers).sum::<i64>().saturating_mul(i64::from(t.replication_factor)));
+    let fillers = (offsets.fold(0, i64::saturating_add) / 1000).saturating_mul(limits::PREFIX_FILLER_MILLIBYTES);
     let mut seen = format!("{} with all replicas", bytes(records));
     if controls > 0 {
         seen.push_str(&format!(", {} of control records at offsets without a record", bytes(controls)));
@@ -18,7 +18,7 @@ pub(super) fn findings(context: &Context, topics: &[TopicPlan]) -> Vec<Finding> 
     if fillers > 0 {
         seen.push_str(&format!(", and for a while at most {} of prefix fillers", bytes(fillers)));
     }
-    let needed = records.saturating_add(controls).saturating_add(fillers);
+    let needed = content::needed_bytes(topics).saturating_add(fillers);
     let free = context.input.target_health.as_ref().map(|h| &h.practice.free_bytes).filter(|free| !free.is_empty());
     let Some(free) = free.map(|free| free.values().copied().fold(0, i64::saturating_add)) else {
         return vec![Finding::new(FindingCode::DiskRoom, "", format!("{seen}; the target's brokers do not tell how much room they have"))];
