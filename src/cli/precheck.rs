@@ -58,7 +58,7 @@ fn json(found: &Precheck) -> Value {
         .map(|f| {
             json!({
                 "code": f.code, "severity": f.severity, "subject": f.subject, "title": f.code.title(), "seen": f.seen,
-                "remedy": f.remedy, "page": format!("runbooks/errors/{}.md", f.code.as_str()),
+                "why": f.code.why(), "remedy": f.remedy, "page": format!("runbooks/errors/{}.md", f.code.as_str()),
             })
         })
         .collect();
@@ -112,6 +112,7 @@ mod tests {
         let value = json(&Precheck::Planned(Box::new(plan)));
         assert_eq!(value["findings"].as_array().map(Vec::len), Some(count));
         assert_eq!(value["findings"][0]["page"], format!("runbooks/errors/{}.md", value["findings"][0]["code"].as_str().unwrap()));
+        assert!(value["findings"].as_array().unwrap().iter().all(|f| f["why"].as_str().is_some_and(|why| why.len() > 40)));
         assert_eq!(value["selected"]["partitions"], 5);
         assert_eq!((&value["selected"]["holes_estimated"], &value["selected"]["write_txn_markers"]), (&json!(0), &json!(true)));
     }

@@ -27,6 +27,11 @@ macro_rules! findings {
             pub fn title(self) -> &'static str { match self { $(FindingCode::$variant => $title,)* } }
 
             pub fn remedy(self) -> &'static str { match self { $(FindingCode::$variant => $remedy,)* } }
+
+            /// The page in `runbooks/errors/` that explains it.
+            pub fn page(self) -> &'static str {
+                match self { $(FindingCode::$variant => include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/runbooks/errors/", $code, ".md")),)* }
+            }
         }
     };
 }
@@ -112,7 +117,6 @@ findings! {
     SigningKeyMissing, "KF-PRE-SIGNING-KEY", Blocker, "no usable signing key for the evidence", "run `kferry keygen --out kferry.key` and set evidence.signing_key_path";
     DiskRoom, "KF-PRE-DISK-ROOM", Information, "bytes that the target has to hold", "check that the target's volumes have room for them";
     TransactionState, "KF-PRE-TRANSACTION-STATE", Warning, "the cluster cannot host a transaction coordinator at present", "bring up as many brokers as transaction.state.log.replication.factor asks for";
-    WebhookMissing, "KF-PRE-WEBHOOK-MISSING", Blocker, "cutover.freeze is webhook and no webhook is configured", "set cutover.producer_freeze_webhook";
     FreezeUnsupported, "KF-PRE-FREEZE-UNSUPPORTED", Blocker, "the freeze mode is not in this version", "set cutover.freeze to manual or webhook";
     AuthCredentials, "KF-AUTH-CREDENTIALS", Blocker, "the cluster refuses the user or the password", "correct auth.username and auth.password of that cluster, or create the SCRAM user there";
     AuthServerSignature, "KF-AUTH-SERVER-SIGNATURE", Blocker, "the broker does not prove that it knows the password", "the broker is not who it should be: check the address, and change the password";
@@ -167,7 +171,25 @@ findings! {
     DeniedTargetGroupRead, "KF-PRE-DENIED-TARGET-GROUP-READ", Blocker, "the target does not permit kferry READ on a group", "grant it to kferry's principal on the target; the runbook lists all that is needed";
     DeniedTargetGroupDelete, "KF-PRE-DENIED-TARGET-GROUP-DELETE", Warning, "the target does not permit kferry DELETE on a group", "grant it to kferry's principal on the target; the runbook lists all that is needed";
     DeniedTargetTransactionalIdWrite, "KF-PRE-DENIED-TARGET-TRANSACTIONAL-ID-WRITE", Blocker, "the target does not permit kferry WRITE on transactional ids", "grant it to kferry's principal on the target; the runbook lists all that is needed";
-    InPlace, "KF-PRE-IN-PLACE", Information, "an in-place conversion may serve as well", "read runbooks/in-place.md before you copy a cluster that could be converted";
+    InPlace, "KF-PRE-IN-PLACE", Information, "whether the source could be converted where it stands", "read runbooks/in-place.md before you copy a cluster that could be converted";
+    KraftOperations, "KF-PRE-KRAFT-OPERATIONS", Information, "what KRaft changes for those who operate the cluster", "go through the points with whoever runs dashboards, alerts, backups and tools, before the cutover";
+    ZookeeperTools, "KF-PRE-ZOOKEEPER-TOOLS", Warning, "tools are in use that may speak to ZooKeeper directly", "find out their versions, and bring them to ones that speak to brokers (--bootstrap-server) before they are pointed at the target";
+    Controllers, "KF-PRE-CONTROLLERS", Warning, "the target's controllers are not set up as for production", "run three controllers of their own (process.roles=controller) before clients depend on the cluster";
+    FeatureLevel, "KF-PRE-FEATURE-LEVEL", Information, "the target's metadata.version is below what its brokers support", "finish the target's upgrade (kafka-features.sh upgrade) before the migration rather than in the middle of it, or leave it if the way back to the older version is still wanted";
+    Sizing, "KF-PRE-SIZING", Information, "how many replicas each broker of the target will hold", "compare it with what your brokers' size is meant for; on Amazon MSK the developer guide has a table by broker type";
+    DynamicSettings, "KF-PRE-DYNAMIC-SETTINGS", Information, "brokers' settings that were changed at run time on the source", "set on the target what is wanted there (kafka-configs.sh --entity-type brokers --describe shows the values); kferry carries over no settings of brokers";
+    DelegationTokens, "KF-PRE-DELEGATION-TOKENS", Warning, "the source gives out delegation tokens, which are not carried over", "have clients that use tokens get new ones from the target when they switch, and set delegation.token.secret.key there";
+    BrokerDefaults, "KF-PRE-BROKER-DEFAULTS", Information, "brokers' defaults for new topics differ between the clusters", "nothing to do for what is copied, which keeps its effective settings; align on the target what topics that are created later rely on";
+    ClientLimits, "KF-PRE-CLIENT-LIMITS", Warning, "the target's brokers allow clients less than the source's do", "raise the setting on the target to the source's value before clients switch, or make sure that no client needs it";
+    DiskShort, "KF-PRE-DISK-SHORT", Blocker, "the target's volumes have less room than the copy needs", "enlarge the target's volumes, add brokers, exclude topics with topics.exclude, or lower topology.replication_factor";
+    Streams, "KF-PRE-STREAMS", Information, "Kafka Streams applications read and write selected topics", "stop every instance at the freeze, as a producer; after the commit start it on the target with the same application.id, before other producers go on";
+    Connect, "KF-PRE-CONNECT", Information, "Kafka Connect works on this cluster", "stop the workers at the freeze, since source connectors write; after the commit start them on the target with the same group.id and internal topics";
+    SchemaRegistry, "KF-PRE-SCHEMA-REGISTRY", Information, "a schema registry keeps its schemas on this cluster", "select its topic so that schema ids stay what they are, make the registry read-only at the freeze, and point it at the target before producers go on";
+    ApplicationPartly, "KF-PRE-APP-PARTLY", Warning, "an application's own topics are only partly selected", "select all of its topics and its group, or none of them";
+    TransactionsSpan, "KF-PRE-TRANSACTIONS-SPAN", Warning, "a transactional producer writes to selected topics and to others", "select the other topics too, or accept that what was written in one transaction is on two clusters";
+    Producers, "KF-PRE-PRODUCERS", Information, "who writes to the selected topics, as far as brokers tell", "make a list of the producing applications from your own inventory; the freeze has to reach every one of them";
+    ProducersUnnamed, "KF-PRE-PRODUCERS-UNNAMED", Warning, "somebody writes whom no broker can name", "find the producers with enable.idempotence=false (or older than 3.0) that write to these partitions; a freeze that misses them shows only in growing logs, and fails";
+    OldClients, "KF-PRE-OLD-CLIENTS", Information, "the target refuses clients from before Kafka 2.1", "look for the oldest client libraries before the cutover: kafka.network:type=RequestMetrics,name=DeprecatedRequestsPerSec on the source's brokers names them (3.7 and later)";
     NotProbed, "KF-PRE-NOT-PROBED", Information, "points that this version does not examine", "examine them by hand; the runbook lists them";
 }
 
@@ -183,7 +205,21 @@ pub struct Finding {
     pub remedy: String,
 }
 
+/// What begins the paragraph of a page that says so.
+const WHY: &str = "**Why it matters.**";
+
 impl FindingCode {
+    /// Why it matters, as its page says it.
+    pub fn why(self) -> String {
+        let paragraph = self.page().split_once(WHY).map_or("", |(_, rest)| rest.split("\n\n").next().unwrap_or(rest));
+        paragraph.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    /// Whether what was seen is a list of points, set apart by `; `.
+    pub fn is_list(self) -> bool {
+        matches!(self, Self::NotProbed | Self::InPlace | Self::KraftOperations | Self::BrokerDefaults | Self::ClientLimits)
+    }
+
     /// The finding that an error of authentication or of the MSK control plane is, which has the error's own code.
     pub fn of_error(code: Code) -> Option<Self> {
         Self::ALL.iter().copied().find(|finding| finding.as_str() == code.as_str())
@@ -199,6 +235,35 @@ impl Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The table and the pages say the same, so that neither can be changed alone.
+    #[test]
+    fn every_page_has_its_findings_title_and_severity_and_says_why_it_matters_and_what_to_do() {
+        let index = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/runbooks/errors/README.md"));
+        for code in FindingCode::ALL {
+            assert!(index.contains(&format!("[{0}]({0}.md)", code.as_str())), "{} is not in the index", code.as_str());
+            let (name, page) = (code.as_str(), code.page());
+            let first = page.lines().next().unwrap_or_default();
+            assert_eq!(first, format!("# {name}: {}", code.title()));
+            assert!(code.why().len() > 40, "{name} does not say why it matters: {:?}", code.why());
+            // These are errors as well, and their pages say both.
+            if !name.starts_with("KF-PRE-") {
+                assert!(page.contains("as a finding of `kferry precheck` a blocker"), "{name}");
+                continue;
+            }
+            let severity = page.lines().nth(2).unwrap_or_default();
+            let expected = match code.severity() {
+                Severity::Blocker => "Blocker",
+                Severity::Warning => "Warning",
+                Severity::Information => "Information",
+            };
+            assert!(severity.starts_with(expected), "{name} is a {expected}, and its page says {severity:?}");
+            for part in ["**What was looked at.**", WHY, "**What to do**"] {
+                assert_eq!(page.matches(part).count(), 1, "{name}: {part}");
+            }
+            assert!(page.rsplit("**What to do**").next().is_some_and(|steps| steps.trim().len() > 20), "{name} does not say what to do");
+        }
+    }
 
     #[test]
     fn errors_on_the_way_to_a_cluster_are_findings_by_the_same_code_and_remedy() {

@@ -81,8 +81,21 @@ pub const NAMES_SHOWN_MAX: usize = 20;
 /// Rows of one list in text meant for people before the rest is only counted.
 pub const ROWS_SHOWN_MAX: usize = 50;
 
+/// Rows of one finding's code in text, and subjects in a row that stands for several of which the same was seen.
+pub const ROWS_OF_FINDING_MAX: usize = 10;
+pub const SUBJECTS_SHOWN_MAX: usize = 5;
+
 /// Lines that one check of the validation report names; a report is read by people and lies in the journal.
 pub const DETAILS_MAX: usize = 200;
 
 /// Runs of all offset maps of one migration: each takes some 50 bytes of memory, 5 of the journal and 70 of the bundle.
 pub const MAP_RUNS_MAX: i64 = 5_000_000;
+
+/// Replicas of one broker beyond which precheck warns: what managed services allow their large brokers.
+pub const REPLICAS_PER_BROKER_MAX: usize = 4_000;
+
+/// Per cent of partitions that may be led by another than their first replica before precheck says so. Source: `leader.imbalance.per.broker.percentage`.
+pub const NOT_PREFERRED_PERCENT_MAX: usize = 10;
+
+/// Per cent of the target's free room that a copy may take before precheck warns: a volume that is nearly full is filled by whatever comes next.
+pub const FREE_ROOM_PERCENT_MAX: i64 = 80;

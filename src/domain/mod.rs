@@ -20,6 +20,7 @@ pub mod partition;
 pub mod permissions;
 pub mod plan;
 pub mod planning;
+pub mod practice;
 pub mod quota;
 pub mod record;
 pub mod runbook;

@@ -2,22 +2,30 @@
 
 mod acls;
 mod adoption;
+mod applications;
+mod broker_settings;
+mod clients;
 mod clusters;
 mod content;
 mod groups;
 mod identity;
+mod in_place;
 mod limits_and_users;
 mod markers;
 mod msk;
 mod offsets_mode;
+mod operations;
 mod reconcile;
 mod report;
 mod rights;
+mod room;
 mod samples;
 mod stores;
 mod topics;
 
-pub use clusters::{config_findings, describe_cluster, source_unreachable, target_unreachable, BROKER_CONFIG_KEYS, NOT_EXAMINED};
+#[cfg(feature = "kafka")]
+pub(crate) use clients::asked_for_their_protocol;
+pub use clusters::{config_findings, describe_cluster, source_unreachable, target_unreachable, NOT_EXAMINED};
 pub use identity::derive_migration_id;
 pub(crate) use markers::words as controls_in_words;
 // The commands that make a plan need a cluster.
@@ -35,6 +43,7 @@ use super::limits;
 use super::msk::MskCluster;
 use super::permissions;
 use super::store_cause::StoreFailure;
+use super::practice::{Clients, Practice};
 use super::plan::{Estimate, Plan, TopicPlan, PLAN_VERSION};
 use super::topology::ClusterSnapshot;
 use super::transaction::OpenTransaction;
@@ -108,6 +117,7 @@ pub struct HealthProbe {
     pub quorum: Vec<String>,
     /// What could not be read, in words.
     pub not_read: Vec<String>,
+    pub practice: Practice,
 }
 
 /// The state of the key that signs the evidence.
@@ -149,6 +159,8 @@ pub struct PlanInput<'a> {
     pub probes: &'a [TopicProbe],
     /// Bytes per second that the source handed out while it was read for as long as a second; None where it has too little to tell.
     pub source_bytes_per_second: Option<u64>,
+    /// None where nobody looked.
+    pub clients: Option<Clients>,
     /// Whether the target lets us use WriteTxnMarkers; None where it could not be asked.
     pub write_txn_markers: Option<bool>,
     /// What the target permits kferry on the cluster as a whole; None where it could not be asked.
@@ -183,6 +195,11 @@ pub fn build(input: PlanInput) -> Plan {
     let (topics, mut left_out) = topics::plan(&context, &mut findings);
     let estimate = estimate(&input, &topics);
     findings.extend(content::findings(&context, &topics, &estimate));
+    findings.extend(operations::findings(&context, &topics));
+    findings.extend(broker_settings::findings(&context));
+    findings.extend(room::findings(&context, &topics));
+    findings.extend(applications::findings(&context, &topics));
+    findings.extend(clients::findings(&context));
     let acls = acls::plan(&context, &mut findings);
     let quotas = limits_and_users::plan(&context, &mut findings);
     limits_and_users::scram(&context, &mut findings);

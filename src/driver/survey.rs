@@ -1,5 +1,6 @@
 //! Reads both clusters and both stores, changes nothing, and makes the plan of what was read.
 
+mod clients;
 mod health;
 mod limits;
 mod places;
@@ -86,6 +87,7 @@ async fn survey_both(config: &Config, migration_id: Option<String>) -> std::resu
     };
     let partitions: Vec<TopicPartition> = selected.iter().flat_map(|t| t.partitions.iter().filter(|p| p.leader.is_some()).map(|p| TopicPartition::new(t.name.as_str(), p.partition))).collect();
     let hasty = source.reader.with_patience(limits::PATIENCE);
+    let before = Box::pin(clients::look(&source.reader, &partitions)).await;
     let (probes, source_health, open_transactions, target, witnesses) = futures::join!(
         sampling::sample(&source.reader, &selected),
         health::probe(&source.reader),
@@ -99,6 +101,11 @@ async fn survey_both(config: &Config, migration_id: Option<String>) -> std::resu
         Ok(target) => (Some(target.snapshot), Some(target.health), target.defaults, target.write_txn_markers, target.operations, None),
         Err(error) => (None, None, None, None, None, Some(error)),
     };
+    let consumer_groups = match &target {
+        Some(target) => planning::asked_for_their_protocol(&source.snapshot, target),
+        None => Vec::new(),
+    };
+    let clients = Box::pin(clients::compare(&source.reader, before, &partitions, &source.other_topics, &consumer_groups)).await;
     let mut plan = planning::build(PlanInput {
         config,
         source: source.snapshot,
@@ -114,6 +121,7 @@ async fn survey_both(config: &Config, migration_id: Option<String>) -> std::resu
         target_defaults,
         probes: &probes,
         source_bytes_per_second,
+        clients: Some(clients),
         write_txn_markers,
         target_operations,
         open_transactions: open_transactions.map_err(|error| error.seen().to_owned()),

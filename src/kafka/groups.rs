@@ -89,6 +89,14 @@ impl Reader {
         Ok(snapshots.collect())
     }
 
+    /// The lowest version of the consumers' protocol that a member of each classic group speaks; groups without such members are left out.
+    pub async fn protocol_versions(&self, groups: &[String]) -> BTreeMap<String, i16> {
+        let keys = groups.iter().cloned().map(GroupKey).collect();
+        let asked = format!("describe the members of {} groups", groups.len());
+        let outcome = routing::ask_each(&self.cluster, asked, keys, lowest_protocol).await;
+        outcome.done.into_iter().filter_map(|(key, version)| Some((key.0, version?))).collect()
+    }
+
     /// Every committed offset of each group, sorted by topic and partition.
     ///
     /// With `stable`, offsets that an open transaction is about to commit are waited for. Source: KIP-447.
@@ -129,6 +137,19 @@ async fn describe_classic(connection: Connection, keys: Vec<(GroupKey, i32)>) ->
         let static_members = g.members.iter().filter(|m| m.group_instance_id.is_some()).count();
         let members = (g.group_state.to_string(), g.members.len(), static_members);
         (GroupKey(g.group_id.to_string()), Failure::check(g.error_code, g.error_message).map(|()| members))
+    });
+    Ok(answers.collect())
+}
+
+/// What a consumer sends when it joins begins with its protocol's version. Source: `ConsumerProtocol`.
+async fn lowest_protocol(connection: Connection, keys: Vec<(GroupKey, i32)>) -> std::result::Result<Answers<GroupKey, Option<i16>>, Failure> {
+    let version = negotiate::<DescribeGroupsRequest>(&connection, 0, 5)?;
+    let request = DescribeGroupsRequest::default().with_groups(keys.iter().map(|(key, _)| group_id(key)).collect());
+    let response = connection.call(version, &request).await?;
+    let answers = response.groups.into_iter().map(|g| {
+        let versions = g.members.iter().filter_map(|m| m.member_metadata.first_chunk::<2>().map(|bytes| i16::from_be_bytes(*bytes)));
+        let lowest = versions.min().filter(|_| &*g.protocol_type == "consumer");
+        (GroupKey(g.group_id.to_string()), Failure::check(g.error_code, g.error_message).map(|()| lowest))
     });
     Ok(answers.collect())
 }

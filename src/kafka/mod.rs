@@ -18,6 +18,7 @@ pub mod markers;
 pub mod metadata;
 pub mod offsets;
 pub mod permissions;
+mod practice;
 pub mod producers;
 mod quotas;
 mod records;

@@ -54,6 +54,43 @@ impl Reader {
         routing::ask_all(&self.cluster, asked, partitions.to_vec(), describe_producers).await.map(Some)
     }
 
+    /// The same for each partition that may be read.
+    pub async fn producers_each(&self, partitions: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, Vec<ActiveProducer>>> {
+        if !self.offers::<DescribeProducersRequest>().await? {
+            return Ok(BTreeMap::new());
+        }
+        let asked = format!("describe the producers of {} partitions", partitions.len());
+        Ok(routing::ask_each(&self.cluster, asked, partitions.to_vec(), describe_producers).await.done)
+    }
+
+    /// The transactional ids that the coordinators remember, by producer id, whether a transaction is open or not; none from brokers older than 3.0.
+    ///
+    /// Only those are listed that may be described.
+    ///
+    /// Errors: the cluster's unavailability.
+    pub async fn transactional_ids(&self) -> Result<BTreeMap<i64, String>> {
+        if !self.offers::<ListTransactionsRequest>().await? {
+            return Ok(BTreeMap::new());
+        }
+        let mut patience = self.cluster.patience("list the transactional ids");
+        loop {
+            let metadata = self.cluster.metadata();
+            let lists = join_all(metadata.brokers.keys().map(|id| self.transactional_ids_of(*id))).await;
+            match lists.into_iter().collect::<std::result::Result<Vec<_>, _>>() {
+                Ok(lists) => return Ok(lists.into_iter().flatten().collect()),
+                Err(failure) => patience.wait(failure).await?,
+            }
+        }
+    }
+
+    async fn transactional_ids_of(&self, broker_id: i32) -> std::result::Result<Vec<(i64, String)>, Failure> {
+        let connection = self.cluster.try_connection(broker_id, Lane::Admin).await?;
+        let version = negotiate::<ListTransactionsRequest>(&connection, 0, 0)?;
+        let listed = connection.call(version, &ListTransactionsRequest::default()).await?;
+        Failure::check_code(listed.error_code)?;
+        Ok(listed.transaction_states.into_iter().map(|t| (t.producer_id.0, id_text(&t.transactional_id))).collect())
+    }
+
     /// Every transaction of the cluster that is not over, sorted by its id; none from brokers older than 3.0.
     ///
     /// Only those are listed whose transactional id may be described.

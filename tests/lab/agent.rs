@@ -818,6 +818,14 @@ impl Agent {
         rows(&self.call("open_transactions", json!({"bootstrap": bootstrap}))["transactional_ids"]).map(text).collect()
     }
 
+    /// Every transactional id that the coordinators remember, with its producer id and state, sorted.
+    #[track_caller]
+    pub fn transactional_ids(&self, bootstrap: &str) -> Vec<String> {
+        let mut ids: Vec<String> = rows(&self.call("transactional_ids", json!({"bootstrap": bootstrap}))["transactional_ids"]).map(text).collect();
+        ids.sort();
+        ids
+    }
+
     /// Interleaves transactional producers and a plain one over these topics; all transactions are decided in the end.
     #[track_caller]
     pub fn weave(&self, bootstrap: &str, topics: &[&str], weave: &Weave, load: &Load) -> Woven {

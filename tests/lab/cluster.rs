@@ -31,6 +31,8 @@ pub struct Options {
     pub broker_props: Vec<(String, String)>,
     /// Features of a KRaft cluster beyond its version's own, as `name=level`.
     pub features: Vec<String>,
+    /// The version whose level of metadata a KRaft cluster is formatted with; its own where none is named.
+    pub release: Option<String>,
     /// Stores ACLs, while every PLAINTEXT client is a super user.
     pub authorizer: bool,
     /// Gives each broker a listener whose clients are this user, who is no super user.
@@ -58,6 +60,12 @@ impl Options {
             .prop("share.coordinator.state.topic.replication.factor", 1)
             .prop("share.coordinator.state.topic.min.isr", 1)
             .prop("share.coordinator.state.topic.num.partitions", 3)
+    }
+
+    /// As a cluster is whose upgrade was not finished: `4.0-IV3`, for instance.
+    pub fn release(mut self, version: &str) -> Self {
+        self.release = Some(version.into());
+        self
     }
 
     pub fn authorizer(mut self) -> Self {
@@ -385,6 +393,7 @@ impl Cluster {
         let cluster_id = random_uuid();
         let mut args = ["format", "-t", &cluster_id, "-c", &first.props.display().to_string()].map(String::from).to_vec();
         args.extend(self.options.features.iter().flat_map(|feature| ["--feature".to_owned(), feature.clone()]));
+        args.extend(self.options.release.iter().flat_map(|version| ["--release-version".to_owned(), version.clone()]));
         let output = self.tool("kafka.tools.StorageTool", &args);
         assert!(output.status.success(), "format KRaft storage:\n{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         for node in &self.nodes[1..] {

@@ -19,7 +19,7 @@ pub mod s3;
 pub mod secured;
 mod sigv4;
 pub mod streams;
-mod wire;
+pub mod wire;
 pub mod workdir;
 
 #[allow(unused_imports)]

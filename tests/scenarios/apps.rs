@@ -282,7 +282,11 @@ fn applications_move_with_nothing_but_the_bootstrap_address_changed() {
     let mut setup = lab.setup("apps").topics(&["apps-*", SCHEMAS]);
     setup.groups.push(ConnectWorker::sink_group("apps-*"));
     let migration = setup.begin();
-    migration.precheck();
+    let told = migration.precheck();
+    for code in ["KF-PRE-STREAMS", "KF-PRE-CONNECT", "KF-PRE-SCHEMA-REGISTRY"] {
+        assert!(told.stdout.contains(code), "{code} is not told: {told}");
+    }
+    assert!(told.stdout.contains("groups of workers: apps-connect, groups of sink connectors: connect-apps-writer") && !told.stdout.contains("KF-PRE-APP-PARTLY"), "{told}");
     let mut running = migration.spawn("execute");
     migration.wait_for_fact(&mut running, "seed_started", SOON);
     apps.give(&source, 0, 50);

@@ -461,4 +461,10 @@ fn whoever_is_not_let_in_is_told_why_by_precheck_on_both_sides() {
             scope.spawn(|| share.iter().for_each(tried));
         }
     });
+    // Whom a certificate stands for has to be said where bindings are to be removed.
+    let unknown = setup(lab, "auth-wrong", Door::Mtls, Door::Mtls).set("acl.on_drift", "replace");
+    let known = setup(lab, "auth-wrong", Door::Mtls, Door::Mtls).set("acl.on_drift", "replace").begin();
+    let is_unknown = |migration: &Migration| migration.run("precheck").stdout.contains("\"KF-PRE-PRINCIPAL-UNKNOWN\"");
+    assert!(!is_unknown(&known));
+    assert!(is_unknown(&unknown.without("acl.target_principal").begin()));
 }

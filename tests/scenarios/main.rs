@@ -25,6 +25,7 @@ mod mapped;
 mod msk;
 mod offline;
 mod permissions;
+mod precheck;
 mod proofs;
 mod quotas;
 mod random_logs;

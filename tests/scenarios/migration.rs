@@ -116,6 +116,13 @@ impl Setup {
         self
     }
 
+    /// Takes back what was set.
+    pub fn without(mut self, key: &str) -> Self {
+        let (section, key) = key.split_once('.').expect("a key below a section");
+        self.sections.entry(section.into()).or_default().remove(key);
+        self
+    }
+
     pub fn topics(mut self, patterns: &[&str]) -> Self {
         self.topics = patterns.iter().map(|p| p.to_string()).collect();
         self

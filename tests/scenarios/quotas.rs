@@ -101,6 +101,8 @@ fn quotas_arrive_and_those_that_slow_kferry_wait_for_the_commit() {
     assert!(drift[0].contains("consumer_byte_rate of user `alice` is 7 on the target, 2097152 on the source") && drift[0].contains("carol"), "{drift:?}");
     let throttled = findings(&migration, "KF-PRE-QUOTA-THROTTLES");
     assert!(throttled.len() == 1 && throttled[0].starts_with("source: ") && throttled[0].contains("client-id `kferry`"), "{throttled:?}");
+    let withheld = findings(&migration, "KF-PRE-QUOTA-WITHHELD");
+    assert!(withheld.len() == 1 && withheld[0].starts_with("target: ") && withheld[0].contains("client-id `kferry`"), "{withheld:?}");
     let outcome = migration.execute();
     assert!(outcome.stderr.contains("~ quota of user `alice`: consumer_byte_rate 7 becomes 2097152"), "{outcome}");
     let carol = [quota("user=carol", &[("producer_byte_rate", Some(9.0))])];

@@ -5,12 +5,12 @@ use serde_json::{Value, json};
 use crate::lab::{Acl, Agent, Cluster, Commit, Consume, Kferry, Load, Options, Outcome, Topic, WorkDir, process};
 
 /// A directory with a configuration and a signing key.
-struct Desk {
-    dir: WorkDir,
+pub struct Desk {
+    pub dir: WorkDir,
 }
 
 impl Desk {
-    fn new(source: &str, target: &str, more: &str) -> Self {
+    pub fn new(source: &str, target: &str, more: &str) -> Self {
         let dir = WorkDir::new("survey");
         dir.file("kferry.yaml", &yaml(source, target, more));
         let desk = Self { dir };
@@ -18,19 +18,19 @@ impl Desk {
         desk
     }
 
-    fn kferry(&self) -> Kferry {
+    pub fn kferry(&self) -> Kferry {
         Kferry::new(self.dir.path()).env("HOME", self.dir.path().display())
     }
 
-    fn run(&self, args: &[&str]) -> Outcome {
+    pub fn run(&self, args: &[&str]) -> Outcome {
         self.kferry().run(&[args, &["--config", "kferry.yaml"]].concat())
     }
 
-    fn precheck(&self) -> Outcome {
+    pub fn precheck(&self) -> Outcome {
         self.run(&["precheck", "--output", "json"])
     }
 
-    fn read(&self, file: &str) -> String {
+    pub fn read(&self, file: &str) -> String {
         std::fs::read_to_string(self.dir.path().join(file)).unwrap_or_else(|e| panic!("{file}: {e}"))
     }
 }
@@ -42,13 +42,13 @@ fn yaml(source: &str, target: &str, more: &str) -> String {
     )
 }
 
-fn only(topics: &[&str]) -> String {
+pub fn only(topics: &[&str]) -> String {
     let list: Vec<String> = topics.iter().map(|t| format!("\"{t}\"")).collect();
     format!("  topics:\n    include: [{}]\n", list.join(", "))
 }
 
 /// Codes with subjects of one severity.
-fn found(outcome: &Outcome, severity: &str) -> Vec<(String, String)> {
+pub fn found(outcome: &Outcome, severity: &str) -> Vec<(String, String)> {
     let answer = outcome.json();
     let text = |f: &Value, name: &str| f[name].as_str().unwrap_or_default().to_owned();
     let findings = answer["findings"].as_array().unwrap_or_else(|| panic!("no findings: {outcome}"));
@@ -56,13 +56,13 @@ fn found(outcome: &Outcome, severity: &str) -> Vec<(String, String)> {
 }
 
 #[track_caller]
-fn expect_found(outcome: &Outcome, severity: &str, code: &str, subject: &str) {
+pub fn expect_found(outcome: &Outcome, severity: &str, code: &str, subject: &str) {
     let list = found(outcome, severity);
     assert!(list.iter().any(|(c, s)| c == code && s == subject), "no {severity} {code} for {subject:?}: {outcome}");
 }
 
 /// Everything that a client could have changed on a cluster, internal topics included.
-fn everything(bootstrap: &str) -> Value {
+pub fn everything(bootstrap: &str) -> Value {
     let agent = Agent::shared();
     let topics: Vec<Value> = agent.describe_topics(bootstrap);
     let names = agent.list_topics(bootstrap);
@@ -70,8 +70,13 @@ fn everything(bootstrap: &str) -> Value {
     let groups = agent.list_groups(bootstrap);
     let offsets: Vec<String> = groups.iter().map(|g| format!("{g}: {:?}", agent.group_offsets(bootstrap, g))).collect();
     let spans: Vec<String> = agent.offsets(bootstrap).iter().map(|row| format!("{row:?}")).collect();
-    let acls = format!("{:?}", agent.describe_acls(bootstrap));
-    json!({"acls": acls, "topics": topics, "names": names, "configs": configs, "groups": groups, "offsets": offsets, "spans": spans})
+    // A cluster without an authorizer refuses to be asked.
+    let acls = agent.try_call("describe_acls", json!({"bootstrap": bootstrap})).unwrap_or_default();
+    let quotas = format!("{:?}", agent.describe_quotas(bootstrap));
+    json!({
+        "acls": acls, "topics": topics, "names": names, "configs": configs, "groups": groups, "offsets": offsets, "spans": spans, "quotas": quotas,
+        "transactional ids": agent.transactional_ids(bootstrap),
+    })
 }
 
 #[test]
@@ -144,10 +149,11 @@ fn a_healthy_pair_and_every_kind_of_topic_that_is_not_plain() {
     assert_eq!((&answer["source"]["metadata_mode"], &answer["target"]["metadata_mode"]), (&json!("zoo_keeper"), &json!("kraft")));
     assert_eq!(answer["selected"]["partitions"], 16);
     println!("precheck of 16 partitions took {:.1?}", outcome.took);
-    // Without that topic there is nothing to warn of, by text as by code.
+    // Without that topic there is nothing to warn of but a single controller, by text as by code.
     let calm = Desk::new(&one, &other, &only(&["plain", "trimmed", "empty", "large", "tiny", "lone-marker"]));
-    let text = calm.run(&["precheck"]).expect_code(0).stdout;
-    assert!(text.ends_with("nothing forbids `execute`\n") && text.contains("\n0 blockers, 0 warnings, "), "{text}");
+    assert_eq!(found(&calm.precheck(), "warning"), [("KF-PRE-CONTROLLERS".to_owned(), "target".to_owned())]);
+    let text = calm.run(&["precheck"]).expect_code(3).stdout;
+    assert!(text.ends_with("nothing forbids `execute`\n") && text.contains("\n0 blockers, 1 warning, "), "{text}");
 
     let planned = desk.run(&["plan", "--out-dir", "out"]).ok();
     assert!(planned.stdout.contains("0 blockers") && planned.stdout.contains("next: kferry precheck --config kferry.yaml"), "{planned}");

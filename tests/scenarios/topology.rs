@@ -183,7 +183,8 @@ fn replace_and_refuse() {
     assert_eq!(agent.describe_acls(&target), sorted(foreign.clone()));
 
     let replacing = lab.setup("drift").set("topology.on_config_drift", "replace").set("acl.on_drift", "replace").begin();
-    replacing.precheck();
+    let drifted = replacing.precheck();
+    assert!(drifted.stdout.contains("\"KF-PRE-ACL-DRIFT\"") && !drifted.stdout.contains("KF-PRE-ACL-DRIFT-REFUSED"), "{drifted}");
     let shown = replacing.execute().stderr;
     for line in [
         "- User:foreign ALLOW READ on TOPIC `drift-orders` (LITERAL) (only on the target, removed; a rollback puts it back)",

@@ -1,6 +1,7 @@
 //! What precheck finds about the configuration, the clusters as wholes, the stores and the key.
 
 use super::acls::who_may_write;
+use super::in_place;
 use super::msk;
 use super::report::{count, names};
 use super::{Context, HealthProbe, SigningKey, stores};
@@ -8,31 +9,16 @@ use crate::config::model::{Config, FreezeMode};
 use crate::domain::config_diff::parse_version;
 use crate::domain::finding::{Finding, FindingCode};
 use crate::error::Error;
-use crate::domain::topology::{Broker, ClusterSnapshot, HIDDEN, MetadataMode};
+use crate::domain::topology::{ClusterSnapshot, HIDDEN, MetadataMode};
 use std::collections::BTreeSet;
 
-/// The brokers' settings that planning looks at; a snapshot should hold those that its brokers show.
-pub const BROKER_CONFIG_KEYS: [&str; 7] = [
-    "message.max.bytes",
-    "socket.request.max.bytes",
-    "transaction.state.log.replication.factor",
-    "transaction.state.log.min.isr",
-    "allow.everyone.if.no.acl.found",
-    "remote.log.storage.system.enable",
-    "zookeeper.metadata.migration.enable",
-];
-
 /// What this version does not examine before a migration, to be examined by hand.
-pub const NOT_EXAMINED: [&str; 9] = [
+pub const NOT_EXAMINED: [&str; 5] = [
     "IAM policies: of permissions, only those that Kafka's own authorizer tells have been tried",
-    "free disk room on the target's volumes",
     "client quotas of single addresses that would hold kferry's host back, and replication throttles",
-    "delegation tokens, which are not copied",
-    "schema registries, Kafka Connect and Kafka Streams applications, and offsets that are kept outside Kafka",
-    "client versions: Kafka 4 refuses very old clients",
-    "tools that speak to ZooKeeper directly (Burrow, early Cruise Control) and dashboards of ZooKeeper's metrics",
+    "offsets that are kept outside Kafka (Flink, Spark, sink connectors): identical offsets leave them valid, for mapped topics see KF-PRE-MAPPED",
     "topic creation and configuration policies of the target (create.topic.policy.class.name, alter.config.policy.class.name)",
-    "producers with enable.idempotence=false, which no broker can name",
+    "how consumers will bear a pause: max.poll.interval.ms, alerts on lag, jobs that time out while producers are frozen",
 ];
 
 /// The finding of a source that could not be read, in which case there is no plan.
@@ -56,9 +42,8 @@ pub fn config_findings(config: &Config) -> Vec<Finding> {
         found.push(Finding::new(FindingCode::SameCluster, "", format!("both have the ARN {arn}")));
     }
     match config.cutover.freeze {
-        FreezeMode::Manual => {}
-        FreezeMode::Webhook if config.cutover.producer_freeze_webhook.is_some() => {}
-        FreezeMode::Webhook => found.push(Finding::new(FindingCode::WebhookMissing, "", "cutover.producer_freeze_webhook is not set")),
+        // A webhook without its URL is refused with the configuration.
+        FreezeMode::Manual | FreezeMode::Webhook => {}
         FreezeMode::Acl => found.push(Finding::new(FindingCode::FreezeUnsupported, "", "cutover.freeze is acl")),
     }
     found
@@ -68,15 +53,11 @@ pub(super) fn findings(context: &Context) -> Vec<Finding> {
     let input = context.input;
     let (source, target) = (&input.source, input.target.as_ref());
     let mut found = Vec::new();
-    if let Some(seen) = in_place(source, target) {
-        found.push(Finding::new(FindingCode::InPlace, "source", seen));
-    }
+    found.extend(in_place::finding(context));
     found.push(Finding::new(FindingCode::MetadataModes, "", modes(source, target)));
     version_at_least(source, (2, 7), FindingCode::SourceTooOld, "source", &mut found);
     health(source, input.source_health.as_ref(), FindingCode::SourceUnhealthy, "source", &mut found);
-    if source.broker_configs.get("zookeeper.metadata.migration.enable").is_some_and(|v| v == "true") {
-        found.push(Finding::new(FindingCode::SourceMigrating, "source", "zookeeper.metadata.migration.enable is true on its brokers"));
-    }
+    migrating(source, input.source_health.as_ref(), &mut found);
     transaction_state(source, "source", &mut found);
     match target {
         None => {
@@ -135,32 +116,19 @@ fn modes(source: &ClusterSnapshot, target: Option<&ClusterSnapshot>) -> String {
     format!("source {}, target {}", one(source), target.map_or("not read".to_owned(), one))
 }
 
-/// Whether somebody else's conversion may serve as well, each condition with what can be seen of it from here.
-fn in_place(source: &ClusterSnapshot, target: Option<&ClusterSnapshot>) -> Option<String> {
-    if source.metadata_mode != MetadataMode::ZooKeeper || target.is_some_and(|t| t.metadata_mode == MetadataMode::ZooKeeper) {
-        return None;
+/// A source with brokers of both modes, or of ZooKeeper's with a KRaft controller beside it. Source: KIP-866.
+fn migrating(source: &ClusterSnapshot, probe: Option<&HealthProbe>, found: &mut Vec<Finding>) {
+    let mut seen = Vec::new();
+    if source.broker_configs.get("zookeeper.metadata.migration.enable").is_some_and(|v| v == "true") {
+        seen.push("zookeeper.metadata.migration.enable is true on its brokers".to_owned());
     }
-    let version = match parse_version(&source.version) {
-        Some((3, 9)) => format!("version 3.9.x: yes ({})", source.version),
-        Some(_) => format!("version 3.9.x: not yet ({}), upgrade first", source.version),
-        None => "version 3.9.x: cannot be told".to_owned(),
-    };
-    let on_msk = |b: &Broker| b.host.ends_with(".amazonaws.com") || b.host.ends_with(".amazonaws.com.cn");
-    if !source.brokers.iter().any(on_msk) {
-        return Some(format!(
-            "the source's brokers do not bear Amazon MSK's names; Apache Kafka itself converts a cluster from ZooKeeper to KRaft in place (KIP-866). {version}"
-        ));
+    let ready: Vec<String> = probe.into_iter().flat_map(|p| &p.practice.migrating).map(i32::to_string).collect();
+    if !ready.is_empty() {
+        seen.push(format!("brokers that say zkMigrationReady: {}", names(&ready)));
     }
-    let zones: BTreeSet<&str> = source.brokers.iter().filter_map(|b| b.rack.as_deref()).collect();
-    let zones = match zones.len() {
-        0 => "three Availability Zones: cannot be told".to_owned(),
-        n if n >= 3 => format!("three Availability Zones: yes ({n})"),
-        n => format!("three Availability Zones: no ({n}), needed for Standard brokers"),
-    };
-    Some(format!(
-        "Amazon MSK converts in place where its conditions hold. {version}. {zones}. Cannot be seen from here: ZooKeeper client access disabled; \
-         no kafka.t3.small brokers; not public access together with open monitoring; no dynamic advertised.listeners; the cluster ACTIVE with no operation pending"
-    ))
+    if !seen.is_empty() {
+        found.push(Finding::new(FindingCode::SourceMigrating, "source", seen.join("; ")));
+    }
 }
 
 fn version_at_least(cluster: &ClusterSnapshot, least: (u32, u32), code: FindingCode, name: &str, found: &mut Vec<Finding>) {
@@ -172,8 +140,13 @@ fn version_at_least(cluster: &ClusterSnapshot, least: (u32, u32), code: FindingC
 }
 
 fn health(cluster: &ClusterSnapshot, probe: Option<&HealthProbe>, code: FindingCode, name: &str, found: &mut Vec<Finding>) {
-    let (mut offline, mut under_replicated) = (BTreeSet::new(), BTreeSet::new());
+    let (mut offline, mut under_replicated, mut below_min) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
     for (topic, p) in cluster.topics.iter().flat_map(|t| t.partitions.iter().map(move |p| (t, p))) {
+        // A leader asks for no more than the partition has. Source: `Partition.effectiveMinIsr`.
+        let wanted = topic.config("min.insync.replicas").and_then(|v| v.parse::<usize>().ok()).unwrap_or(1).min(p.replicas.len());
+        if p.leader.is_some() && p.in_sync.len() < wanted {
+            below_min.push(format!("{}-{}", topic.name, p.partition));
+        }
         if p.leader.is_none() {
             offline.insert(format!("{}-{}", topic.name, p.partition));
         } else if p.in_sync.len() < p.replicas.len() {
@@ -187,6 +160,10 @@ fn health(cluster: &ClusterSnapshot, probe: Option<&HealthProbe>, code: FindingC
             offline.extend(probe.offline.iter().cloned());
             under_replicated.extend(probe.under_replicated.iter().cloned());
             reassigning.clone_from(&probe.reassigning);
+            let absent: Vec<String> = probe.practice.absent.iter().map(i32::to_string).collect();
+            if !absent.is_empty() {
+                seen.push(format!("brokers that replicas are assigned to and that are not there: {}", names(&absent)));
+            }
             seen.extend(probe.quorum.iter().cloned());
             if !probe.not_read.is_empty() {
                 found.push(Finding::new(FindingCode::NotProbed, name, probe.not_read.join("; ")));
@@ -201,6 +178,7 @@ fn health(cluster: &ClusterSnapshot, probe: Option<&HealthProbe>, code: FindingC
     };
     add(offline.into_iter().collect(), "without a leader");
     add(under_replicated.into_iter().collect(), "under-replicated");
+    add(below_min, "with fewer in-sync replicas than min.insync.replicas, where producers with acks=all are refused");
     add(reassigning, "being reassigned");
     if !seen.is_empty() {
         found.push(Finding::new(code, name, seen.join("; ")));

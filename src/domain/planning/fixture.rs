@@ -271,6 +271,7 @@ pub(crate) fn input<'a>(config: &'a Config, probes: &'a [TopicProbe]) -> PlanInp
         target_defaults: Some(defaults((4, 1))),
         probes,
         source_bytes_per_second: None,
+        clients: Some(Clients::default()),
         write_txn_markers: Some(true),
         target_operations: None,
         open_transactions: Ok(Vec::new()),

@@ -8,6 +8,7 @@ use crate::domain::msk::{MskCluster, MskKind};
 use crate::domain::acl::{AclBinding, Permission};
 use crate::domain::permissions::{Missing, Right};
 use crate::domain::plan::{OffsetMode, TopicAction};
+use crate::domain::practice::Tie;
 use crate::domain::quota::tests::quota;
 use crate::domain::store_cause::{StoreCause, StoreFailure};
 use crate::domain::topology::{ConfigSource, GroupSnapshot, HIDDEN, MetadataMode, ScramUser, TopicSnapshot};
@@ -33,6 +34,7 @@ fn planned(change: impl FnOnce(&mut Config, &mut PlanInput, &mut Vec<TopicProbe>
         config: &config,
         probes: &probes,
         source_bytes_per_second: changed.source_bytes_per_second,
+        clients: changed.clients,
         source: changed.source,
         other_topics: changed.other_topics,
         other_groups: changed.other_groups,
@@ -86,11 +88,55 @@ fn a_healthy_pair_is_planned_without_blockers() {
     assert_eq!(plan.estimate.seed_seconds, 4, "300 MB at 100 MB/s and five partitions: {}", plan.estimate.basis);
 }
 
+type Change = fn(&mut Config, &mut PlanInput, &mut Vec<TopicProbe>);
+
+fn source_practice<'a>(input: &'a mut PlanInput) -> &'a mut Practice {
+    &mut input.source_health.as_mut().unwrap().practice
+}
+
+fn target_practice<'a>(input: &'a mut PlanInput) -> &'a mut Practice {
+    &mut input.target_health.as_mut().unwrap().practice
+}
+
+/// What how the clusters are run and who uses them provokes.
+fn causes_by_practice() -> Vec<(FindingCode, Change)> {
+    use FindingCode as C;
+    vec![
+        (C::ZookeeperTools, |_, i, _| i.other_groups.push("KMOffsetCache-host".into())),
+        (C::Controllers, |_, i, _| target_practice(i).voters = Some([100].into())),
+        (C::FeatureLevel, |_, i, _| target_practice(i).features = [("metadata.version".to_owned(), (21, 27))].into()),
+        (C::DynamicSettings, |_, i, _| drop(source_practice(i).dynamic_settings.insert("log.cleaner.threads".into(), [1, 2].into()))),
+        (C::DelegationTokens, |_, i, _| source_practice(i).secrets_set = ["delegation.token.master.key".to_owned()].into()),
+        (C::BrokerDefaults, |_, i, _| {
+            i.source.broker_configs.insert("num.partitions".into(), "6".into());
+            i.target.as_mut().unwrap().broker_configs.insert("num.partitions".into(), "1".into());
+        }),
+        (C::ClientLimits, |_, i, _| {
+            i.source.broker_configs.insert("transaction.max.timeout.ms".into(), "900000".into());
+            i.target.as_mut().unwrap().broker_configs.insert("transaction.max.timeout.ms".into(), "60000".into());
+        }),
+        (C::DiskShort, |_, i, _| target_practice(i).free_bytes = [(1, 300_000_000), (2, 300_000_000), (3, 300_000_000)].into()),
+        (C::Streams, |_, i, _| i.source.topics.push(topic("billing-totals-changelog", (3, 9), 3, &[(0, 1)], &[]))),
+        (C::Connect, |_, i, _| i.source.groups.push(GroupSnapshot { protocol_type: "connect".into(), ..group("workers", 1, &[]) })),
+        (C::SchemaRegistry, |_, i, _| i.source.topics.push(topic("_schemas", (3, 9), 3, &[(0, 1)], &[]))),
+        (C::ApplicationPartly, |c, i, _| {
+            c.topics.exclude.push("*-repartition".into());
+            i.source.topics.push(topic("billing-totals-changelog", (3, 9), 3, &[(0, 1)], &[]));
+            i.source.topics.push(topic("billing-by-key-repartition", (3, 9), 3, &[(0, 1)], &[]));
+        }),
+        (C::TransactionsSpan, |_, i, _| {
+            let tie = Tie { transactional_id: "shop".into(), selected: ["orders".to_owned()].into(), others: ["audit".to_owned()].into() };
+            i.clients.as_mut().unwrap().ties.push(tie);
+        }),
+        (C::Producers, |_, i, _| i.clients.as_mut().unwrap().producer_ids = 3),
+        (C::ProducersUnnamed, |_, i, _| i.clients.as_mut().unwrap().unnamed.push("orders-0".into())),
+    ]
+}
+
 #[test]
 fn every_code_is_provoked_by_its_cause_and_by_nothing_in_a_healthy_pair() {
     use FindingCode as C;
-    type Change = fn(&mut Config, &mut PlanInput, &mut Vec<TopicProbe>);
-    let causes: Vec<(FindingCode, Change)> = vec![
+    let mut causes: Vec<(FindingCode, Change)> = vec![
         (C::TargetUnreachable, |_, i, _| i.target = None),
         (C::SameCluster, |_, i, _| i.target.as_mut().unwrap().cluster_id = "source-cluster-id".into()),
         (C::SourceTooOld, |_, i, _| i.source.version = "2.6".into()),
@@ -199,7 +245,6 @@ fn every_code_is_provoked_by_its_cause_and_by_nothing_in_a_healthy_pair() {
         (C::ObjectLockMissing, |c, i, _| (c.evidence.object_lock, i.evidence_store.as_mut().unwrap().object_lock) = (true, Some(false))),
         (C::SigningKeyMissing, |_, i, _| i.signing_key = SigningKey::Unset),
         (C::TransactionState, |_, i, _| drop(i.source.broker_configs.insert("transaction.state.log.replication.factor".into(), "4".into()))),
-        (C::WebhookMissing, |c, _, _| c.cutover.freeze = FreezeMode::Webhook),
         (C::FreezeUnsupported, |c, _, _| c.cutover.freeze = FreezeMode::Acl),
         (C::MskBusy, |c, i, _| by_arns(c, i, |_, target| target.state = "HEALING".into())),
         (C::MskExpress, |c, i, _| by_arns(c, i, |source, _| source.kind = MskKind::Express)),
@@ -221,9 +266,10 @@ fn every_code_is_provoked_by_its_cause_and_by_nothing_in_a_healthy_pair() {
             c.scram_secrets = crate::config::model::ScramSecrets::Associate;
         }),
     ];
+    causes.extend(causes_by_practice());
     let in_fixture = [
         C::MetadataModes, C::UnknownConfig, C::ConfigLeftOut, C::ConfigAdjusted, C::PrefixCost, C::ActiveGroups, C::UncommittableGroups, C::GroupPartly,
-        C::DiskRoom, C::InPlace, C::NotProbed,
+        C::DiskRoom, C::InPlace, C::NotProbed, C::KraftOperations, C::Sizing, C::OldClients,
     ];
     let base = codes(&plan());
     let of_errors: Vec<C> = Code::ALL.iter().filter_map(|code| C::of_error(*code)).collect();
@@ -672,17 +718,75 @@ fn in_place_is_checked_condition_by_condition() {
     let seen = |change: fn(&mut Config, &mut PlanInput, &mut Vec<TopicProbe>)| {
         planned(change).findings.into_iter().find(|f| f.code == FindingCode::InPlace).map(|f| f.seen)
     };
-    assert!(seen(|_, _, _| ()).unwrap().contains("KIP-866"));
+    let own = seen(|_, _, _| ()).unwrap();
+    assert!(own.contains("KIP-866") && own.contains("applies to this cluster, as far as its brokers show"), "{own}");
+    let old = seen(|_, i, _| {
+        i.source.version = "3.6".into();
+        i.source.broker_configs.insert("inter.broker.protocol.version".into(), "2.7-IV2".into());
+        source_practice(i).log_dirs = [(1, 2), (2, 1)].into();
+        i.source.scram_users = Some(vec![ScramUser { user: "shop".into(), mechanism: "SCRAM-SHA-512".into(), iterations: 4096 }]);
+        source_practice(i).absent.insert(3);
+    })
+    .unwrap();
+    for said in [
+        "does not apply to this cluster as it stands: 3 of ",
+        "yes: a version from 3.4 to 3.9",
+        "NO: inter.broker.protocol.version is that of the software (2.7 is set, the brokers are 3.6)",
+        "NO: one log directory per broker, or 3.7 (KIP-858) (1 broker with several)",
+        "yes: 3.5 or later, because there are SCRAM users",
+        "NO: every broker is there",
+    ] {
+        assert!(old.contains(said), "{said}: {old}");
+    }
     let msk = seen(|_, i, _| {
         for (n, b) in i.source.brokers.iter_mut().enumerate() {
             b.host = format!("b-{n}.x.kafka.eu-west-1.amazonaws.com");
             b.rack = Some(format!("euw1-az{}", n % 2));
         }
+        source_practice(i).log_dirs = [(1, 1)].into();
+        source_practice(i).dynamic_settings.insert("advertised.listeners".into(), [1].into());
     })
     .unwrap();
-    assert!(msk.contains("version 3.9.x: yes") && msk.contains("three Availability Zones: no (2)"), "{msk}");
+    for said in ["2 of 9 conditions not met", "yes: Kafka 3.9.x", "NO: three Availability Zones, for Standard brokers (2 seen)", "NO: advertised.listeners is not set at run time (it is)", "not seen: no brokers of type kafka.t3.small"] {
+        assert!(msk.contains(said), "{said}: {msk}");
+    }
+    // What the control plane tells is seen, too.
+    let by_arn = seen(|c, i, _| {
+        by_arns(c, i, |source, _| {
+            (source.zones, source.instance_type) = (Some(3), Some("kafka.t3.small".into()));
+            (source.public_access, source.open_monitoring, source.state) = (true, true, "UPDATING".into());
+        })
+    })
+    .unwrap();
+    for said in ["yes: three Availability Zones", "NO: no brokers of type kafka.t3.small", "NO: not public access together with open monitoring", "NO: the cluster is ACTIVE", "(UPDATING is seen)"] {
+        assert!(by_arn.contains(said), "{said}: {by_arn}");
+    }
     assert_eq!(seen(|_, i, _| i.source.metadata_mode = MetadataMode::Kraft), None);
     assert_eq!(seen(|_, i, _| i.target.as_mut().unwrap().metadata_mode = MetadataMode::ZooKeeper), None);
+}
+
+#[test]
+fn who_is_away_what_lags_and_what_is_nearly_full_is_told_in_words() {
+    let told = |code: FindingCode, change: Change| planned(change).findings.into_iter().find(|f| f.code == code).unwrap_or_else(|| panic!("no {}", code.as_str()));
+    let absent = told(FindingCode::SourceUnhealthy, |_, i, _| {
+        source_practice(i).absent = [7].into();
+        source_topic(i, "orders").configs.get_mut("min.insync.replicas").unwrap().value = Some("3".into());
+        source_topic(i, "orders").partitions[1].in_sync.truncate(2);
+    });
+    assert!(absent.seen.contains("brokers that replicas are assigned to and that are not there: 7") && absent.seen.contains("fewer in-sync replicas than min.insync.replicas"), "{}", absent.seen);
+    let migrating = told(FindingCode::SourceMigrating, |_, i, _| source_practice(i).migrating = [1, 2].into());
+    assert_eq!(migrating.seen, "brokers that say zkMigrationReady: 1, 2");
+    let nearly = told(FindingCode::DiskShort, |_, i, _| target_practice(i).free_bytes = [(1, 1_000_000_000)].into());
+    assert_eq!(nearly.severity, Severity::Warning, "{}", nearly.seen);
+    let three = told(FindingCode::Controllers, |_, i, _| target_practice(i).voters = Some([1, 2, 3].into()));
+    assert_eq!((three.severity, three.seen.as_str()), (Severity::Information, "nodes that are broker and controller at once: 1, 2, 3"));
+    assert!(told(FindingCode::Controllers, |_, i, _| target_practice(i).voters = Some([101, 102, 103, 104].into())).seen.contains("stand no more failures (1) than 3 would"));
+    let full = told(FindingCode::Sizing, |_, i, _| target_practice(i).replicas = [(1, 12_001)].into());
+    assert_eq!(full.severity, Severity::Warning, "{}", full.seen);
+    let led = told(FindingCode::Sizing, |_, i, _| (source_practice(i).partitions, source_practice(i).not_preferred) = (10, 2));
+    assert!(led.seen.contains("2 of the source's 10 partitions are not led by their first replica"), "{}", led.seen);
+    let old = told(FindingCode::OldClients, |_, i, _| i.clients.as_mut().unwrap().first_protocol = vec!["billing".into()]);
+    assert!(old.seen.contains("look at these first: billing"), "{}", old.seen);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::kafka::source::Reader;
 pub(super) async fn probe(reader: &Reader) -> HealthProbe {
     let hasty = reader.with_patience(PATIENCE);
     let (refreshed, reassignments, quorum) = futures::join!(hasty.refresh(), hasty.reassignments(), hasty.quorum());
+    let mut practice = hasty.practice().await;
     let mut found = HealthProbe::default();
     match refreshed {
         Ok(metadata) => {
@@ -24,9 +25,14 @@ pub(super) async fn probe(reader: &Reader) -> HealthProbe {
         Err(error) => found.not_read.push(format!("partition reassignments ({})", error.seen())),
     }
     match quorum {
-        Ok(quorum) => found.quorum = quorum.map(|q| troubles(&q)).unwrap_or_default(),
+        Ok(quorum) => {
+            practice.voters = quorum.as_ref().map(|q| q.voters.iter().map(|v| v.id).collect());
+            found.quorum = quorum.map(|q| troubles(&q)).unwrap_or_default();
+        }
         Err(error) => found.not_read.push(format!("the KRaft quorum ({})", error.seen())),
     }
+    found.not_read.append(&mut practice.not_read);
+    found.practice = practice;
     found
 }
 
@@ -35,8 +41,9 @@ fn troubles(quorum: &Quorum) -> Vec<String> {
         return vec!["the KRaft quorum has no leader among its voters".to_owned()];
     };
     let behind = quorum.voters.iter().filter_map(|voter| {
+        // Brokers from before 3.3 tell no times; a leader that does, and knows nothing of a voter, has never been asked by it.
         if voter.last_caught_up_ms < 0 || leader.last_caught_up_ms < 0 {
-            return None;
+            return (leader.last_caught_up_ms >= 0 && voter.log_end < 0).then(|| format!("KRaft voter {} has not fetched from the leader since that leads", voter.id));
         }
         let lag_ms = leader.last_caught_up_ms - voter.last_caught_up_ms;
         (lag_ms > VOTER_LAG_MS).then(|| format!("KRaft voter {} has been behind for {} s", voter.id, lag_ms / 1000))
@@ -57,5 +64,8 @@ mod tests {
         let seen = troubles(&quorum(vec![voter(1, 100_000), voter(2, 90_000), voter(3, 99_999)]));
         assert_eq!(seen, ["KRaft voter 2 has been behind for 10 s"]);
         assert_eq!(troubles(&quorum(vec![voter(2, 1)])).len(), 1);
+        let silent = |leader_at| troubles(&quorum(vec![voter(1, leader_at), QuorumReplica { id: 2, log_end: -1, last_caught_up_ms: -1 }]));
+        assert_eq!(silent(100_000), ["KRaft voter 2 has not fetched from the leader since that leads"]);
+        assert!(silent(-1).is_empty(), "who tells no times knows nobody's");
     }
 }

@@ -34,6 +34,13 @@ final class Transactions {
       }
       return answer;
     });
+    commands.put("transactional_ids", args -> {
+      ObjectNode answer = Agent.JSON.createObjectNode();
+      for (TransactionListing listing : Topics.admin(args.get("bootstrap").asText()).listTransactions().all().get()) {
+        answer.withArray("transactional_ids").add(listing.transactionalId() + " of producer id " + listing.producerId() + " is " + listing.state());
+      }
+      return answer;
+    });
     commands.put("write_marker", Transactions::marker);
   }
 

@@ -1,0 +1,437 @@
+//! What precheck finds and what it does not: a code for each cause on real brokers, nothing else on a calm pair, and nothing changed by looking.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::lab::proxy::WRITE_TXN_MARKERS;
+use crate::lab::wire::OldConsumer;
+use crate::lab::{Acl, Agent, Cluster, Commit, Load, Options, Outcome, Topic, Weave, WorkDir};
+use crate::migration::{BUCKET, Lab};
+use crate::survey::{Desk, everything, expect_found, found, only};
+
+/// The codes that no scenario provokes, each with the reason; unit tests of `src/domain/planning/` provoke all of them.
+const NOT_PROVOKED: [(&str, &str); 7] = [
+    ("KF-PRE-SOURCE-TOO-OLD", "the lab has no brokers older than 2.7"),
+    ("KF-PRE-TARGET-TOO-OLD", "the lab has no brokers older than 3.0"),
+    ("KF-PRE-TIERED-STORAGE", "brokers want a remote storage manager, which the lab has none of"),
+    ("KF-PRE-ALLOW-EVERYONE", "brokers of 3.9 and 4.1 hide the setting, which is told as KF-PRE-NOT-PROBED"),
+    ("KF-PRE-ACL-INTERNAL", "such bindings are Amazon MSK's, and its brokers are known by their names"),
+    ("KF-PRE-PREFIX-TOO-DEAR", "ten thousand million offsets take minutes and gigabytes to come by"),
+    ("KF-PRE-MAP-TOO-LARGE", "five million runs of records take as many transactions"),
+];
+
+/// Codes that one scenario makes from the plan's own list, one permission after the other: `permissions::each_permission_…`.
+const MADE_FROM_THE_PLAN: &str = "KF-PRE-DENIED-";
+
+/// What is said of every pair.
+const ALWAYS: [&str; 4] = ["KF-PRE-DISK-ROOM", "KF-PRE-METADATA-MODES", "KF-PRE-NOT-PROBED", "KF-PRE-SIZING"];
+
+/// Where a new code has no scenario, this test fails and says so; where one gets a scenario, its exception has to go.
+#[test]
+fn every_code_of_precheck_has_a_scenario_that_provokes_it() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let table = std::fs::read_to_string(root.join("src/domain/finding.rs")).unwrap();
+    let codes: BTreeSet<&str> = table.split('"').filter(|word| word.starts_with("KF-PRE-") && word.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '-')).collect();
+    assert!(codes.len() > 100, "the table is not read: {codes:?}");
+    let mut scenarios = String::new();
+    for entry in std::fs::read_dir(root.join("tests/scenarios")).unwrap().flatten() {
+        let text = std::fs::read_to_string(entry.path()).unwrap();
+        let text = if entry.file_name() == "precheck.rs" { text.split_once("];").unwrap().1.to_owned() } else { text };
+        scenarios.extend(text.lines().filter(|line| !line.trim_start().starts_with("//")));
+    }
+    // In quotes, within a text in quotes, or without what all of them begin with.
+    let quoted = |word: &str| scenarios.contains(&format!("\"{word}\"")) || scenarios.contains(&format!("\\\"{word}\\\""));
+    let named = |code: &str| quoted(code) || code.strip_prefix("KF-PRE-").is_some_and(quoted);
+    let excepted = |code: &str| NOT_PROVOKED.iter().any(|(excepted, _)| *excepted == code);
+    assert!(scenarios.contains(&format!("\"{MADE_FROM_THE_PLAN}\"")));
+    let missing: Vec<&&str> = codes.iter().filter(|code| !code.starts_with(MADE_FROM_THE_PLAN) && !named(code) && !excepted(code)).collect();
+    assert!(missing.is_empty(), "no scenario provokes {missing:?}");
+    let stale: Vec<&str> = NOT_PROVOKED.iter().map(|(code, _)| *code).filter(|code| named(code) || !codes.contains(code)).collect();
+    assert!(stale.is_empty(), "these need no exception: {stale:?}");
+}
+
+fn codes(outcome: &Outcome) -> BTreeSet<String> {
+    ["blocker", "warning", "information"].iter().flat_map(|severity| found(outcome, severity)).map(|(code, _)| code).collect()
+}
+
+fn set(codes: &[&str]) -> BTreeSet<String> {
+    codes.iter().map(|code| (*code).to_owned()).collect()
+}
+
+/// What was seen under a code.
+#[track_caller]
+fn seen(outcome: &Outcome, code: &str) -> String {
+    let answer = outcome.json();
+    let finding = answer["findings"].as_array().unwrap().iter().find(|f| f["code"] == code).unwrap_or_else(|| panic!("no {code}: {outcome}"));
+    finding["seen"].as_str().unwrap().to_owned()
+}
+
+/// Two calm pairs say exactly so much. What the one says and the other does not comes of what they are; so each code is seen absent somewhere.
+#[test]
+fn a_calm_pair_says_no_more_than_what_it_is() {
+    let (lab, kraft, agent) = (Lab::shared(), Lab::kraft(), Agent::shared());
+    for (lab, topic) in [(lab, "calm-orders"), (kraft, "calm-kraft-orders")] {
+        agent.create_topics(&lab.source.bootstrap(), &[Topic::new(topic, 2)]);
+    }
+    let outcome = lab.setup("calm").topics(&["calm-orders"]).begin().run("precheck").expect_code(3);
+    let of_zookeeper = ["KF-PRE-IN-PLACE", "KF-PRE-KRAFT-OPERATIONS", "KF-PRE-OLD-CLIENTS", "KF-PRE-BROKER-DEFAULTS", "KF-PRE-CONTROLLERS", "KF-PRE-OTHERS-MAY-WRITE"];
+    assert_eq!(codes(&outcome), set(&[&ALWAYS[..], &of_zookeeper].concat()), "{outcome}");
+    let answer = outcome.json();
+    assert_eq!(answer["findings"][0]["severity"], "warning", "{outcome}");
+    let said = |f: &Value| ["why", "seen", "remedy", "title", "page"].iter().all(|name| f[name].as_str().is_some_and(|text| text.len() > 10));
+    assert!(answer["findings"].as_array().unwrap().iter().all(said), "{outcome}");
+    let in_place = seen(&outcome, "KF-PRE-IN-PLACE");
+    assert!(in_place.contains("applies to this cluster, as far as its brokers show") && in_place.contains("yes: a version from 3.4 to 3.9") && !in_place.contains("NO: "), "{in_place}");
+    assert!(in_place.contains("yes: inter.broker.protocol.version is that of the software (3.9 is set") && in_place.contains("yes: every broker is there"), "{in_place}");
+    let room = seen(&outcome, "KF-PRE-DISK-ROOM");
+    assert!(room.contains("the target's volumes have ") && room.ends_with(" free"), "{room}");
+
+    // Another controller set-up, or another client, does not come with a KRaft source.
+    let outcome = kraft.setup("calm-kraft").topics(&["calm-kraft-orders"]).begin().run("precheck").expect_code(3);
+    // A KRaft cluster sets min.insync.replicas for itself (KIP-966).
+    let of_kraft = ["KF-PRE-CONTROLLERS", "KF-PRE-DYNAMIC-SETTINGS", "KF-PRE-FEATURE-LEVEL", "KF-PRE-OTHERS-MAY-WRITE"];
+    let said = codes(&outcome);
+    assert!(said.is_subset(&set(&[&ALWAYS[..], &of_kraft].concat())), "{outcome}");
+    assert!(["KF-PRE-IN-PLACE", "KF-PRE-KRAFT-OPERATIONS", "KF-PRE-OLD-CLIENTS", "KF-PRE-BROKER-DEFAULTS"].iter().all(|code| !said.contains(*code)), "{outcome}");
+
+    // As people read it: whether a copy is wanted at all comes first.
+    let migration = lab.setup("calm").topics(&["calm-orders"]).begin();
+    let text = migration.kferry().run(&["precheck", "--config", "kferry.yaml"]).expect_code(3).stdout;
+    let at = |words: &str| text.find(words).unwrap_or_else(|| panic!("{words:?} is not said:\n{text}"));
+    assert!(at("before you copy\n") < at("note     KF-PRE-IN-PLACE") && at("KF-PRE-IN-PLACE") < at("warning  KF-PRE-CONTROLLERS"), "{text}");
+    assert!(at("warning  KF-PRE-CONTROLLERS") < at("note     KF-PRE-METADATA-MODES") && text.contains("    why: "), "{text}");
+}
+
+/// A producer that the brokers can name, one that they cannot, and one that ties a topic to another that stays behind.
+#[test]
+fn who_writes_is_told_as_far_as_brokers_know() {
+    let (lab, agent) = (Lab::shared(), Agent::shared());
+    let source = lab.source.bootstrap();
+    let topics = ["writers-named", "writers-unnamed", "writers-shop", "writers-still", "writers-outside"];
+    agent.create_topics(&source, &topics.map(|name| Topic::new(name, 1)));
+    let weave = Weave::new("writers-tx", 30);
+    agent.weave(&source, &["writers-shop", "writers-outside"], &weave, &Load::records(10));
+    agent.produce(&source, "writers-still", &Load::records(10));
+    let migration = lab.setup("writers").topics(&["writers-named", "writers-unnamed", "writers-shop", "writers-still"]).begin();
+    let quiet = migration.precheck();
+    assert!(!codes(&quiet).contains("KF-PRE-PRODUCERS-UNNAMED"), "{quiet}");
+    assert!(seen(&quiet, "KF-PRE-PRODUCERS").contains("no partition grew within"), "{quiet}");
+
+    let named = agent.live(&source, &["writers-named"], 200.0, &Load::records(1));
+    let unnamed = agent.live(&source, &["writers-unnamed"], 200.0, &Load::records(1).not_idempotent());
+    let busy = migration.precheck();
+    named.stop();
+    unnamed.stop();
+    let who = seen(&busy, "KF-PRE-PRODUCERS");
+    assert!(who.contains("2 partitions grew within") && who.contains("writers-named-0, writers-unnamed-0"), "{who}");
+    let nobody = seen(&busy, "KF-PRE-PRODUCERS-UNNAMED");
+    assert!(nobody.starts_with("1 partition grew") && nobody.ends_with(": writers-unnamed-0"), "{nobody}");
+
+    // What was written in one transaction stays together where all of it is selected.
+    let tied = found(&busy, "warning").into_iter().filter(|(code, _)| code == "KF-PRE-TRANSACTIONS-SPAN").collect::<Vec<_>>();
+    assert!(!tied.is_empty() && tied.iter().all(|(_, id)| id.starts_with("writers-tx")), "{busy}");
+    assert!(seen(&busy, "KF-PRE-TRANSACTIONS-SPAN").contains("writers-shop (selected) and to writers-outside (not selected)"), "{busy}");
+    let whole = lab.setup("writers").begin().precheck();
+    assert!(!codes(&whole).contains("KF-PRE-TRANSACTIONS-SPAN"), "{whole}");
+}
+
+/// Which versions a client speaks is told by no request; what it said when it joined is.
+#[test]
+fn groups_that_speak_as_old_clients_do_are_named() {
+    let (lab, agent) = (Lab::shared(), Agent::shared());
+    let source = lab.source.bootstrap();
+    agent.create_topics(&source, &[Topic::new("elders-orders", 1)]);
+    // The groups' coordinator comes into being with the first commit.
+    agent.commit_group_offsets(&source, "elders-young", &[Commit::new("elders-orders", 0, 0, "")]);
+    agent.hold_group(&source, "elders-young", &["elders-orders"]);
+    let port = source.rsplit_once(':').unwrap().1.parse().unwrap();
+    let elder = OldConsumer::join(port, "elders-elder", "elders-orders").expect("a 3.9 broker takes JoinGroup v0");
+    let migration = lab.setup("elders").begin();
+    let told = seen(&migration.precheck(), "KF-PRE-OLD-CLIENTS");
+    assert!(told.starts_with("the target is 4.1, the source 3.9") && told.ends_with("1 group with members that speak the consumers' protocol in its first version, as Java clients from before 2.4 and some other libraries do, look at these first: elders-elder"), "{told}");
+    drop(elder);
+    agent.release_group(&source, "elders-young");
+    let to_itself = OldConsumer::join(lab.target.bootstrap().rsplit_once(':').unwrap().1.parse().unwrap(), "elders-elder", "elders-orders");
+    assert!(to_itself.is_none(), "a 4.1 broker takes JoinGroup v0");
+}
+
+/// What Streams, Connect and registries keep is known by its names; `apps` has them at work.
+#[test]
+fn applications_that_are_selected_in_part_are_named() {
+    let (lab, agent) = (Lab::shared(), Agent::shared());
+    let source = lab.source.bootstrap();
+    let own = ["parts-app-totals-changelog", "parts-app-by-key-repartition", "parts-connect-configs", "parts-connect-offsets", "parts-connect-status"];
+    agent.create_topics(&source, &own.map(|name| Topic::new(name, 1)));
+    agent.create_topics(&source, &[Topic::new("parts-orders", 1)]);
+    agent.produce(&source, "parts-orders", &Load::records(5));
+    agent.commit_group_offsets(&source, "parts-app", &[Commit::new("parts-orders", 0, 3, "")]);
+    let partly = lab.setup("parts").topics(&["parts-orders", "parts-app-totals-*", "parts-connect-configs"]).begin().precheck();
+    let named: Vec<String> = found(&partly, "warning").into_iter().filter(|(code, _)| code == "KF-PRE-APP-PARTLY").map(|(_, subject)| subject).collect();
+    assert_eq!(named, ["parts-app", "connect"], "{partly}");
+    assert!(seen(&partly, "KF-PRE-APP-PARTLY").contains("selected: parts-app-totals-changelog, not selected: parts-app-by-key-repartition"), "{partly}");
+    let whole = lab.setup("parts").begin().precheck();
+    assert!(!codes(&whole).contains("KF-PRE-APP-PARTLY"), "{whole}");
+    assert!(seen(&whole, "KF-PRE-STREAMS").starts_with("1 application: parts-app (2 topics of its own: "), "{whole}");
+    let mapped = lab.setup("parts").offsets("mapped").begin().precheck();
+    assert!(seen(&mapped, "KF-PRE-STREAMS").contains("local state (state.dir, with its checkpoints) has to be deleted"), "{mapped}");
+}
+
+/// Files of a directory, each with its size and what it holds.
+fn files(dir: &Path) -> Vec<String> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        match path.is_dir() {
+            true => all.extend(files(&path)),
+            false => all.push(format!("{} {:?}", path.display(), std::fs::read(&path).map(|bytes| bytes.len()))),
+        }
+    }
+    all.sort();
+    all
+}
+
+/// An old and oddly kept source, and a target that was set up in haste. Both are this scenario's alone, so that all of them can be compared afterwards.
+#[test]
+fn an_old_source_and_a_hasty_target_are_told_by_code_and_looking_changes_nothing() {
+    let dirs = WorkDir::new("log-dirs");
+    let (one, two) = (dirs.dir("one"), dirs.dir("two"));
+    let lab = Lab::start(
+        1,
+        Options::default()
+            .authorizer()
+            .prop("inter.broker.protocol.version", "2.7")
+            .prop("log.dirs", format!("{},{}", one.display(), two.display()))
+            .prop("delegation.token.master.key", "not-for-logs-token-key")
+            .prop("password.encoder.secret", "not-for-logs-encoder")
+            .prop("num.partitions", 6)
+            .prop("transaction.max.timeout.ms", 1_800_000)
+            .prop("log.retention.check.interval.ms", 3_600_000),
+        Options::default().release("4.0-IV3").prop("transaction.state.log.replication.factor", 3),
+    );
+    let (agent, source, target) = (Agent::shared(), lab.source.bootstrap(), lab.target.bootstrap());
+    agent.alter_broker_configs(&source, "1", &[("log.cleaner.threads", "2")], &[]);
+    agent.create_topics(
+        &source,
+        &[
+            Topic::new("odd-old", 1).config("message.format.version", "0.10.2"),
+            Topic::new("odd-settings", 1).config("leader.replication.throttled.replicas", "0:1").config("segment.bytes", 65_536).config("max.message.bytes", 3 << 20),
+            Topic::new("odd-brief", 1).config("retention.ms", 60_000),
+            Topic::new("odd-trimmed", 1),
+            Topic::new("odd-large", 1),
+            Topic::new("_schemas", 1).config("cleanup.policy", "compact"),
+            Topic::new("__CruiseControlMetrics", 1),
+        ],
+    );
+    agent.produce(&source, "odd-old", &Load::records(20).not_idempotent());
+    agent.produce(&source, "odd-trimmed", &Load::records(20));
+    agent.delete_records(&source, "odd-trimmed", 0, 7);
+    agent.commit_group_offsets(&source, "odd-readers", &[Commit::new("odd-trimmed", 0, 9, "")]);
+    agent.commit_group_offsets(&source, "KMOffsetCache-host", &[Commit::new("odd-trimmed", 0, 9, "")]);
+    agent.create_acls(&source, &[Acl::allow("User:shop", "READ", "TOPIC", "odd-trimmed")]);
+    agent.begin_transaction(&source, "odd-tx", "odd-brief", &Load::records(3), 60_000);
+    agent.end_transaction("odd-tx", true);
+    agent.create_topics(&target, &[Topic::new("odd-elsewhere", 1), Topic::new("odd-large", 1).config("retention.ms", 1_000_000)]);
+    agent.hold_group(&target, "odd-readers", &["odd-elsewhere"]);
+    let setup = || lab.setup("odd").topics(&["odd-*", "_schemas"]);
+    let stores = || (files(&lab.s3.bucket_dir(BUCKET)), files(&lab.s3.dir().join("versions")));
+    let before = (everything(&source), everything(&target), stores());
+
+    let migration = setup().set("topology.replication_factor", "3").begin();
+    let outcome = migration.run("precheck").expect_code(4);
+    let expected = [
+        ("blocker", "KF-PRE-OLD-FORMAT", "odd-old"),
+        ("information", "KF-PRE-NO-TOPIC-IDS", ""),
+        ("warning", "KF-PRE-ZOOKEEPER-TOOLS", "source"),
+        ("information", "KF-PRE-DYNAMIC-SETTINGS", "source"),
+        ("warning", "KF-PRE-DELEGATION-TOKENS", "source"),
+        ("information", "KF-PRE-BROKER-DEFAULTS", "target"),
+        ("warning", "KF-PRE-CLIENT-LIMITS", "target"),
+        ("warning", "KF-PRE-CONTROLLERS", "target"),
+        ("information", "KF-PRE-FEATURE-LEVEL", "target"),
+        ("warning", "KF-PRE-UNKNOWN-CONFIG", "odd-old"),
+        ("information", "KF-PRE-CONFIG-LEFT-OUT", "odd-settings"),
+        ("warning", "KF-PRE-CONFIG-ADJUSTED", "odd-settings"),
+        ("information", "KF-PRE-MESSAGE-SIZE", ""),
+        ("warning", "KF-PRE-SHORT-RETENTION", "odd-brief"),
+        ("information", "KF-PRE-PREFIX-COST", ""),
+        ("warning", "KF-PRE-REPLICATION-REDUCED", "odd-trimmed"),
+        ("warning", "KF-PRE-TOPIC-DRIFT", "odd-large"),
+        ("warning", "KF-PRE-AUTHORIZER-MISSING", "target"),
+        ("warning", "KF-PRE-OTHERS-MAY-WRITE", "target"),
+        ("warning", "KF-PRE-TRANSACTION-STATE", "target"),
+        ("warning", "KF-PRE-GROUP-ON-TARGET", "odd-readers"),
+        ("information", "KF-PRE-SCHEMA-REGISTRY", "source"),
+    ];
+    for (severity, code, subject) in expected {
+        expect_found(&outcome, severity, code, subject);
+    }
+    let in_place = seen(&outcome, "KF-PRE-IN-PLACE");
+    for said in [
+        "does not apply to this cluster as it stands",
+        "NO: inter.broker.protocol.version is that of the software (2.7 is set, the brokers are 3.9)",
+        "yes: one log directory per broker, or 3.7 (KIP-858) (1 broker with several)",
+        "yes: 3.6 or later, because there may be delegation tokens",
+        "NO: no tool and no client speaks to ZooKeeper directly (look at topic __CruiseControlMetrics",
+        "not seen: authorizer.class.name is",
+    ] {
+        assert!(in_place.contains(said), "{said}: {in_place}");
+    }
+    assert!(seen(&outcome, "KF-PRE-ZOOKEEPER-TOOLS").contains("group KMOffsetCache-host (CMAK"), "{outcome}");
+    assert_eq!(seen(&outcome, "KF-PRE-DYNAMIC-SETTINGS"), "1 setting: log.cleaner.threads (on broker 1)");
+    assert!(seen(&outcome, "KF-PRE-CLIENT-LIMITS").contains("transaction.max.timeout.ms is 1800000 on the source, 900000 on the target"), "{outcome}");
+    assert!(seen(&outcome, "KF-PRE-BROKER-DEFAULTS").contains("num.partitions is 6 on the source, 1 on the target"), "{outcome}");
+    assert!(seen(&outcome, "KF-PRE-KRAFT-OPERATIONS").contains("that the target's do not know: password.encoder.secret"), "{outcome}");
+
+    // Everything that a plan is written as, and precheck again, as people read it.
+    migration.run("plan").ok();
+    let text = migration.kferry().run(&["precheck", "--config", "kferry.yaml"]).expect_code(4);
+    setup().set("cutover.freeze_settle_window", "200ms").offsets("mapped").begin().run("precheck").expect_code(4);
+    for printed in [outcome.to_string(), text.to_string(), std::fs::read_to_string(migration.dir().join("plan/plan.json")).unwrap()] {
+        assert!(!printed.contains("not-for-logs"), "a secret is printed");
+    }
+    let after = (everything(&source), everything(&target), stores());
+    for (name, before, after) in [("source", &before.0, &after.0), ("target", &before.1, &after.1)] {
+        for (part, was) in before.as_object().unwrap() {
+            assert_eq!(after[part], *was, "looking changed {part} of the {name}");
+        }
+    }
+    assert_eq!(after.2, before.2, "looking changed the bucket");
+    assert!(before.0["transactional ids"].to_string().contains("odd-tx"), "the coordinators were not asked: {}", before.0["transactional ids"]);
+    agent.release_group(&target, "odd-readers");
+}
+
+/// More than a million offsets without a record, and a target that lets kferry write markers one by one only.
+#[test]
+fn holes_that_cost_a_working_day_are_refused_or_mapped_and_those_that_cost_a_minute_are_not() {
+    let (lab, agent) = (Lab::shared(), Agent::shared());
+    let source = lab.source.bootstrap();
+    let topic = Topic::new("dear-states", 1).config("cleanup.policy", "compact").config("min.cleanable.dirty.ratio", 0.01).config("segment.ms", 1_000);
+    agent.create_topics(&source, &[topic]);
+    agent.produce(&source, "dear-states", &Load::records(1_300_000).keys(20).values(8, 16).codec("lz4"));
+    std::thread::sleep(Duration::from_millis(1_200));
+    // The segment before the last is the last one that is compacted.
+    agent.produce(&source, "dear-states", &Load::records(20).keys(20).values(8, 16));
+    let proxied = || lab.setup("dear").target(&lab.target.proxied_bootstrap());
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    let cheap = loop {
+        let outcome = proxied().offsets("identical").begin().precheck();
+        if outcome.json()["selected"]["holes_estimated"].as_i64() > Some(1_200_000) {
+            break outcome;
+        }
+        assert!(std::time::Instant::now() < deadline, "the log is not compacted: {outcome}");
+        std::thread::sleep(Duration::from_secs(1));
+    };
+    assert!(!codes(&cheap).contains("KF-PRE-HOLES-TOO-DEAR") && !codes(&cheap).contains("KF-PRE-MAPPED-FOR-COST"), "{cheap}");
+    lab.target.proxies().iter().for_each(|proxy| proxy.close_on(WRITE_TXN_MARKERS, true));
+    let (identical, auto) = (proxied().offsets("identical").begin().run("precheck"), proxied().begin().run("precheck"));
+    lab.target.proxies().iter().for_each(|proxy| proxy.close_on(WRITE_TXN_MARKERS, false));
+    expect_found(&identical, "blocker", "KF-PRE-HOLES-TOO-DEAR", "dear-states");
+    expect_found(&auto, "warning", "KF-PRE-MAPPED-FOR-COST", "dear-states");
+    assert!(!codes(&auto).contains("KF-PRE-HOLES-TOO-DEAR"), "{auto}");
+}
+
+/// What the configuration, the stores and the host alone can be asked.
+#[test]
+fn stores_and_settings_that_cannot_be_used_are_told() {
+    let (lab, agent) = (Lab::shared(), Agent::shared());
+    let (source, target) = (lab.source.bootstrap(), lab.target.bootstrap());
+    agent.create_topics(&source, &[Topic::new("unusable-orders", 1)]);
+    let with = |more: &str| Desk::new(&source, &target, &format!("{}{more}", only(&["unusable-orders"])));
+    let desk = with("");
+    let blockers: Vec<String> = found(&desk.precheck(), "blocker").into_iter().map(|(code, _)| code).collect();
+    assert!(blockers.is_empty(), "{blockers:?}");
+    let yaml = desk.read("kferry.yaml");
+    for (at, code) in [("  backup:\n    directory: segments", "KF-PRE-STORE-UNREACHABLE"), ("  evidence:\n    directory: evidence", "KF-PRE-EVIDENCE-STORE")] {
+        // A file where a directory would have to be.
+        let (folder, _) = at.rsplit_once(' ').unwrap();
+        desk.dir.file("kferry.yaml", &yaml.replace(at, &format!("{folder} kferry.key/below")));
+        let outcome = desk.precheck().expect_code(4);
+        assert!(codes(&outcome).contains(code), "{code}: {outcome}");
+    }
+    let outcome = with("  cutover:\n    freeze: acl\n").precheck();
+    expect_found(&outcome, "blocker", "KF-PRE-FREEZE-UNSUPPORTED", "");
+    let outcome = with("  cutover:\n    freeze: manual\n").precheck();
+    assert!(!codes(&outcome).contains("KF-PRE-FREEZE-UNSUPPORTED"), "{outcome}");
+}
+
+/// A broker that says that it is ready for its own migration, whose controllers are not there yet.
+#[test]
+#[ignore = "slow: tests/full runs it"]
+fn a_source_in_a_migration_of_its_own_is_told() {
+    let nobody = crate::lab::process::free_port();
+    let source = Cluster::zookeeper(
+        1,
+        Options::default()
+            .prop("zookeeper.metadata.migration.enable", true)
+            .prop("controller.quorum.voters", format!("3000@127.0.0.1:{nobody}"))
+            .prop("controller.listener.names", "CONTROLLER"),
+    );
+    let agent = Agent::shared();
+    agent.create_topics(&source.bootstrap(), &[Topic::new("migrating-orders", 1)]);
+    let target = format!("127.0.0.1:{}", crate::lab::process::free_port());
+    let outcome = Desk::new(&source.bootstrap(), &target, &only(&["migrating-orders"])).precheck();
+    expect_found(&outcome, "warning", "KF-PRE-SOURCE-MIGRATING", "source");
+    let seen = seen(&outcome, "KF-PRE-SOURCE-MIGRATING");
+    assert!(seen.contains("zookeeper.metadata.migration.enable is true") && seen.contains("brokers that say zkMigrationReady: 1"), "{seen}");
+}
+
+/// A source whose segments have holes in the file system: its brokers tell more bytes than the target's volumes have free.
+#[test]
+#[ignore = "slow: tests/full runs it"]
+fn a_copy_that_the_targets_volumes_cannot_hold_is_refused() {
+    const HOLLOW_BYTES: u64 = 2_000_000_000;
+    let lab = Lab::start(1, Options::default(), Options::default());
+    let (agent, source) = (Agent::shared(), lab.source.bootstrap());
+    let migration = lab.setup("room").begin();
+    agent.create_topics(&source, &[Topic::new("room-orders", 1).config("segment.bytes", 400)]);
+    agent.produce(&source, "room-orders", &Load::records(500).one_record_batches().values(100, 150));
+    let roomy = migration.precheck();
+    assert!(!codes(&roomy).contains("KF-PRE-DISK-SHORT"), "{roomy}");
+    lab.source.stop_broker(1);
+    let mut segments: Vec<_> = std::fs::read_dir(lab.source.log_dir(1).join("room-orders-0")).unwrap().flatten().map(|e| e.path()).filter(|p| p.extension().is_some_and(|e| e == "log")).collect();
+    segments.sort();
+    // The last ones are read to find the log's end.
+    for segment in &segments[..segments.len() - 5] {
+        std::fs::File::options().write(true).open(segment).unwrap().set_len(HOLLOW_BYTES).unwrap();
+    }
+    lab.source.start_broker(1);
+    lab.source.wait_ready();
+    let outcome = migration.run("precheck").expect_code(4);
+    expect_found(&outcome, "blocker", "KF-PRE-DISK-SHORT", "target");
+    let told = seen(&outcome, "KF-PRE-DISK-SHORT");
+    assert!(told.contains("with all replicas; the target's volumes have "), "{told}");
+}
+
+/// Three brokers on each side are calm; then one of each goes.
+#[test]
+#[ignore = "slow: tests/full runs it"]
+fn brokers_that_are_missing_are_told_by_number_with_what_they_leave_behind() {
+    let lab = Lab::start(3, Options::default(), Options::default());
+    let (agent, source, target) = (Agent::shared(), lab.source.bootstrap(), lab.target.bootstrap());
+    agent.create_topics(&source, &[Topic::new("gone-safe", 3).replication(3), Topic::new("gone-alone", 6).replication(1)]);
+    agent.create_topics(&target, &[Topic::new("gone-elsewhere", 6).replication(1)]);
+    agent.produce(&source, "gone-safe", &Load::records(100));
+    let migration = lab.setup("gone").begin();
+    let calm = migration.precheck();
+    let troubles = ["KF-PRE-SOURCE-UNHEALTHY", "KF-PRE-TARGET-UNHEALTHY", "KF-PRE-TOPIC-UNREADABLE"];
+    assert!(troubles.iter().all(|code| !codes(&calm).contains(*code)), "{calm}");
+    // Three voters are a quorum; that they are brokers, too, is told and no warning.
+    expect_found(&calm, "information", "KF-PRE-CONTROLLERS", "target");
+
+    lab.source.kill_broker(3);
+    lab.target.kill_broker(3);
+    std::thread::sleep(Duration::from_secs(12));
+    let outcome = migration.run("precheck").expect_code(4);
+    expect_found(&outcome, "blocker", "KF-PRE-TOPIC-UNREADABLE", "gone-alone");
+    expect_found(&outcome, "warning", "KF-PRE-SOURCE-UNHEALTHY", "source");
+    expect_found(&outcome, "warning", "KF-PRE-TARGET-UNHEALTHY", "target");
+    for code in ["KF-PRE-SOURCE-UNHEALTHY", "KF-PRE-TARGET-UNHEALTHY"] {
+        let seen = seen(&outcome, code);
+        assert!(seen.contains("that are not there: 3") && seen.contains("without a leader"), "{seen}");
+    }
+    assert!(seen(&outcome, "KF-PRE-TARGET-UNHEALTHY").contains("KRaft voter 3 has "), "{outcome}");
+    assert!(seen(&outcome, "KF-PRE-IN-PLACE").contains("NO: every broker is there"), "{outcome}");
+}
