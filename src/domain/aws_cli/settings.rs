@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 /// Settings of brokers that an MSK configuration takes and that are worth carrying over; of those in a plan.
 ///
 /// Source: "Custom Amazon MSK configurations". Versions of protocols and formats, authorizers and listeners are MSK's own.
-const CARRIED: [&str; 24] = [
+pub(crate) const CARRIED: [&str; 24] = [
     "allow.everyone.if.no.acl.found",
     "auto.create.topics.enable",
     "compression.type",
@@ -37,14 +37,25 @@ const CARRIED: [&str; 24] = [
 
 /// `server_properties`, `client_authentication` and the values that go with them.
 pub(super) fn functions(plan: &Plan, config: &Config) -> String {
-    let mut out = String::from("\n# The source's effective settings of those that MSK lets be set; topics bring their own besides.\nserver_properties() {\n  cat <<'PROPERTIES'\n");
-    let settings = CARRIED.iter().filter_map(|name| Some((name, plan.source.broker_configs.get(*name)?)));
-    for (name, value) in settings.filter(|(_, value)| *value != HIDDEN && !value.is_empty() && !value.contains(char::is_control)) {
+    let mut out = String::from(
+        "\n# The source's effective settings of those that MSK lets be set; topics bring their own besides.\nserver_properties() {\n  cat <<'PROPERTIES'\n",
+    );
+    let settings = CARRIED
+        .iter()
+        .filter_map(|name| Some((name, plan.source.broker_configs.get(*name)?)));
+    for (name, value) in settings.filter(|(_, value)| {
+        *value != HIDDEN && !value.is_empty() && !value.contains(char::is_control)
+    }) {
         // Writing to a String cannot err.
         let _ = writeln!(out, "{name}={value}");
     }
     out.push_str("PROPERTIES\n}\n");
-    let _ = write!(out, "\n# {}\n{}", way_in(config.target.auth.mode), client_authentication(config.target.auth.mode));
+    let _ = write!(
+        out,
+        "\n# {}\n{}",
+        way_in(config.target.auth.mode),
+        client_authentication(config.target.auth.mode)
+    );
     out.push_str("readonly KAFKA=(aws kafka --region \"$CLUSTER_REGION\")\n");
     out
 }
@@ -67,7 +78,11 @@ fn client_authentication(mode: AuthMode) -> String {
                     printf '{\"Tls\":{\"Enabled\":true,\"CertificateAuthorityArnList\":%s}}' \"$authorities\"\n}\nreadonly CLIENT_BROKER=TLS\n"
                 .to_owned();
         }
-        AuthMode::Plain | AuthMode::ScramSha256 => unreachable!("MSK has no such way in, and no cluster is rendered for it"),
+        AuthMode::Plain | AuthMode::ScramSha256 => {
+            unreachable!("MSK has no such way in, and no cluster is rendered for it")
+        }
     };
-    format!("client_authentication() {{ printf '%s' '{json}'; }}\nreadonly CLIENT_BROKER={in_transit}\n")
+    format!(
+        "client_authentication() {{ printf '%s' '{json}'; }}\nreadonly CLIENT_BROKER={in_transit}\n"
+    )
 }

@@ -74,10 +74,22 @@ mod tests {
 
     #[test]
     fn brokers_are_priced_by_family_and_size() {
-        for (instance, nano) in [("kafka.m5.large", 210_000_000), ("kafka.m5.4xlarge", 1_680_000_000), ("kafka.m7g.2xlarge", 816_000_000), ("kafka.t3.small", 45_600_000)] {
+        for (instance, nano) in [
+            ("kafka.m5.large", 210_000_000),
+            ("kafka.m5.4xlarge", 1_680_000_000),
+            ("kafka.m7g.2xlarge", 816_000_000),
+            ("kafka.t3.small", 45_600_000),
+        ] {
             assert_eq!(broker_hour(instance), Some(nano), "{instance}");
         }
-        for unknown in ["m5.large", "kafka.m5.small", "kafka.m5", "express.m7g.large", "kafka.x9.large", ""] {
+        for unknown in [
+            "m5.large",
+            "kafka.m5.small",
+            "kafka.m5",
+            "express.m7g.large",
+            "kafka.x9.large",
+            "",
+        ] {
             assert_eq!(broker_hour(unknown), None, "{unknown}");
         }
         let keys: BTreeSet<&str> = Price::ALL.iter().map(|price| price.key()).collect();
