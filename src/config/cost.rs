@@ -53,6 +53,7 @@ fn prices(reader: &Reader<'_>, raw: &raw::Prices) -> BTreeMap<Price, NanoUsd> {
         Price::Kms => &raw.kms_10000,
         Price::CrossAz => &raw.cross_az_gb,
         Price::CrossRegion => &raw.cross_region_gb,
+        Price::MskStorage => &raw.msk_storage_gb_month,
         Price::SourceBroker => &raw.source_broker_hour,
         Price::TargetBroker => &raw.target_broker_hour,
     };

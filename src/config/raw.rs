@@ -47,6 +47,9 @@ pub(super) struct Migration {
 pub(super) struct Cluster {
     pub cluster_arn: Option<Text>,
     pub bootstrap_servers: Option<Texts>,
+    pub network: Option<Text>,
+    pub endpoint_url: Option<Text>,
+    pub scram_secrets: Option<Text>,
     pub auth: Section<Auth>,
 }
 
@@ -177,6 +180,7 @@ pub(super) struct Prices {
     pub kms_10000: Option<Text>,
     pub cross_az_gb: Option<Text>,
     pub cross_region_gb: Option<Text>,
+    pub msk_storage_gb_month: Option<Text>,
     pub source_broker_hour: Option<Text>,
     pub target_broker_hour: Option<Text>,
 }

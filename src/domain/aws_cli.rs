@@ -122,6 +122,8 @@ fn is_msk(config: &ClusterConfig, snapshot: Option<&ClusterSnapshot>) -> bool {
 fn cluster_step(plan: &Plan, config: &Config) -> ClusterStep {
     let target_is_msk = is_msk(&config.target, plan.target.as_ref());
     match (&plan.target, config.target.auth.mode) {
+        // MSK knows a cluster before its brokers answer.
+        _ if plan.target_msk.is_some() => ClusterStep::Exists,
         (Some(_), _) if target_is_msk => ClusterStep::Exists,
         // A target that could not be read and has no name of MSK's may still be wanted there, if the source is there.
         (None, AuthMode::Plain | AuthMode::ScramSha256)
@@ -279,10 +281,18 @@ fn cluster_values(plan: &Plan, config: &Config) -> String {
         })
         .sum();
     let per_broker = bytes / brokers * (100 + VOLUME_HEADROOM_PERCENT) / 100;
+    let msk = plan.source_msk.as_ref();
+    let at_source = msk.and_then(|msk| msk.volume_gib).map_or(0, i64::from);
     let volume = per_broker
         .div_euclid(1 << 30)
         .saturating_add(1)
-        .max(VOLUME_GIB_MIN);
+        .max(VOLUME_GIB_MIN)
+        .max(at_source);
+    let instance = config
+        .cost
+        .target_broker_type
+        .as_deref()
+        .or_else(|| msk?.instance_type.as_deref());
     let set = |name: &str, default: &str| format!("{name}=\"${{{name}:-{default}}}\"\n");
     let mut out = String::new();
     let mut say = |comment: &str, line: String| {
@@ -297,17 +307,8 @@ fn cluster_values(plan: &Plan, config: &Config) -> String {
         set("SECURITY_GROUPS", ""),
     );
     say(
-        "Kafka does not tell the source's: aws kafka describe-cluster-v2 does. kafka.m7g.large, for instance.",
-        set(
-            "BROKER_INSTANCE_TYPE",
-            &plain(
-                config
-                    .cost
-                    .target_broker_type
-                    .as_deref()
-                    .unwrap_or_default(),
-            ),
-        ),
+        "cost.target_broker_type, or the source's where MSK was asked. kafka.m7g.large, for instance.",
+        set("BROKER_INSTANCE_TYPE", &plain(instance.unwrap_or_default())),
     );
     say(
         "As many as the source has; a multiple of the number of subnets.",
@@ -315,7 +316,7 @@ fn cluster_values(plan: &Plan, config: &Config) -> String {
     );
     say(
         &format!(
-            "What the selected topics take with their replicas, and {VOLUME_HEADROOM_PERCENT} % more; at least {VOLUME_GIB_MIN}. It can grow later, never shrink."
+            "What the selected topics take with their replicas, and {VOLUME_HEADROOM_PERCENT} % more; at least {VOLUME_GIB_MIN}, and the source's volumes where MSK was asked. It can grow later, never shrink."
         ),
         set("EBS_GIB_PER_BROKER", &volume.to_string()),
     );

@@ -1,4 +1,11 @@
-//! What is Amazon MSK's own: its brokers' names, and the principals that belong to a cluster rather than to its users.
+//! What is Amazon MSK's own: its brokers' names, the principals that belong to a cluster rather than to its users, and what its
+//! control plane says of a cluster.
+
+pub mod bootstrap;
+mod description;
+pub mod scram_secret;
+
+pub use description::{Availability, MskCluster, MskConfiguration, MskKind, configuration_differences, metadata_mode, server_properties};
 
 use super::acl::AclBinding;
 
@@ -26,6 +33,13 @@ impl ClusterArn {
 pub fn is_msk_host(host: &str) -> bool {
     let inner = host.strip_suffix(".amazonaws.com").or_else(|| host.strip_suffix(".amazonaws.com.cn"));
     inner.is_some_and(|inner| inner.split('.').any(|label| label == "kafka" || label == "kafka-serverless"))
+}
+
+/// The Region in a broker's name: `b-1.NAME.ID.c2.kafka.REGION.amazonaws.com`, or with `kafka-serverless`.
+pub fn region_of_host(host: &str) -> Option<String> {
+    let labels: Vec<&str> = host.split('.').collect();
+    let at = labels.iter().rposition(|label| matches!(*label, "kafka" | "kafka-serverless"))?;
+    (labels.get(at + 2) == Some(&"amazonaws")).then(|| labels[at + 1].to_owned())
 }
 
 /// Whether a cluster is Amazon MSK's: by its ARN, by the bootstrap servers that were given, or by what its brokers call themselves.

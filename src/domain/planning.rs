@@ -8,6 +8,7 @@ mod groups;
 mod identity;
 mod limits_and_users;
 mod markers;
+mod msk;
 mod offsets_mode;
 mod reconcile;
 mod report;
@@ -31,6 +32,7 @@ use super::config_diff::TargetSettings;
 use super::finding::{Finding, Severity};
 use super::acl::Operation;
 use super::limits;
+use super::msk::MskCluster;
 use super::permissions;
 use super::store_cause::StoreFailure;
 use super::plan::{Estimate, Plan, TopicPlan, PLAN_VERSION};
@@ -132,6 +134,9 @@ pub struct PlanInput<'a> {
     pub source_health: Option<HealthProbe>,
     /// None where the target does not exist yet or cannot be reached.
     pub target: Option<ClusterSnapshot>,
+    /// What the MSK control plane says, where the cluster is given by its ARN.
+    pub source_msk: Option<MskCluster>,
+    pub target_msk: Option<MskCluster>,
     /// None where it was not looked at.
     pub target_health: Option<HealthProbe>,
     /// Why there is no target's snapshot, as the attempt to read it said.
@@ -181,6 +186,8 @@ pub fn build(input: PlanInput) -> Plan {
     let acls = acls::plan(&context, &mut findings);
     let quotas = limits_and_users::plan(&context, &mut findings);
     limits_and_users::scram(&context, &mut findings);
+    findings.extend(msk::findings(&context, &topics, content::needed_bytes(&topics)));
+    let scram_secrets = msk::scram_secrets(&context, &mut findings);
     let (groups, groups_left_out) = groups::plan(&context, &topics, &mut findings);
     left_out.extend(groups_left_out);
 
@@ -193,6 +200,7 @@ pub fn build(input: PlanInput) -> Plan {
         topics,
         acls,
         quotas,
+        scram_secrets,
         permissions: Vec::new(),
         groups,
         estimate,
@@ -201,6 +209,8 @@ pub fn build(input: PlanInput) -> Plan {
         left_out,
         source: input.source.clone(),
         target: input.target.clone(),
+        source_msk: input.source_msk.clone(),
+        target_msk: input.target_msk.clone(),
     };
     let needed = permissions::needed(&plan, input.config);
     if let Some(diff) = &mut plan.acls {

@@ -22,6 +22,7 @@ mod kafka_calls;
 mod lab_smoke;
 mod large_batches;
 mod mapped;
+mod msk;
 mod offline;
 mod permissions;
 mod proofs;

@@ -209,3 +209,38 @@ fn volumes_have_room_for_the_data_with_its_replicas() {
     // 3 TiB on three brokers, and half as much again.
     assert!(render(&plan, &config).contains("EBS_GIB_PER_BROKER=\"${EBS_GIB_PER_BROKER:-1537}\""));
 }
+
+/// What MSK says of the source becomes the new cluster's; what KRaft refuses does not.
+#[test]
+fn a_source_that_msk_describes_is_followed() {
+    let (mut plan, config) = on_msk(AuthMode::Iam);
+    let mut msk = fixture::msk("shop", crate::domain::topology::MetadataMode::ZooKeeper);
+    (msk.instance_type, msk.volume_gib) = (Some("kafka.m5.2xlarge".to_owned()), Some(777));
+    let properties = [
+        ("num.io.threads", "16"),
+        ("zookeeper.session.timeout.ms", "18000"),
+        ("log.retention.hours", "1"),
+    ];
+    msk.configuration = Some(crate::domain::msk::MskConfiguration {
+        arn: "arn".to_owned(),
+        revision: 1,
+        server_properties: properties
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+    });
+    plan.source_msk = Some(msk.clone());
+    let script = render(&plan, &config);
+    assert!(
+        script.contains("BROKER_INSTANCE_TYPE:-kafka.m5.2xlarge}")
+            && script.contains("EBS_GIB_PER_BROKER:-777}")
+    );
+    assert!(script.contains("\nnum.io.threads=16\n") && !script.contains("zookeeper.session"));
+    assert!(
+        script.contains("\nlog.retention.hours=72\n")
+            && !script.contains("log.retention.hours=1\n"),
+        "what the brokers say counts"
+    );
+    // A target that MSK knows is not made again, though its brokers do not answer yet.
+    plan.target_msk = Some(msk);
+    assert!(!render(&plan, &config).contains("create-cluster-v2"));
+}

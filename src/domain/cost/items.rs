@@ -4,7 +4,7 @@ use super::places::{region_of, region_of_store, zones_of};
 use super::prices::{self, Price};
 use super::{Group, Item, Terms};
 use crate::config::model::{Config, StoreConfig};
-use crate::domain::msk;
+use crate::domain::msk::{self, MskCluster};
 use crate::domain::plan::Plan;
 use crate::domain::planning::grouped;
 use crate::domain::topology::ClusterSnapshot;
@@ -199,6 +199,7 @@ struct Pass<'a> {
     id: &'static str,
     what: &'static str,
     cluster: Option<&'a ClusterSnapshot>,
+    msk: Option<&'a MskCluster>,
     times: i64,
     words: &'static str,
 }
@@ -211,6 +212,7 @@ fn transfer(plan: &Plan, config: &Config, data: &Data, terms: &Terms<'_>) -> Vec
             id: "source_cross_az",
             what: "reading the source from another zone",
             cluster: Some(&plan.source),
+            msk: plan.source_msk.as_ref(),
             times: 1,
             words: "read once",
         },
@@ -218,6 +220,7 @@ fn transfer(plan: &Plan, config: &Config, data: &Data, terms: &Terms<'_>) -> Vec
             id: "target_cross_az",
             what: "writing to and reading from the target in another zone",
             cluster: plan.target.as_ref(),
+            msk: plan.target_msk.as_ref(),
             times: 2,
             words: "written once and read again once",
         },
@@ -261,7 +264,11 @@ fn cross_az(pass: &Pass<'_>, region: Option<&str>, data: &Data, terms: &Terms<'_
             "neither an ARN nor the brokers' names or racks tell that the cluster lies in AWS",
         );
     }
-    let Some(zones) = zones_of(cluster) else {
+    let by_msk = pass
+        .msk
+        .and_then(|msk| msk.zones)
+        .filter(|zones| *zones > 0);
+    let Some(zones) = zones_of(cluster).or(by_msk) else {
         return unknown("the brokers do not tell their zones (broker.rack)");
     };
     let quantity = gib(data.bytes) * pass.times as f64 * (zones - 1) as f64 / zones as f64;
@@ -391,23 +398,39 @@ fn brokers(plan: &Plan, config: &Config, terms: &Terms<'_>) -> Vec<Item> {
     let cost = &config.cost;
     let hours = |ms: u64| ms as f64 / 1000.0 / HOUR_S;
     let before = hours(cost.until_cutover_ms).max(plan.estimate.seed_seconds as f64 / HOUR_S);
-    let count = plan
+    let after = hours(cost.soak_ms);
+    // What is configured goes before what MSK says.
+    let type_of = |configured: &Option<String>, msk: &Option<MskCluster>| {
+        configured
+            .clone()
+            .or_else(|| msk.as_ref()?.instance_type.clone())
+    };
+    let (source_type, target_type) = (
+        type_of(&cost.source_broker_type, &plan.source_msk),
+        type_of(&cost.target_broker_type, &plan.target_msk),
+    );
+    let known = plan
         .target
         .as_ref()
-        .map_or(plan.source.brokers.len(), |t| t.brokers.len());
-    let assumed = if plan.target.is_some() {
+        .map(|t| t.brokers.len())
+        .or_else(|| usize::try_from(plan.target_msk.as_ref()?.brokers?).ok());
+    let count = known.unwrap_or(plan.source.brokers.len());
+    let assumed = if known.is_some() {
         ""
     } else {
         ", as many as the source has"
     };
-    let after = hours(cost.soak_ms);
+    let (target, source) = (
+        "the target's brokers before the cutover",
+        "the source's brokers after the cutover",
+    );
     vec![
         of_brokers(
             terms,
             "target_brokers",
-            "the target's brokers before the cutover",
+            target,
             Price::TargetBroker,
-            cost.target_broker_type.as_deref(),
+            target_type.as_deref(),
             count,
             before,
             assumed,
@@ -415,20 +438,57 @@ fn brokers(plan: &Plan, config: &Config, terms: &Terms<'_>) -> Vec<Item> {
         of_brokers(
             terms,
             "source_brokers",
-            "the source's brokers after the cutover",
+            source,
             Price::SourceBroker,
-            cost.source_broker_type.as_deref(),
+            source_type.as_deref(),
             plan.source.brokers.len(),
             after,
             "",
         ),
-        Item::unknown(
-            "volumes",
-            Group::DoubleRunning,
-            "the volumes of both clusters in that time",
-            "how large the brokers' volumes are is not told by Kafka",
+        of_volumes(
+            terms,
+            "target_volumes",
+            "the target's volumes before the cutover",
+            plan.target_msk.as_ref(),
+            before,
+        ),
+        of_volumes(
+            terms,
+            "source_volumes",
+            "the source's volumes after the cutover",
+            plan.source_msk.as_ref(),
+            after,
         ),
     ]
+}
+
+fn of_volumes(
+    terms: &Terms<'_>,
+    id: &'static str,
+    what: &'static str,
+    msk: Option<&MskCluster>,
+    hours: f64,
+) -> Item {
+    let unknown = |why: &str| Item::unknown(id, Group::DoubleRunning, what, why);
+    let Some(msk) = msk else {
+        return unknown(
+            "how large the brokers' volumes are is told by MSK alone, of a cluster that is given by its ARN",
+        );
+    };
+    let (Some(gib), Some(brokers)) = (msk.volume_gib, msk.brokers) else {
+        return unknown("its brokers have no volumes of a provisioned size");
+    };
+    let quantity = f64::from(gib) * f64::from(brokers) * hours / 24.0 / MONTH_DAYS;
+    let formula =
+        format!("{gib} GiB × {brokers} brokers × {hours:.1} hours / 24 / (365 / 12) days a month");
+    terms.item(
+        id,
+        Group::DoubleRunning,
+        what,
+        Price::MskStorage,
+        quantity,
+        formula,
+    )
 }
 
 #[allow(clippy::too_many_arguments)]

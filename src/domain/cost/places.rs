@@ -24,7 +24,7 @@ pub fn region_of(config: &ClusterConfig, snapshot: Option<&ClusterSnapshot>) -> 
     let by_host = || {
         servers()
             .chain(brokers().map(|b| b.host.as_str()))
-            .find_map(region_of_host)
+            .find_map(msk::region_of_host)
     };
     let by_zone = || {
         brokers()
@@ -32,20 +32,6 @@ pub fn region_of(config: &ClusterConfig, snapshot: Option<&ClusterSnapshot>) -> 
             .find_map(region_of_zone)
     };
     by_arn().or_else(by_host).or_else(by_zone)
-}
-
-/// `b-1.shop.abc123.c2.kafka.eu-west-1.amazonaws.com`.
-fn region_of_host(host: &str) -> Option<String> {
-    if !msk::is_msk_host(host) {
-        return None;
-    }
-    let mut labels = host
-        .split('.')
-        .skip_while(|label| !label.starts_with("kafka"));
-    labels
-        .nth(1)
-        .filter(|label| label.contains('-'))
-        .map(str::to_owned)
 }
 
 /// `eu-west-1a`; None for a zone's id (`euw1-az1`), which shortens its Region's name.

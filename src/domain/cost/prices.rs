@@ -41,6 +41,7 @@ prices! {
     Kms, "kms_10000", Some(30_000_000), "10,000 requests", "aws.amazon.com/kms/pricing: symmetric keys";
     CrossAz, "cross_az_gb", Some(20_000_000), "GB", "aws.amazon.com/ec2/pricing/on-demand: data transfer between zones, 0.01 in each direction";
     CrossRegion, "cross_region_gb", Some(20_000_000), "GB", "aws.amazon.com/ec2/pricing/on-demand: data transfer to another Region";
+    MskStorage, "msk_storage_gb_month", Some(100_000_000), "GB-month", "aws.amazon.com/msk/pricing: storage of Standard brokers";
     SourceBroker, "source_broker_hour", None, "broker-hour", "aws.amazon.com/msk/pricing, by cost.source_broker_type";
     TargetBroker, "target_broker_hour", None, "broker-hour", "aws.amazon.com/msk/pricing, by cost.target_broker_type";
 }

@@ -113,6 +113,35 @@ fn two_clusters_cost_by_their_types_or_by_own_prices() {
 }
 
 #[test]
+fn what_msk_says_of_its_clusters_is_counted() {
+    let (mut plan, mut config) = one_tebibyte();
+    let mut msk = fixture::msk("shop", crate::domain::topology::MetadataMode::Kraft);
+    (msk.instance_type, msk.volume_gib, msk.brokers) =
+        (Some("kafka.m5.large".to_owned()), Some(1_000), Some(3));
+    (plan.source_msk, plan.target_msk) = (Some(msk.clone()), Some(msk));
+    (config.cost.until_cutover_ms, config.cost.soak_ms) = (73 * 86_400_000, 86_400_000);
+    let estimate = build(&plan, &config);
+    // 3 × 1,752 h × 0.21, and 3,000 GB × 2.4 months × 0.10.
+    assert_eq!(
+        (
+            usd(&estimate, "target_brokers"),
+            usd(&estimate, "target_volumes")
+        ),
+        (1_103_760_000, 720_000_000)
+    );
+    // 3 × 24 h × 0.21.
+    assert_eq!(usd(&estimate, "source_brokers"), 15_120_000);
+    assert!(
+        estimate
+            .unknown
+            .iter()
+            .all(|id| !id.contains("brokers") && !id.contains("volumes")),
+        "{:?}",
+        estimate.unknown
+    );
+}
+
+#[test]
 fn what_is_not_known_is_null_with_a_reason() {
     let (mut plan, mut config) = (fixture::plan(), fixture::config());
     plan.target = None;
@@ -124,7 +153,8 @@ fn what_is_not_known_is_null_with_a_reason() {
         "source_cross_region",
         "target_brokers",
         "source_brokers",
-        "volumes",
+        "target_volumes",
+        "source_volumes",
         "tail",
         "host",
         "proofs_storage",
