@@ -180,6 +180,7 @@ pub(super) struct Prices {
     pub kms_10000: Option<Text>,
     pub cross_az_gb: Option<Text>,
     pub cross_region_gb: Option<Text>,
+    pub msk_storage_gb_month: Option<Text>,
     pub source_broker_hour: Option<Text>,
     pub target_broker_hour: Option<Text>,
 }

@@ -86,7 +86,16 @@ pub struct Item {
 
 impl Item {
     fn unknown(id: &'static str, group: Group, what: &'static str, why: &str) -> Self {
-        Self { id, group, what, formula: None, quantity: None, price: None, usd: None, unknown: Some(why.to_owned()) }
+        Self {
+            id,
+            group,
+            what,
+            formula: None,
+            quantity: None,
+            price: None,
+            usd: None,
+            unknown: Some(why.to_owned()),
+        }
     }
 }
 
@@ -101,23 +110,64 @@ impl Terms<'_> {
     }
 
     /// At AWS: list prices hold where the configuration has none.
-    fn item(&self, id: &'static str, group: Group, what: &'static str, price: Price, quantity: f64, formula: String) -> Item {
+    fn item(
+        &self,
+        id: &'static str,
+        group: Group,
+        what: &'static str,
+        price: Price,
+        quantity: f64,
+        formula: String,
+    ) -> Item {
         self.priced(id, group, what, price, price.list(), quantity, formula)
     }
 
     /// Of a bucket, at AWS or not.
     #[allow(clippy::too_many_arguments)]
-    fn stored(&self, at_aws: bool, id: &'static str, group: Group, what: &'static str, price: Price, quantity: f64, formula: String) -> Item {
-        self.priced(id, group, what, price, price.list().filter(|_| at_aws), quantity, formula)
+    fn stored(
+        &self,
+        at_aws: bool,
+        id: &'static str,
+        group: Group,
+        what: &'static str,
+        price: Price,
+        quantity: f64,
+        formula: String,
+    ) -> Item {
+        self.priced(
+            id,
+            group,
+            what,
+            price,
+            price.list().filter(|_| at_aws),
+            quantity,
+            formula,
+        )
     }
 
     /// `list` is the price where the configuration has none.
     #[allow(clippy::too_many_arguments)]
-    fn priced(&self, id: &'static str, group: Group, what: &'static str, price: Price, list: Option<NanoUsd>, quantity: f64, formula: String) -> Item {
+    fn priced(
+        &self,
+        id: &'static str,
+        group: Group,
+        what: &'static str,
+        price: Price,
+        list: Option<NanoUsd>,
+        quantity: f64,
+        formula: String,
+    ) -> Item {
         let own = self.config.prices.get(&price).copied();
         let Some(nano) = own.or(list) else {
-            let why = format!("the server is not AWS's, and what it charges is not known; see cost.prices.{}", price.key());
-            return Item { formula: Some(formula), quantity: Some(quantity), ..Item::unknown(id, group, what, &why) };
+            let why = format!(
+                "the server is not AWS's, and what it charges is not known; see cost.prices.{}",
+                price.key()
+            );
+            return Item {
+                formula: Some(formula),
+                quantity: Some(quantity),
+                ..Item::unknown(id, group, what, &why)
+            };
         };
         let listed = own.is_none();
         let unit_price = UnitPrice {
@@ -130,7 +180,16 @@ impl Terms<'_> {
             region: listed.then_some(prices::LIST_REGION),
         };
         let usd = MicroUsd((quantity * nano as f64 / 1e3).round() as u64);
-        Item { id, group, what, formula: Some(formula), quantity: Some(quantity), price: Some(unit_price), usd: Some(usd), unknown: None }
+        Item {
+            id,
+            group,
+            what,
+            formula: Some(formula),
+            quantity: Some(quantity),
+            price: Some(unit_price),
+            usd: Some(usd),
+            unknown: None,
+        }
     }
 }
 
@@ -162,19 +221,33 @@ impl CostEstimate {
             none if none.is_empty() => none,
             names => format!("; not known and not in it: {names}"),
         };
-        format!("about {} on AWS by list prices{unknown}; see `cost-estimate.json`", self.known_usd)
+        format!(
+            "about {} on AWS by list prices{unknown}; see `cost-estimate.json`",
+            self.known_usd
+        )
     }
 }
 
 /// Estimates; a pure function of the plan and the configuration.
 pub fn build(plan: &Plan, config: &Config) -> CostEstimate {
-    let items = items::all(plan, config, &Terms { config: &config.cost });
+    let items = items::all(
+        plan,
+        config,
+        &Terms {
+            config: &config.cost,
+        },
+    );
     let mut groups = BTreeMap::new();
     for item in &items {
         let sum: &mut MicroUsd = groups.entry(item.group).or_default();
         sum.0 += item.usd.unwrap_or_default().0;
     }
-    let region = config.cost.region.clone().or_else(|| region_of(&config.target, plan.target.as_ref())).or_else(|| region_of(&config.source, Some(&plan.source)));
+    let region = config
+        .cost
+        .region
+        .clone()
+        .or_else(|| region_of(&config.target, plan.target.as_ref()))
+        .or_else(|| region_of(&config.source, Some(&plan.source)));
     CostEstimate {
         version: COST_VERSION,
         migration_id: plan.migration_id.clone(),
@@ -184,7 +257,11 @@ pub fn build(plan: &Plan, config: &Config) -> CostEstimate {
         region,
         assumptions: assumptions(plan, config),
         known_usd: items.iter().filter_map(|item| item.usd).sum(),
-        unknown: items.iter().filter(|item| item.usd.is_none()).map(|item| item.id).collect(),
+        unknown: items
+            .iter()
+            .filter(|item| item.usd.is_none())
+            .map(|item| item.id)
+            .collect(),
         groups,
         items,
     }
@@ -193,7 +270,9 @@ pub fn build(plan: &Plan, config: &Config) -> CostEstimate {
 fn list_prices(region: Option<&str>) -> String {
     let (own, date, source) = (prices::LIST_REGION, prices::LIST_DATE, prices::LIST_SOURCE);
     let elsewhere = match region {
-        Some(region) if region != own => format!("; they are {own}'s, and those of {region} differ"),
+        Some(region) if region != own => {
+            format!("; they are {own}'s, and those of {region} differ")
+        }
         Some(_) | None => String::new(),
     };
     format!("list prices of {own} of {date}{elsewhere}. Source: {source}")
@@ -203,17 +282,28 @@ fn assumptions(plan: &Plan, config: &Config) -> Vec<String> {
     let days = |ms: u64| ms as f64 / 86_400_000.0;
     let mut assumed = vec![
         "the logs stay as large as they were when the plan was made".to_owned(),
-        "kferry runs in the target's Region, in one zone; leaders are spread evenly over the zones".to_owned(),
+        "kferry runs in the target's Region, in one zone; leaders are spread evenly over the zones"
+            .to_owned(),
         format!(
             "from the target's creation to the cutover pass {:.1} days (cost.until_cutover), and the source goes on for {:.1} days after it (cost.soak)",
             days(config.cost.until_cutover_ms),
             days(config.cost.soak_ms)
         ),
-        format!("segments are kept for {} days (cost.segments_kept), which is also what aws-cli.sh's lifecycle rule says", config.cost.segments_kept_days),
+        format!(
+            "segments are kept for {} days (cost.segments_kept), which is also what aws-cli.sh's lifecycle rule says",
+            config.cost.segments_kept_days
+        ),
     ];
-    let unsized_partitions = plan.topics.iter().flat_map(|t| &t.partitions).filter(|p| p.size_bytes.is_none()).count();
+    let unsized_partitions = plan
+        .topics
+        .iter()
+        .flat_map(|t| &t.partitions)
+        .filter(|p| p.size_bytes.is_none())
+        .count();
     if unsized_partitions > 0 {
-        assumed.push(format!("{unsized_partitions} partitions whose size is not known are counted as empty"));
+        assumed.push(format!(
+            "{unsized_partitions} partitions whose size is not known are counted as empty"
+        ));
     }
     assumed
 }

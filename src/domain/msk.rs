@@ -35,6 +35,13 @@ pub fn is_msk_host(host: &str) -> bool {
     inner.is_some_and(|inner| inner.split('.').any(|label| label == "kafka" || label == "kafka-serverless"))
 }
 
+/// The Region in a broker's name: `b-1.NAME.ID.c2.kafka.REGION.amazonaws.com`, or with `kafka-serverless`.
+pub fn region_of_host(host: &str) -> Option<String> {
+    let labels: Vec<&str> = host.split('.').collect();
+    let at = labels.iter().rposition(|label| matches!(*label, "kafka" | "kafka-serverless"))?;
+    (labels.get(at + 2) == Some(&"amazonaws")).then(|| labels[at + 1].to_owned())
+}
+
 /// Whether a cluster is Amazon MSK's: by its ARN, by the bootstrap servers that were given, or by what its brokers call themselves.
 pub fn is_msk<'a>(cluster_arn: Option<&str>, mut bootstrap_servers: impl Iterator<Item = &'a str>, mut brokers: impl Iterator<Item = &'a str>) -> bool {
     let host_of = |server: &'a str| server.rsplit_once(':').map_or(server, |(host, _)| host);

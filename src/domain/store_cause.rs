@@ -66,8 +66,15 @@ mod tests {
 
     #[test]
     fn each_cause_is_a_blocker_of_its_own() {
-        let codes: BTreeSet<&str> = StoreCause::ALL.iter().map(|cause| cause.finding().as_str()).collect();
+        let codes: BTreeSet<&str> = StoreCause::ALL
+            .iter()
+            .map(|cause| cause.finding().as_str())
+            .collect();
         assert_eq!(codes.len(), StoreCause::ALL.len());
-        assert!(StoreCause::ALL.iter().all(|cause| cause.finding().severity() == Severity::Blocker));
+        assert!(
+            StoreCause::ALL
+                .iter()
+                .all(|cause| cause.finding().severity() == Severity::Blocker)
+        );
     }
 }

@@ -187,3 +187,15 @@ impl Reader {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::BROKER_CONFIGS;
+    use crate::domain::aws_cli::CARRIED;
+
+    #[test]
+    fn what_a_new_cluster_is_given_is_read() {
+        let unread: Vec<_> = CARRIED.iter().filter(|name| !BROKER_CONFIGS.contains(name)).collect();
+        assert!(unread.is_empty(), "{unread:?}");
+    }
+}

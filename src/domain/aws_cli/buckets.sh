@@ -19,7 +19,7 @@ setting() {
 }
 
 # What a read-only question answers where a server does not have the thing at all.
-readonly NO_SUCH_SETTING='NoSuch NotFound NotImplemented MethodNotAllowed'
+readonly NO_SUCH_SETTING='(NoSuch (NotFound (NotImplemented) (MethodNotAllowed)'
 
 # Usage: use_store REGION ENDPOINT; the endpoint is empty for AWS's own.
 S3=()
@@ -36,7 +36,7 @@ use_store() {
 # Usage: ensure_bucket NAME REGION LOCKED(yes|no)
 ensure_bucket() {
   local name="$1" region="$2" locked="$3"
-  if found '404 NotFound NoSuchBucket' "${S3[@]}" head-bucket --bucket "$name"; then
+  if found '(404) (NotFound) (NoSuchBucket)' "${S3[@]}" head-bucket --bucket "$name"; then
     say "bucket $name is there already"
   else
     local arguments=(create-bucket --bucket "$name")
@@ -57,7 +57,7 @@ ensure_bucket() {
 # Nobody outside gets at it, whatever policies and ACLs say later.
 ensure_private() {
   local name="$1"
-  if found "$NO_SUCH_SETTING NoSuchBucket" "${S3[@]}" get-public-access-block --bucket "$name" \
+  if found "$NO_SUCH_SETTING" "${S3[@]}" get-public-access-block --bucket "$name" \
     --query 'PublicAccessBlockConfiguration.[BlockPublicAcls,IgnorePublicAcls,BlockPublicPolicy,RestrictPublicBuckets]' --output text &&
     [[ "$ANSWER" != *False* ]]; then
     say "bucket $name: public access is blocked already"
@@ -74,7 +74,7 @@ ensure_encrypted() {
     return 0
   fi
   local rule='ServerSideEncryptionConfiguration.Rules[0]'
-  found "$NO_SUCH_SETTING ServerSideEncryptionConfigurationNotFoundError" "${S3[@]}" get-bucket-encryption --bucket "$name" \
+  found "$NO_SUCH_SETTING (ServerSideEncryptionConfigurationNotFoundError)" "${S3[@]}" get-bucket-encryption --bucket "$name" \
     --query "$rule.ApplyServerSideEncryptionByDefault.KMSMasterKeyID" --output text || true
   case "$ANSWER" in
     "$key") say "bucket $name is encrypted with $key already" ;;
@@ -89,7 +89,7 @@ ensure_encrypted() {
 # Segments go after their time, proofs stay; what an interrupted upload leaves goes after a week.
 ensure_lifecycle() {
   local name="$1" prefix="$2" days="$3"
-  found "$NO_SUCH_SETTING NoSuchLifecycleConfiguration" "${S3[@]}" get-bucket-lifecycle-configuration --bucket "$name" \
+  found "$NO_SUCH_SETTING" "${S3[@]}" get-bucket-lifecycle-configuration --bucket "$name" \
     --query "Rules[?!starts_with(ID, 'kferry-')].ID" --output text || true
   if [[ -n "$ANSWER" && "$ANSWER" != None ]]; then
     warn "bucket $name has lifecycle rules of its own ($ANSWER), which a new configuration would replace; add these yourself: abort multipart uploads after 7 days, expire $prefix after $days days"
@@ -101,7 +101,7 @@ ensure_lifecycle() {
 
 ensure_versions() {
   local name="$1"
-  if found "$NO_SUCH_SETTING NoSuchBucket" "${S3[@]}" get-bucket-versioning --bucket "$name" --query Status --output text && [[ "$ANSWER" == Enabled ]]; then
+  if found "$NO_SUCH_SETTING" "${S3[@]}" get-bucket-versioning --bucket "$name" --query Status --output text && [[ "$ANSWER" == Enabled ]]; then
     say "bucket $name keeps versions already"
   else
     setting "versioning" "${S3[@]}" put-bucket-versioning --bucket "$name" --versioning-configuration Status=Enabled
@@ -116,7 +116,7 @@ ensure_locked() {
     configuration="{\"ObjectLockEnabled\":\"Enabled\",\"Rule\":{\"DefaultRetention\":{\"Mode\":\"COMPLIANCE\",\"Days\":$days}}}"
   fi
   local retention='ObjectLockConfiguration.[ObjectLockEnabled,Rule.DefaultRetention.Mode,Rule.DefaultRetention.Days]'
-  found 'ObjectLockConfigurationNotFoundError NoSuchBucket' "${S3[@]}" get-object-lock-configuration --bucket "$name" --query "$retention" --output text || true
+  found '(ObjectLockConfigurationNotFoundError) (NoSuchBucket)' "${S3[@]}" get-object-lock-configuration --bucket "$name" --query "$retention" --output text || true
   case "$ANSWER" in
     $'Enabled\tCOMPLIANCE\t'"${days:-none}") say "bucket $name is locked for $days days already" ;;
     '' | $'Enabled\tNone\tNone') setting "Object Lock" "${S3[@]}" put-object-lock-configuration --bucket "$name" --object-lock-configuration "$configuration" ;;

@@ -73,7 +73,7 @@ change() {
 }
 
 # Runs a command that only reads. Its answer is in ANSWER; false where the thing that it asks for does not exist (its error has one
-# of the words of the first argument in it). Any other error ends the script.
+# of the codes of the first argument in it, as the CLI writes them). Any other error ends the script.
 ANSWER=
 found() {
   local absent="$1" word
@@ -82,7 +82,7 @@ found() {
     return 0
   fi
   for word in $absent; do
-    if grep -q -- "$word" "$SCRATCH/error"; then
+    if grep -qF -- "$word" "$SCRATCH/error"; then
       ANSWER=
       return 1
     fi

@@ -12,7 +12,7 @@ policies() {
   if ((size > INLINE_POLICY_MAX)); then
     die "$policy has $size characters and a role takes $INLINE_POLICY_MAX: name topics and groups by prefixes as in iam-policy-templated.json, or attach it in parts"
   fi
-  found 'NoSuchEntity' aws iam get-role --role-name "$KFERRY_ROLE_NAME" --query Role.Arn --output text ||
+  found '(NoSuchEntity)' aws iam get-role --role-name "$KFERRY_ROLE_NAME" --query Role.Arn --output text ||
     die "role $KFERRY_ROLE_NAME does not exist; who may assume it depends on where kferry runs, so that you have to make it"
   say "role $ANSWER gets the policy $POLICY_NAME, $size characters"
   confirmed "An earlier policy of that name is replaced." || return 0

@@ -3,12 +3,13 @@
 use crate::config::model::{AuthMode, Config};
 use crate::domain::plan::Plan;
 use crate::domain::topology::HIDDEN;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// Settings of brokers that an MSK configuration takes and that are worth carrying over; of those in a plan.
 ///
 /// Source: "Custom Amazon MSK configurations". Versions of protocols and formats, authorizers and listeners are MSK's own.
-const CARRIED: [&str; 24] = [
+pub(crate) const CARRIED: [&str; 24] = [
     "allow.everyone.if.no.acl.found",
     "auto.create.topics.enable",
     "compression.type",
@@ -35,18 +36,53 @@ const CARRIED: [&str; 24] = [
     "unclean.leader.election.enable",
 ];
 
+/// Settings of an MSK configuration that a cluster in KRaft mode, or of a later version, refuses.
+const BOUND: [&str; 4] = [
+    "zookeeper.",
+    "inter.broker.protocol.version",
+    "log.message.format.version",
+    "log.message.timestamp.difference.max.ms",
+];
+
 /// `server_properties`, `client_authentication` and the values that go with them.
 pub(super) fn functions(plan: &Plan, config: &Config) -> String {
-    let mut out = String::from("\n# The source's effective settings of those that MSK lets be set; topics bring their own besides.\nserver_properties() {\n  cat <<'PROPERTIES'\n");
-    let settings = CARRIED.iter().filter_map(|name| Some((name, plan.source.broker_configs.get(*name)?)));
-    for (name, value) in settings.filter(|(_, value)| *value != HIDDEN && !value.is_empty() && !value.contains(char::is_control)) {
+    let mut out = String::from(
+        "\n# The source's effective settings of those that MSK lets be set; topics bring their own besides.\nserver_properties() {\n  cat <<'PROPERTIES'\n",
+    );
+    for (name, value) in settings(plan) {
         // Writing to a String cannot err.
         let _ = writeln!(out, "{name}={value}");
     }
     out.push_str("PROPERTIES\n}\n");
-    let _ = write!(out, "\n# {}\n{}", way_in(config.target.auth.mode), client_authentication(config.target.auth.mode));
+    let _ = write!(
+        out,
+        "\n# {}\n{}",
+        way_in(config.target.auth.mode),
+        client_authentication(config.target.auth.mode)
+    );
     out.push_str("readonly KAFKA=(aws kafka --region \"$CLUSTER_REGION\")\n");
     out
+}
+
+/// What the brokers say, and what the source's own MSK configuration has besides, which MSK takes again.
+fn settings(plan: &Plan) -> BTreeMap<&str, &str> {
+    let configuration = plan
+        .source_msk
+        .as_ref()
+        .and_then(|msk| msk.configuration.as_ref());
+    let own = configuration
+        .into_iter()
+        .flat_map(|configuration| &configuration.server_properties);
+    let own = own
+        .filter(|(name, _)| !BOUND.iter().any(|bound| name.starts_with(bound)))
+        .map(|(name, value)| (name.as_str(), value.as_str()));
+    let told = CARRIED
+        .iter()
+        .filter_map(|name| Some((*name, plan.source.broker_configs.get(*name)?.as_str())));
+    let sound = |text: &str| !text.is_empty() && !text.contains(char::is_control);
+    own.chain(told)
+        .filter(|(name, value)| *value != HIDDEN && sound(name) && sound(value))
+        .collect()
 }
 
 fn way_in(mode: AuthMode) -> String {
@@ -67,7 +103,11 @@ fn client_authentication(mode: AuthMode) -> String {
                     printf '{\"Tls\":{\"Enabled\":true,\"CertificateAuthorityArnList\":%s}}' \"$authorities\"\n}\nreadonly CLIENT_BROKER=TLS\n"
                 .to_owned();
         }
-        AuthMode::Plain | AuthMode::ScramSha256 => unreachable!("MSK has no such way in, and no cluster is rendered for it"),
+        AuthMode::Plain | AuthMode::ScramSha256 => {
+            unreachable!("MSK has no such way in, and no cluster is rendered for it")
+        }
     };
-    format!("client_authentication() {{ printf '%s' '{json}'; }}\nreadonly CLIENT_BROKER={in_transit}\n")
+    format!(
+        "client_authentication() {{ printf '%s' '{json}'; }}\nreadonly CLIENT_BROKER={in_transit}\n"
+    )
 }

@@ -41,6 +41,7 @@ prices! {
     Kms, "kms_10000", Some(30_000_000), "10,000 requests", "aws.amazon.com/kms/pricing: symmetric keys";
     CrossAz, "cross_az_gb", Some(20_000_000), "GB", "aws.amazon.com/ec2/pricing/on-demand: data transfer between zones, 0.01 in each direction";
     CrossRegion, "cross_region_gb", Some(20_000_000), "GB", "aws.amazon.com/ec2/pricing/on-demand: data transfer to another Region";
+    MskStorage, "msk_storage_gb_month", Some(100_000_000), "GB-month", "aws.amazon.com/msk/pricing: storage of Standard brokers";
     SourceBroker, "source_broker_hour", None, "broker-hour", "aws.amazon.com/msk/pricing, by cost.source_broker_type";
     TargetBroker, "target_broker_hour", None, "broker-hour", "aws.amazon.com/msk/pricing, by cost.target_broker_type";
 }
@@ -74,10 +75,22 @@ mod tests {
 
     #[test]
     fn brokers_are_priced_by_family_and_size() {
-        for (instance, nano) in [("kafka.m5.large", 210_000_000), ("kafka.m5.4xlarge", 1_680_000_000), ("kafka.m7g.2xlarge", 816_000_000), ("kafka.t3.small", 45_600_000)] {
+        for (instance, nano) in [
+            ("kafka.m5.large", 210_000_000),
+            ("kafka.m5.4xlarge", 1_680_000_000),
+            ("kafka.m7g.2xlarge", 816_000_000),
+            ("kafka.t3.small", 45_600_000),
+        ] {
             assert_eq!(broker_hour(instance), Some(nano), "{instance}");
         }
-        for unknown in ["m5.large", "kafka.m5.small", "kafka.m5", "express.m7g.large", "kafka.x9.large", ""] {
+        for unknown in [
+            "m5.large",
+            "kafka.m5.small",
+            "kafka.m5",
+            "express.m7g.large",
+            "kafka.x9.large",
+            "",
+        ] {
             assert_eq!(broker_hour(unknown), None, "{unknown}");
         }
         let keys: BTreeSet<&str> = Price::ALL.iter().map(|price| price.key()).collect();

@@ -4,11 +4,18 @@ use crate::domain::planning::fixture;
 use proptest::prelude::*;
 
 fn item<'a>(estimate: &'a CostEstimate, id: &str) -> &'a Item {
-    estimate.items.iter().find(|item| item.id == id).unwrap_or_else(|| panic!("no {id}"))
+    estimate
+        .items
+        .iter()
+        .find(|item| item.id == id)
+        .unwrap_or_else(|| panic!("no {id}"))
 }
 
 fn usd(estimate: &CostEstimate, id: &str) -> u64 {
-    item(estimate, id).usd.unwrap_or_else(|| panic!("{id} is not known")).0
+    item(estimate, id)
+        .usd
+        .unwrap_or_else(|| panic!("{id} is not known"))
+        .0
 }
 
 /// One topic of one partition with 1 TiB, in both clusters three zones, from eu-west-1 to us-east-1.
@@ -18,7 +25,10 @@ fn one_tebibyte() -> (Plan, Config) {
     plan.topics[0].partitions.truncate(1);
     plan.topics[0].partitions[0].size_bytes = Some(1 << 40);
     plan.topics[0].replication_factor = 3;
-    for (cluster, region) in [(&mut plan.source, "eu-west-1"), (plan.target.as_mut().unwrap(), "us-east-1")] {
+    for (cluster, region) in [
+        (&mut plan.source, "eu-west-1"),
+        (plan.target.as_mut().unwrap(), "us-east-1"),
+    ] {
         for (broker, zone) in cluster.brokers.iter_mut().zip(["a", "b", "c"]) {
             broker.rack = Some(format!("{region}{zone}"));
         }
@@ -46,7 +56,10 @@ fn a_tebibyte_costs_what_it_does_by_hand() {
     assert_eq!(usd(&estimate, "target_replication"), 40_960_000);
     assert_eq!(usd(&estimate, "source_cross_region"), 20_480_000);
     assert_eq!(usd(&estimate, "store_cross_region"), 0);
-    assert_eq!(item(&estimate, "store_cross_region").formula.as_deref(), Some("0: both lie in us-east-1"));
+    assert_eq!(
+        item(&estimate, "store_cross_region").formula.as_deref(),
+        Some("0: both lie in us-east-1")
+    );
     assert_eq!(estimate.region.as_deref(), Some("us-east-1"));
 }
 
@@ -54,22 +67,78 @@ fn a_tebibyte_costs_what_it_does_by_hand() {
 fn two_clusters_cost_by_their_types_or_by_own_prices() {
     let (plan, mut config) = one_tebibyte();
     let estimate = build(&plan, &config);
-    assert!(item(&estimate, "target_brokers").unknown.as_ref().unwrap().contains("cost.target_broker_type"));
+    assert!(
+        item(&estimate, "target_brokers")
+            .unknown
+            .as_ref()
+            .unwrap()
+            .contains("cost.target_broker_type")
+    );
     (config.cost.until_cutover_ms, config.cost.soak_ms) = (10 * 86_400_000, 5 * 86_400_000);
     config.cost.target_broker_type = Some("kafka.m7g.large".to_owned());
-    config.cost.prices.insert(Price::SourceBroker, 1_000_000_000);
+    config
+        .cost
+        .prices
+        .insert(Price::SourceBroker, 1_000_000_000);
     let estimate = build(&plan, &config);
     // 3 × 240 h × 0.204, and 3 × 120 h × 1.
-    assert_eq!((usd(&estimate, "target_brokers"), usd(&estimate, "source_brokers")), (146_880_000, 360_000_000));
+    assert_eq!(
+        (
+            usd(&estimate, "target_brokers"),
+            usd(&estimate, "source_brokers")
+        ),
+        (146_880_000, 360_000_000)
+    );
     let own = item(&estimate, "source_brokers").price.as_ref().unwrap();
-    assert_eq!((own.from, own.date, own.region), ("configuration", None, None));
+    assert_eq!(
+        (own.from, own.date, own.region),
+        ("configuration", None, None)
+    );
     config.cost.target_broker_type = Some("express.m7g.large".to_owned());
-    assert!(item(&build(&plan, &config), "target_brokers").unknown.as_ref().unwrap().contains("no price of express.m7g.large"));
+    assert!(
+        item(&build(&plan, &config), "target_brokers")
+            .unknown
+            .as_ref()
+            .unwrap()
+            .contains("no price of express.m7g.large")
+    );
     // A seed that takes longer than the cutover was planned for counts.
     config.cost.target_broker_type = Some("kafka.m7g.large".to_owned());
     let mut slow = plan.clone();
     slow.estimate.seed_seconds = 20 * 86_400;
-    assert_eq!(usd(&build(&slow, &config), "target_brokers"), 2 * 146_880_000);
+    assert_eq!(
+        usd(&build(&slow, &config), "target_brokers"),
+        2 * 146_880_000
+    );
+}
+
+#[test]
+fn what_msk_says_of_its_clusters_is_counted() {
+    let (mut plan, mut config) = one_tebibyte();
+    let mut msk = fixture::msk("shop", crate::domain::topology::MetadataMode::Kraft);
+    (msk.instance_type, msk.volume_gib, msk.brokers) =
+        (Some("kafka.m5.large".to_owned()), Some(1_000), Some(3));
+    (plan.source_msk, plan.target_msk) = (Some(msk.clone()), Some(msk));
+    (config.cost.until_cutover_ms, config.cost.soak_ms) = (73 * 86_400_000, 86_400_000);
+    let estimate = build(&plan, &config);
+    // 3 × 1,752 h × 0.21, and 3,000 GB × 2.4 months × 0.10.
+    assert_eq!(
+        (
+            usd(&estimate, "target_brokers"),
+            usd(&estimate, "target_volumes")
+        ),
+        (1_103_760_000, 720_000_000)
+    );
+    // 3 × 24 h × 0.21.
+    assert_eq!(usd(&estimate, "source_brokers"), 15_120_000);
+    assert!(
+        estimate
+            .unknown
+            .iter()
+            .all(|id| !id.contains("brokers") && !id.contains("volumes")),
+        "{:?}",
+        estimate.unknown
+    );
 }
 
 #[test]
@@ -77,23 +146,64 @@ fn what_is_not_known_is_null_with_a_reason() {
     let (mut plan, mut config) = (fixture::plan(), fixture::config());
     plan.target = None;
     let estimate = build(&plan, &config);
-    for id in ["source_cross_az", "target_cross_az", "target_replication", "source_cross_region", "target_brokers", "source_brokers", "volumes", "tail", "host", "proofs_storage"] {
+    for id in [
+        "source_cross_az",
+        "target_cross_az",
+        "target_replication",
+        "source_cross_region",
+        "target_brokers",
+        "source_brokers",
+        "target_volumes",
+        "source_volumes",
+        "tail",
+        "host",
+        "proofs_storage",
+    ] {
         let item = item(&estimate, id);
-        assert!(item.usd.is_none() && item.quantity.is_none() && item.price.is_none() && item.unknown.is_some(), "{item:?}");
+        assert!(
+            item.usd.is_none()
+                && item.quantity.is_none()
+                && item.price.is_none()
+                && item.unknown.is_some(),
+            "{item:?}"
+        );
         assert!(estimate.unknown.contains(&id));
     }
     let json = serde_json::to_value(&estimate).unwrap();
-    assert!(json["items"].as_array().unwrap().iter().any(|item| item["id"] == "tail" && item["usd"].is_null()));
+    assert!(
+        json["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|item| item["id"] == "tail" && item["usd"].is_null())
+    );
     // A server of one's own has no list price, and may have one's own.
     if let StoreConfig::S3 { endpoint_url, .. } = &mut config.backup {
         *endpoint_url = Some("https://s3.example.com".to_owned());
     }
     let storage = item(&build(&plan, &config), "segments_storage").clone();
-    assert!(storage.usd.is_none() && storage.quantity.is_some() && storage.unknown.unwrap().contains("cost.prices.s3_storage_gb_month"));
+    assert!(
+        storage.usd.is_none()
+            && storage.quantity.is_some()
+            && storage
+                .unknown
+                .unwrap()
+                .contains("cost.prices.s3_storage_gb_month")
+    );
     config.cost.prices.insert(Price::S3Storage, 10_000_000);
-    assert!(item(&build(&plan, &config), "segments_storage").usd.is_some());
-    config.backup = StoreConfig::Directory { path: "/segments".into() };
-    assert!(item(&build(&plan, &config), "segments_storage").usd.is_none());
+    assert!(
+        item(&build(&plan, &config), "segments_storage")
+            .usd
+            .is_some()
+    );
+    config.backup = StoreConfig::Directory {
+        path: "/segments".into(),
+    };
+    assert!(
+        item(&build(&plan, &config), "segments_storage")
+            .usd
+            .is_none()
+    );
 }
 
 #[test]
@@ -101,8 +211,19 @@ fn another_regions_prices_are_said_to_be_missing() {
     let (plan, mut config) = one_tebibyte();
     config.cost.region = Some("sa-east-1".to_owned());
     let estimate = build(&plan, &config);
-    assert!(estimate.list_prices.contains("those of sa-east-1 differ"), "{}", estimate.list_prices);
-    assert_eq!(item(&estimate, "segments_storage").price.as_ref().unwrap().region, Some("us-east-1"));
+    assert!(
+        estimate.list_prices.contains("those of sa-east-1 differ"),
+        "{}",
+        estimate.list_prices
+    );
+    assert_eq!(
+        item(&estimate, "segments_storage")
+            .price
+            .as_ref()
+            .unwrap()
+            .region,
+        Some("us-east-1")
+    );
     config.cost.region = Some("us-east-1".to_owned());
     assert!(!build(&plan, &config).list_prices.contains("differ"));
 }
@@ -113,13 +234,24 @@ fn the_estimate_of_a_representative_plan() {
     config.cost.target_broker_type = Some("kafka.m5.large".to_owned());
     config.cost.prices.insert(Price::S3Storage, 20_000_000);
     let mut json = serde_json::to_value(build(&plan, &config)).unwrap();
-    json["items"].as_array_mut().unwrap().retain(|item| item["id"] != "evidence_storage");
-    insta::assert_snapshot!("cost_estimate", serde_json::to_string_pretty(&json["items"]).unwrap());
+    json["items"]
+        .as_array_mut()
+        .unwrap()
+        .retain(|item| item["id"] != "evidence_storage");
+    insta::assert_snapshot!(
+        "cost_estimate",
+        serde_json::to_string_pretty(&json["items"]).unwrap()
+    );
 }
 
 #[test]
 fn a_cent_is_shown_as_one() {
-    for (micro, shown) in [(0, "0.00 USD"), (1, "0.01 USD"), (10_000, "0.01 USD"), (1_234_567, "1.24 USD")] {
+    for (micro, shown) in [
+        (0, "0.00 USD"),
+        (1, "0.01 USD"),
+        (10_000, "0.01 USD"),
+        (1_234_567, "1.24 USD"),
+    ] {
         assert_eq!(MicroUsd(micro).to_string(), shown);
     }
 }

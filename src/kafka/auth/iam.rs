@@ -1,6 +1,7 @@
 //! Tokens of Amazon MSK's IAM authentication: a signed URL, made anew for each login. Source: aws/aws-msk-iam-sasl-signer.
 
 use super::AuthProblem;
+use crate::domain::msk::region_of_host;
 use crate::config::model::{Auth, Secret};
 use aws_config::SdkConfig;
 use aws_credential_types::Credentials;
@@ -49,7 +50,7 @@ impl Signer {
     ///
     /// Errors: where there are no usable credentials or no Region.
     pub async fn token(&self, host: &str) -> Result<Token, (AuthProblem, String)> {
-        let known = self.region.clone().or_else(|| region_of(host));
+        let known = self.region.clone().or_else(|| region_of_host(host));
         let config = self.config.get_or_init(|| crate::aws::token_config(known.clone(), self.profile.clone())).await;
         let Some(region) = known.or_else(|| config.region().map(ToString::to_string)) else {
             let seen = "the AWS Region is not known: auth.region is not set, the broker's name does not tell it, and neither does the environment";
@@ -138,13 +139,6 @@ fn remaining(credentials: &Credentials, now: SystemTime) -> Option<Duration> {
     credentials.expiry().map(|expiry| expiry.duration_since(now).unwrap_or_default())
 }
 
-/// The Region in a broker's name: `b-1.NAME.ID.c2.kafka.REGION.amazonaws.com`, or with `kafka-serverless`.
-pub fn region_of(host: &str) -> Option<String> {
-    let labels: Vec<&str> = host.split('.').collect();
-    let at = labels.iter().rposition(|label| matches!(*label, "kafka" | "kafka-serverless"))?;
-    (labels.get(at + 2) == Some(&"amazonaws")).then(|| labels[at + 1].to_owned())
-}
-
 fn token(credentials: &Credentials, region: &str, now: SystemTime) -> Result<Token, String> {
     let lifetime = remaining(credentials, now).unwrap_or(LIFETIME_MAX).min(LIFETIME_MAX);
     if lifetime < Duration::from_secs(1) {
@@ -213,10 +207,10 @@ mod tests {
 
     #[test]
     fn a_brokers_name_tells_its_region() {
-        assert_eq!(region_of("b-1.old.x7k2.c2.kafka.eu-central-1.amazonaws.com").as_deref(), Some("eu-central-1"));
-        assert_eq!(region_of("boot-abc.c1.kafka-serverless.us-east-1.amazonaws.com").as_deref(), Some("us-east-1"));
-        assert_eq!(region_of("b-1.old.x7k2.c2.kafka.cn-north-1.amazonaws.com.cn").as_deref(), Some("cn-north-1"));
-        assert_eq!(region_of("kafka.example.com"), None);
-        assert_eq!(region_of("127.0.0.1"), None);
+        assert_eq!(region_of_host("b-1.old.x7k2.c2.kafka.eu-central-1.amazonaws.com").as_deref(), Some("eu-central-1"));
+        assert_eq!(region_of_host("boot-abc.c1.kafka-serverless.us-east-1.amazonaws.com").as_deref(), Some("us-east-1"));
+        assert_eq!(region_of_host("b-1.old.x7k2.c2.kafka.cn-north-1.amazonaws.com.cn").as_deref(), Some("cn-north-1"));
+        assert_eq!(region_of_host("kafka.example.com"), None);
+        assert_eq!(region_of_host("127.0.0.1"), None);
     }
 }
