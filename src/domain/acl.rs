@@ -5,6 +5,7 @@ use std::fmt;
 
 /// Source: `org.apache.kafka.common.resource.ResourceType`; the discriminants are the protocol's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[repr(i8)]
 pub enum ResourceType {
@@ -18,6 +19,7 @@ pub enum ResourceType {
 
 /// Source: KIP-290; the discriminants are the protocol's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[repr(i8)]
 pub enum PatternType {
@@ -27,6 +29,7 @@ pub enum PatternType {
 
 /// Source: `org.apache.kafka.common.acl.AclOperation`; the discriminants are the protocol's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[repr(i8)]
 pub enum Operation {
@@ -47,6 +50,7 @@ pub enum Operation {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[repr(i8)]
 pub enum Permission {
@@ -56,6 +60,7 @@ pub enum Permission {
 
 /// One ACL binding.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct AclBinding {
     pub resource_type: ResourceType,
     pub resource_name: String,
@@ -176,6 +181,7 @@ pub enum DriftPolicy {
 
 /// The difference between the source's bindings and the target's.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct AclDiff {
     /// kferry's own, created before all others and removed after everything else: without them it would be shut out by the
     /// first binding of somebody else's on a resource that was open to everyone.

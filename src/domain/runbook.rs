@@ -4,8 +4,8 @@ mod steps;
 mod tables;
 
 use super::finding::Severity;
-use super::plan::Plan;
-use super::planning::{bytes, controls_in_words, describe_cluster, duration, grouped, NOT_EXAMINED};
+use super::plan::{Estimate, Plan};
+use super::planning::{bytes, controls_in_words, describe_cluster, duration, freeze_in_words, grouped, sampling_in_words, seed_in_words, NOT_EXAMINED};
 use crate::config::model::Config;
 use std::fmt::Write as _;
 
@@ -60,20 +60,21 @@ fn summary(plan: &Plan, config: &Config) -> String {
         ("offsets", format!("identical: every record at its own offset; {} prefix fillers", grouped(e.prefix_fillers))),
         ("control records", controls_in_words(&e.markers)),
         ("groups", format!("{}, of them {} left alone", plan.groups.len(), plan.groups.iter().filter(|g| !g.left_alone.is_empty()).count())),
-        ("seed", format!("about {}", duration(e.seed_seconds))),
-        ("freeze of producers", freeze(e.freeze_ms, config)),
+        ("seed", seed_in_words(e)),
+        ("freeze of producers", freeze(e, config)),
+        ("sampled", e.sampling.as_ref().map_or("not told".to_owned(), sampling_in_words)),
         ("findings", format!("{} blockers, {} warnings, {} notes", count(Severity::Blocker), count(Severity::Warning), count(Severity::Information))),
     ];
     for (name, value) in rows {
         let _ = writeln!(out, "| {name} | {value} |");
     }
-    let _ = writeln!(out, "\nThe seed's time is an estimate: {}. How fast producers write was not observed while planning, so that the time to catch up with them is not in it.", e.basis);
+    let _ = writeln!(out, "\nThe seed's time is an estimate: {}.", e.basis);
     out
 }
 
-fn freeze(estimated_ms: Option<u64>, config: &Config) -> String {
+fn freeze(e: &Estimate, config: &Config) -> String {
     let most = format!("at most {} in each attempt", duration(config.cutover.max_producer_freeze_ms.div_ceil(1000)));
-    estimated_ms.map_or(most.clone(), |ms| format!("about {ms} ms, {most}"))
+    freeze_in_words(e).map_or(most.clone(), |words| format!("{words}; {most}"))
 }
 
 fn before_you_begin(plan: &Plan) -> String {

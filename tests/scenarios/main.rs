@@ -3,6 +3,7 @@
 #[path = "../lab/mod.rs"]
 mod lab;
 
+mod documents;
 mod finished;
 mod journal;
 mod migration;
@@ -13,6 +14,7 @@ mod auth;
 mod compacted;
 mod crash;
 mod endgame;
+mod estimates;
 mod faults;
 mod fidelity;
 mod groups;
@@ -20,6 +22,7 @@ mod interruption;
 mod kafka_calls;
 mod lab_smoke;
 mod large_batches;
+mod large_clusters;
 mod mapped;
 mod offline;
 mod permissions;
@@ -30,6 +33,7 @@ mod refusals;
 mod segments;
 mod status;
 mod survey;
+mod terminal;
 mod tampering;
 mod topology;
 mod transactions;

@@ -23,6 +23,8 @@ fn planned(change: impl FnOnce(&mut Config, &mut PlanInput, &mut Vec<TopicProbe>
         config: &config,
         probes: &probes,
         source_bytes_per_second: changed.source_bytes_per_second,
+        written: changed.written,
+        sampling: changed.sampling,
         source: changed.source,
         other_topics: changed.other_topics,
         other_groups: changed.other_groups,
