@@ -32,7 +32,7 @@ use super::config_diff::TargetSettings;
 use super::finding::{Finding, Severity};
 use super::acl::Operation;
 use super::permissions;
-use super::plan::{Plan, Sampling, Written, PLAN_VERSION};
+use super::plan::{PLAN_VERSION, Plan, Sampling, TopicPlan, Written};
 use super::topology::ClusterSnapshot;
 use super::transaction::OpenTransaction;
 use crate::config::model::Config;
