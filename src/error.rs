@@ -79,7 +79,7 @@ codes! {
     AuthUnknownCa, "KF-AUTH-UNKNOWN-CA", Config, AfterFix, "name the CA that signed the brokers' certificates in auth.ca of that cluster";
     AuthCertificateExpired, "KF-AUTH-CERT-EXPIRED", Config, AfterFix, "renew the broker's certificate, or set this host's clock";
     AuthHostName, "KF-AUTH-HOSTNAME", Config, AfterFix, "connect by a name that the certificate holds (bootstrap_servers, advertised.listeners), or have it issued for this one";
-    AuthClientCertificate, "KF-AUTH-CLIENT-CERT", Config, AfterFix, "use auth.mode mtls with a certificate that is valid and signed by a CA that the broker trusts";
+    AuthClientCertificate, "KF-AUTH-CLIENT-CERT", Config, AfterFix, "use auth.mode mtls (or auth.cert and auth.key beside a password) with a certificate that is valid and signed by a CA that the broker trusts";
     AuthNotTls, "KF-AUTH-NOT-TLS", Config, Transient, "use the listener's TLS port, or an auth.mode (and auth.security_protocol) without TLS";
     AuthTlsExpected, "KF-AUTH-TLS-EXPECTED", Config, Transient, "use an auth.mode with TLS (auth.security_protocol SASL_SSL for passwords), or the plaintext listener's port";
     AuthTls, "KF-AUTH-TLS", Config, AfterFix, "compare the broker's ssl.enabled.protocols and ssl.cipher.suites with TLS 1.2 and 1.3, which kferry speaks";
@@ -102,6 +102,7 @@ codes! {
     LicenseInvalid, "KF-LICENSE-INVALID", License, AfterFix, "ask for a new licence file; this one was altered or signed with another key";
     LicenseExpired, "KF-LICENSE-EXPIRED", License, AfterFix, "renew the licence; a migration that has begun may be finished or rolled back without";
 
+    PermissionMissing, "KF-PERMISSION-MISSING", Check, AfterFix, "grant kferry's principal what is named (the runbook lists the commands), then run the command again; no producer was frozen";
     TopologyDrift, "KF-TOPOLOGY-DRIFT", Check, AfterFix, "align the topic on the target, or set topology.on_config_drift to merge or replace";
     QuotaDrift, "KF-QUOTA-DRIFT", Check, AfterFix, "align the client quotas on the target, or set quotas.on_drift to merge or replace";
     AclDrift, "KF-ACL-DRIFT", Check, AfterFix, "align the ACLs on the target, or set acl.on_drift to merge or replace";

@@ -141,20 +141,23 @@ fn auth(reader: &Reader<'_>, name: &str, section: &Spanned<raw::Auth>) -> Option
     let by_password = matches!(mode, AuthMode::Plain | AuthMode::ScramSha256 | AuthMode::ScramSha512);
     let by_certificate = mode == AuthMode::Mtls;
     let by_token = mode == AuthMode::Iam;
+    // Brokers may ask for a certificate besides (KIP-684).
+    let beside_sasl = (by_password || by_token) && protocol != Some(SecurityProtocol::SaslPlaintext);
     let mode_name = mode.as_str();
     const OF_PASSWORDS: &str = "username and password belong to the modes plain, scram-sha-256 and scram-sha-512";
-    const OF_CERTIFICATES: &str = "a client certificate belongs to mode mtls";
+    const OF_CERTIFICATES: &str = "a client certificate belongs to mode mtls, or to a password or token over SASL_SSL";
     const OF_TOKENS: &str = "region and profile belong to mode iam";
     for (leaf, written, used, needed, whose) in [
         ("username", &raw.username, by_password, true, OF_PASSWORDS),
         ("password", &raw.password, by_password, true, OF_PASSWORDS),
-        ("cert", &raw.cert, by_certificate, true, OF_CERTIFICATES),
-        ("key", &raw.key, by_certificate, true, OF_CERTIFICATES),
+        ("cert", &raw.cert, by_certificate || beside_sasl, by_certificate || raw.key.is_some(), OF_CERTIFICATES),
+        ("key", &raw.key, by_certificate || beside_sasl, by_certificate || raw.cert.is_some(), OF_CERTIFICATES),
         ("region", &raw.region, by_token, false, OF_TOKENS),
         ("profile", &raw.profile, by_token, false, OF_TOKENS),
     ] {
         match (written, used) {
             (Some(text), false) => reader.note(Problem::at(text.mark, format!("{} has no meaning with mode {mode_name}", key(leaf))).hint(whose)),
+            (None, true) if needed && beside_sasl && whose == OF_CERTIFICATES => reader.missing(mark, &key(leaf), "cert and key are given together, or neither"),
             (None, true) if needed => reader.missing(mark, &key(leaf), &format!("mode {mode_name} needs it{}", if leaf == "password" { "; ${NAME} keeps it out of the file" } else { "" })),
             _ => {}
         }

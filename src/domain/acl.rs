@@ -1,6 +1,7 @@
 //! ACL bindings as Kafka names them, and which of them wait for the commit.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// Source: `org.apache.kafka.common.resource.ResourceType`; the discriminants are the protocol's.
@@ -203,15 +204,17 @@ pub struct AclDiff {
 impl AclDiff {
     pub fn between(source: &[AclBinding], target: &[AclBinding]) -> Self {
         let mut diff = Self::default();
+        // Clusters have thousands of bindings: each is looked for in a set.
+        let (on_source, on_target): (BTreeSet<&AclBinding>, BTreeSet<&AclBinding>) = (source.iter().collect(), target.iter().collect());
         for binding in source {
-            let list = match (target.contains(binding), binding.lets_write()) {
+            let list = match (on_target.contains(binding), binding.lets_write()) {
                 (true, _) => &mut diff.equal,
                 (false, true) => &mut diff.withheld,
                 (false, false) => &mut diff.create,
             };
             list.push(binding.clone());
         }
-        diff.target_only = target.iter().filter(|b| !source.contains(b)).cloned().collect();
+        diff.target_only = target.iter().filter(|b| !on_source.contains(b)).cloned().collect();
         diff
     }
 }

@@ -106,7 +106,7 @@ findings! {
     AuthUnknownCa, "KF-AUTH-UNKNOWN-CA", Blocker, "the broker's certificate is signed by nobody that is trusted", "name the CA that signed the brokers' certificates in auth.ca of that cluster";
     AuthCertificateExpired, "KF-AUTH-CERT-EXPIRED", Blocker, "the broker's certificate is not valid at this time", "renew the broker's certificate, or set this host's clock";
     AuthHostName, "KF-AUTH-HOSTNAME", Blocker, "the broker's certificate is for another host name", "connect by a name that the certificate holds (bootstrap_servers, advertised.listeners), or have it issued for this one";
-    AuthClientCertificate, "KF-AUTH-CLIENT-CERT", Blocker, "the broker refuses the client certificate, or misses one", "use auth.mode mtls with a certificate that is valid and signed by a CA that the broker trusts";
+    AuthClientCertificate, "KF-AUTH-CLIENT-CERT", Blocker, "the broker refuses the client certificate, or misses one", "use auth.mode mtls (or auth.cert and auth.key beside a password) with a certificate that is valid and signed by a CA that the broker trusts";
     AuthNotTls, "KF-AUTH-NOT-TLS", Blocker, "the listener does not speak TLS", "use the listener's TLS port, or an auth.mode (and auth.security_protocol) without TLS";
     AuthTlsExpected, "KF-AUTH-TLS-EXPECTED", Blocker, "the listener speaks TLS", "use an auth.mode with TLS (auth.security_protocol SASL_SSL for passwords), or the plaintext listener's port";
     AuthTls, "KF-AUTH-TLS", Blocker, "the two sides do not agree on TLS", "compare the broker's ssl.enabled.protocols and ssl.cipher.suites with TLS 1.2 and 1.3, which kferry speaks";

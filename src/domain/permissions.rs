@@ -8,6 +8,7 @@ use super::quota::QuotaDiff;
 use crate::config::model::Config;
 use crate::domain::acl::DriftPolicy;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// Which of the two clusters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -158,6 +159,17 @@ impl Subjects {
 /// Lists what the plan needs, by cluster and in the order in which a migration comes to it.
 pub fn needed(plan: &Plan, config: &Config) -> Vec<Permission> {
     needed_for(&Subjects::of(plan, config))
+}
+
+/// The same with the groups that the source has by now: those that came up since the plan are carried over too.
+pub fn needed_at_cutover(plan: &Plan, config: &Config, groups_now: &[String]) -> Vec<Permission> {
+    let mut subjects = Subjects::of(plan, config);
+    let known: BTreeSet<String> = subjects.groups.iter().cloned().collect();
+    for group in groups_now.iter().filter(|group| !known.contains(*group)) {
+        subjects.groups.push(group.clone());
+        subjects.carried.push(group.clone());
+    }
+    needed_for(&subjects)
 }
 
 /// The same where there is no plan: what it needs at least.

@@ -7,6 +7,7 @@ use super::limits::{PARTITIONS_NAMED_MAX, STOP_PATIENCE, UNPROVEN_OFFSETS_MAX};
 use super::{health, survey, topology};
 use crate::cli::{findings, flags, print};
 use crate::config::Config;
+use crate::domain::finding::Severity;
 use crate::domain::partition::TopicPartition;
 use crate::domain::plan::Plan;
 use crate::domain::planning;
@@ -106,7 +107,6 @@ async fn precheck(context: &mut Context) -> Result<()> {
     // The plan that was journaled a moment ago holds its findings; a resumed one is looked at again.
     let id = context.migration()?.id().to_owned();
     let plan = interrupt.or(survey::survey(&context.config, Some(id), &Steps::start())).await?;
-    use crate::domain::finding::Severity;
     let count = |severity| plan.findings.iter().filter(|f| f.severity == severity).count();
     context.record(Fact::PrecheckCompleted {
         blockers: count(Severity::Blocker),
@@ -127,6 +127,7 @@ pub async fn check_source(context: &mut Context) -> Result<()> {
     for drift in planning::reconcile(&context.migration()?.plan, &snapshot) {
         match drift.failure() {
             Some(code) => return Err(Error::new(code, drift.to_string())),
+            None if drift.severity() >= Severity::Warning => eprintln!("warning: {drift}"),
             None => eprintln!("note: {drift}"),
         }
     }

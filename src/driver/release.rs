@@ -4,15 +4,17 @@
 
 use super::context::Context;
 use super::effects::{self, intend_once};
-use super::{acls, cutover, quotas, topics};
+use super::{acls, cutover, quotas, topics, topology};
 use crate::domain::acl::AclBinding;
 use crate::domain::partition::TopicPartition;
-use crate::domain::plan::Plan;
+use crate::domain::config_diff::same_value;
+use crate::domain::plan::{Plan, TopicPlan};
 use crate::domain::planning::names;
 use crate::error::{Code, Error, Result};
 use crate::freeze::manual::Terminal;
 use crate::freeze::{Freeze, FreezeRequest};
 use crate::journal::Entry;
+use crate::kafka::configs::Configs;
 use crate::kafka::offsets::OffsetAt;
 use crate::machine::fact::{Effect, Fact};
 use crate::machine::fold::Migration;
@@ -214,18 +216,34 @@ async fn restore_settings(context: &mut Context) -> Result<()> {
     for topic in unsettled_topics(context)? {
         topics::settle_topic_configs(context, &topic).await?;
     }
-    let names: Vec<String> = plan.topics.iter().map(|t| t.name.clone()).collect();
-    let present = context.clusters.target.topic_configs(&names).await?;
+    let of_plan: Vec<String> = plan.topics.iter().map(|t| t.name.clone()).collect();
+    let present = context.clusters.target.topic_configs(&of_plan).await?;
     for topic in &plan.topics {
         let Some(configs) = present.get(&topic.name) else {
             return Err(Error::new(Code::KafkaRefused, format!("target: topic {} does not exist any more", topic.name)));
         };
         let changes = topics::to_exactly(configs, &topic.configs);
         if !changes.is_empty() {
+            let others = set_by_others(&plan, topic, configs, &changes);
+            if !others.is_empty() {
+                eprintln!("warning: topic {}: what somebody has set on the target since the plan gives way to the plan's settings: {}", topic.name, names(&others));
+            }
             topics::set_topic_configs(context, &topic.name, changes).await?;
         }
     }
     Ok(())
+}
+
+/// Those of the settings to be changed that neither kferry has set, nor the plan has seen on the topic.
+fn set_by_others(plan: &Plan, topic: &TopicPlan, present: &Configs, changes: &topics::Changes) -> Vec<String> {
+    let copying = topology::while_copying(topic);
+    let planned_on = plan.target.as_ref().and_then(|t| t.topic(&topic.name)).map(|t| &t.configs);
+    let is_known = |key: &String, value: &str| {
+        let seen = planned_on.and_then(|configs| topics::own(configs, key));
+        [copying.get(key).map(String::as_str), seen].into_iter().flatten().any(|known| same_value(key, known, value))
+    };
+    let set = changes.keys().filter_map(|key| Some((key, topics::own(present, key)?)));
+    set.filter(|(key, value)| !is_known(key, value)).map(|(key, value)| format!("{key} was {value}")).collect()
 }
 
 fn unsettled_topics(context: &Context) -> Result<BTreeSet<String>> {
@@ -239,6 +257,7 @@ fn unsettled_topics(context: &Context) -> Result<BTreeSet<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::topology::{ConfigSource, ConfigValue};
     use crate::machine::sample::{self, entries, partition, planned};
     use crate::machine::state::State;
 
@@ -300,6 +319,17 @@ mod tests {
         assert!(!notice_was_heard(&journal(vec![sent(1)]), 1));
         assert!(notice_was_heard(&journal(vec![sent(1), heard.clone()]), 1));
         assert!(!notice_was_heard(&journal(vec![sent(2), heard]), 1));
+    }
+
+    #[test]
+    fn what_gives_way_at_the_release_is_named_unless_it_is_ours() {
+        let plan = sample::plan();
+        let topic = &plan.topics[0];
+        let (key, ours) = topic.overrides.iter().next().expect("the sample has overrides");
+        let on_topic = |value: &str| -> Configs { [(key.clone(), ConfigValue { value: Some(value.to_owned()), source: ConfigSource::Topic })].into() };
+        let changes: topics::Changes = [(key.clone(), None)].into();
+        assert_eq!(set_by_others(&plan, topic, &on_topic(ours), &changes), Vec::<String>::new());
+        assert_eq!(set_by_others(&plan, topic, &on_topic("4711"), &changes), [format!("{key} was 4711")]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ mod health;
 mod limits;
 mod places;
 mod read_rate;
-mod rights;
+pub mod rights;
 mod sampling;
 mod witnesses;
 mod written;

@@ -62,7 +62,7 @@ async fn configs_of(target: &Target, topic: &str) -> Result<Configs> {
 }
 
 /// What stands on the topic itself.
-fn own<'a>(present: &'a Configs, key: &str) -> Option<&'a str> {
+pub(super) fn own<'a>(present: &'a Configs, key: &str) -> Option<&'a str> {
     present.get(key).filter(|c| c.source == ConfigSource::Topic)?.value.as_deref()
 }
 

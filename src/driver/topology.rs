@@ -72,7 +72,7 @@ async fn copy_quotas(context: &mut Context, plan: &Plan) -> Result<()> {
 }
 
 /// The topic's own settings with those on top under which it is copied.
-fn while_copying(topic: &TopicPlan) -> BTreeMap<String, String> {
+pub(super) fn while_copying(topic: &TopicPlan) -> BTreeMap<String, String> {
     let mut configs = topic.configs.clone();
     configs.extend(topic.overrides.clone());
     configs

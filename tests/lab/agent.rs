@@ -1,6 +1,6 @@
 //! The stock Java clients: one JVM per process, many commands at once.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{ChildStdin, Stdio};
@@ -752,7 +752,18 @@ impl Agent {
     /// Of every topic that is not internal.
     #[track_caller]
     pub fn offsets(&self, bootstrap: &str) -> BTreeMap<(String, i32), Span> {
-        let answer = self.call("offsets", json!({"bootstrap": bootstrap}));
+        self.spans(json!({"bootstrap": bootstrap}))
+    }
+
+    /// Of these topics: others may be deleted meanwhile.
+    #[track_caller]
+    pub fn offsets_of(&self, bootstrap: &str, topics: &BTreeSet<String>) -> BTreeMap<(String, i32), Span> {
+        self.spans(json!({"bootstrap": bootstrap, "topics": topics}))
+    }
+
+    #[track_caller]
+    fn spans(&self, arguments: Value) -> BTreeMap<(String, i32), Span> {
+        let answer = self.call("offsets", arguments);
         rows(&answer["partitions"])
             .map(|row| {
                 let [log_start, log_end, last_stable] = ["log_start", "log_end", "last_stable"].map(|name| number(&row[name]));

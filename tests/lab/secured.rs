@@ -31,6 +31,8 @@ pub enum Door {
     PlainClear,
     Scram256,
     Scram512,
+    /// SCRAM-SHA-512 where a client certificate is required besides (KIP-684).
+    ScramBesideMtls,
     Iam,
     /// TLS with a certificate that has expired.
     Expired,
@@ -39,7 +41,7 @@ pub enum Door {
 }
 
 impl Door {
-    pub const ALL: [Door; 10] = [
+    pub const ALL: [Door; 11] = [
         Door::Open,
         Door::Tls,
         Door::Mtls,
@@ -47,6 +49,7 @@ impl Door {
         Door::PlainClear,
         Door::Scram256,
         Door::Scram512,
+        Door::ScramBesideMtls,
         Door::Iam,
         Door::Expired,
         Door::Elsewhere,
@@ -62,6 +65,7 @@ impl Door {
             Door::PlainClear => "CLEAR",
             Door::Scram256 => "SCRAM256",
             Door::Scram512 => "SCRAM512",
+            Door::ScramBesideMtls => "SCRAMMTLS",
             Door::Iam => "IAM",
             Door::Expired => "EXPIRED",
             Door::Elsewhere => "ELSEWHERE",
@@ -72,7 +76,7 @@ impl Door {
         match self {
             Door::Open => "PLAINTEXT",
             Door::Tls | Door::Mtls | Door::Expired | Door::Elsewhere => "SSL",
-            Door::Plain | Door::Scram256 | Door::Scram512 | Door::Iam => "SASL_SSL",
+            Door::Plain | Door::Scram256 | Door::Scram512 | Door::ScramBesideMtls | Door::Iam => "SASL_SSL",
             Door::PlainClear => "SASL_PLAINTEXT",
         }
     }
@@ -82,7 +86,7 @@ impl Door {
         match self {
             Door::Open | Door::Tls | Door::Expired | Door::Elsewhere => "User:ANONYMOUS".into(),
             Door::Mtls => format!("User:CN={USER}"),
-            Door::Plain | Door::PlainClear | Door::Scram256 | Door::Scram512 => format!("User:{USER}"),
+            Door::Plain | Door::PlainClear | Door::Scram256 | Door::Scram512 | Door::ScramBesideMtls => format!("User:{USER}"),
             Door::Iam => format!("User:{}", S3::ACCESS_KEY),
         }
     }
@@ -96,18 +100,16 @@ impl Door {
             lines.push(ca.clone());
             lines
         };
+        let certificate = || vec![("cert", papers.client_cert.display().to_string()), ("key", papers.client_key.display().to_string())];
         match self {
             Door::Open => vec![("mode", "plaintext".into())],
             Door::Tls | Door::Expired | Door::Elsewhere => with_ca(vec![("mode", "tls".into())]),
-            Door::Mtls => with_ca(vec![
-                ("mode", "mtls".into()),
-                ("cert", papers.client_cert.display().to_string()),
-                ("key", papers.client_key.display().to_string()),
-            ]),
+            Door::Mtls => with_ca([vec![("mode", "mtls".into())], certificate()].concat()),
             Door::Plain => with_ca(user("plain")),
             Door::PlainClear => [user("plain"), vec![("security_protocol", "SASL_PLAINTEXT".into())]].concat(),
             Door::Scram256 => with_ca(user("scram-sha-256")),
             Door::Scram512 => with_ca(user("scram-sha-512")),
+            Door::ScramBesideMtls => with_ca([user("scram-sha-512"), certificate()].concat()),
             Door::Iam => with_ca(vec![("mode", "iam".into()), ("region", S3::REGION.into())]),
         }
     }
@@ -128,12 +130,12 @@ impl Door {
             set("ssl.keystore.location", certificate.display().to_string());
             set("ssl.truststore.type", "PEM".into());
             set("ssl.truststore.location", papers.ca.display().to_string());
-            set("ssl.client.auth", if self == Door::Mtls { "required" } else { "none" }.into());
+            set("ssl.client.auth", if matches!(self, Door::Mtls | Door::ScramBesideMtls) { "required" } else { "none" }.into());
         }
         let mechanism = match self {
             Door::Plain | Door::PlainClear => "PLAIN",
             Door::Scram256 => "SCRAM-SHA-256",
-            Door::Scram512 => "SCRAM-SHA-512",
+            Door::Scram512 | Door::ScramBesideMtls => "SCRAM-SHA-512",
             Door::Iam => "OAUTHBEARER",
             Door::Open | Door::Tls | Door::Mtls | Door::Expired | Door::Elsewhere => return props,
         };
@@ -148,7 +150,7 @@ impl Door {
                     let (key, secret, region) = (S3::ACCESS_KEY, S3::SECRET_KEY, S3::REGION);
                     format!("{module}.oauthbearer.OAuthBearerLoginModule required region=\"{region}\" key_{key}=\"{secret}\";")
                 }
-                Door::Scram256 | Door::Scram512 => format!("{module}.scram.ScramLoginModule required;"),
+                Door::Scram256 | Door::Scram512 | Door::ScramBesideMtls => format!("{module}.scram.ScramLoginModule required;"),
                 _ => format!("{module}.plain.PlainLoginModule required user_{USER}=\"{}\";", password()),
             },
         );

@@ -164,6 +164,22 @@ fn scram_sha_256_to_scram_sha_256() {
     whole("auth-s2-s2", Door::Scram256, Door::Scram256);
 }
 
+#[test]
+#[ignore = "slow: tests/full runs it"]
+fn scram_beside_a_certificate_to_the_same() {
+    whole("auth-sm-sm", Door::ScramBesideMtls, Door::ScramBesideMtls);
+}
+
+#[test]
+fn a_certificate_that_is_asked_for_besides_a_password_is_given_or_missed_by_name() {
+    let door = Door::ScramBesideMtls;
+    between("auth-beside", door, door).begin().precheck();
+    let lab = secured();
+    let without = setup(lab, "auth-beside", door, door).source_auth(&Door::Scram512.auth()).begin();
+    let found = blockers(&without);
+    assert!(found.iter().any(|(code, side, _)| code == "KF-AUTH-CLIENT-CERT" && side == "source"), "{found:?}");
+}
+
 /// Lines below `auth:` with one of them changed, or with one more.
 fn with(mut lines: Vec<(&'static str, String)>, key: &'static str, value: impl ToString) -> Vec<(&'static str, String)> {
     lines.retain(|(have, _)| *have != key);

@@ -1,6 +1,6 @@
 //! One migration as an operator runs it: configuration, keys, commands with their exit codes, and what lies in the journal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -495,9 +495,11 @@ impl Migration {
     /// Every record that a live producer has had acknowledged lies on the target.
     #[track_caller]
     pub fn expect_acknowledged_on(&self, bootstrap: &str) -> u64 {
-        let ends = Agent::shared().offsets(bootstrap);
+        let stopped = self.webhook.stop_producers();
+        let topics: BTreeSet<String> = stopped.iter().flat_map(|totals| totals.partitions.keys()).map(|(topic, _)| topic.clone()).collect();
+        let ends = Agent::shared().offsets_of(bootstrap, &topics);
         let mut acknowledged = 0;
-        for totals in self.webhook.stop_producers() {
+        for totals in stopped {
             assert_eq!(totals.refused, 0, "the source refused {:?}", totals.refusal);
             for (partition, (count, last_offset)) in totals.partitions {
                 assert!(ends[&partition].log_end > last_offset, "{partition:?} was acknowledged up to {last_offset}, the target ends at {:?}", ends[&partition]);

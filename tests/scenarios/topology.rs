@@ -145,7 +145,10 @@ fn settings_and_bindings_arrive_and_writes_wait_for_the_commit() {
     for topic in &topics {
         assert_eq!(counts[topic], partition_counts(&source)[topic], "{topic}");
     }
-    migration.cutover();
+    agent.alter_topic_configs(&target, "acl-orders", &[("flush.ms", "4711")], &[]);
+    let committed = migration.run("cutover").ok();
+    assert!(committed.stderr.contains("topic acl-orders: what somebody has set on the target since the plan gives way to the plan's settings: flush.ms was 4711"), "{committed}");
+    assert_eq!(committed.stderr.matches("gives way").count(), 1, "what kferry itself has set is told: {committed}");
     assert_eq!(agent.describe_acls(&target), sorted([quiet, writing, vec![theirs]].concat()), "after the commit, merged");
     for topic in &topics {
         expect_settings_of_source(topic);

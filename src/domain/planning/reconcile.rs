@@ -3,9 +3,11 @@
 use crate::domain::config_diff::same_value;
 use crate::domain::finding::Severity;
 use crate::domain::plan::Plan;
-use crate::domain::topology::{ClusterSnapshot, ConfigSource, TopicSnapshot};
+use super::report::names;
+use crate::domain::quota::{Quota, QuotaEntity, QuotaValue};
+use crate::domain::topology::{ClusterSnapshot, ConfigSource, ScramUser, TopicSnapshot};
 use crate::error::Code;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// One change on the source.
@@ -26,6 +28,12 @@ pub enum Drift {
     /// A high watermark lies below the planned one: for a moment after a change of leader, or for good after an unclean
     /// election. The copy itself tells these apart by leader epochs.
     LogShrunk { topic: String, partition: i32, planned_end: i64, seen_end: i64 },
+    /// ACL bindings that came or went on the source: the target has those of the plan.
+    AclsChanged { added: Vec<String>, removed: Vec<String> },
+    /// Limits that came, went or changed on the source, each as it is now: the target has those of the plan.
+    QuotasChanged { limits: Vec<String> },
+    /// SCRAM credentials that came or went on the source; kferry cannot carry them over.
+    ScramUsersChanged { added: Vec<String>, removed: Vec<String> },
 }
 
 impl Drift {
@@ -35,6 +43,7 @@ impl Drift {
             Drift::ClusterChanged { .. } => Some(Code::JournalForeign),
             Drift::TopicDeleted { .. } | Drift::TopicRecreated { .. } => Some(Code::TopicChanged),
             Drift::PartitionsAdded { .. } | Drift::TopicAdded { .. } | Drift::SettingsChanged { .. } | Drift::LogShrunk { .. } => None,
+            Drift::AclsChanged { .. } | Drift::QuotasChanged { .. } | Drift::ScramUsersChanged { .. } => None,
         }
     }
 
@@ -60,11 +69,27 @@ impl fmt::Display for Drift {
             Drift::LogShrunk { topic, partition, planned_end, seen_end } => {
                 write!(f, "the log of {topic}-{partition} ends at {seen_end} on the source, {planned_end} when planned")
             }
+            Drift::AclsChanged { added, removed } => {
+                write!(f, "the source's ACLs have changed since the plan, and the target has those of the plan; {}", came_and_went(added, removed))
+            }
+            Drift::QuotasChanged { limits } => {
+                write!(f, "client quotas have changed on the source since the plan, and the target has those of the plan; on the source it is now: {}", names(limits))
+            }
+            Drift::ScramUsersChanged { added, removed } => {
+                write!(f, "the source's SCRAM users have changed since the plan: see to them on the target yourself; {}", came_and_went(added, removed))
+            }
         }
     }
 }
 
+fn came_and_went(added: &[String], removed: &[String]) -> String {
+    let of = |what: &str, rows: &[String]| (!rows.is_empty()).then(|| format!("{what}: {}", names(rows)));
+    [of("new", added), of("gone", removed)].into_iter().flatten().collect::<Vec<_>>().join("; ")
+}
+
 /// Compares the plan with the source as it is now; failures come first, then by topic.
+///
+/// What the source did not tell, at the plan or now, is not compared.
 pub fn reconcile(plan: &Plan, now_source: &ClusterSnapshot) -> Vec<Drift> {
     if plan.source.cluster_id != now_source.cluster_id {
         return vec![Drift::ClusterChanged { planned: plan.source.cluster_id.clone(), seen: now_source.cluster_id.clone() }];
@@ -105,8 +130,52 @@ pub fn reconcile(plan: &Plan, now_source: &ClusterSnapshot) -> Vec<Drift> {
     let known: BTreeSet<&str> = plan.source.topics.iter().map(|t| t.name.as_str()).collect();
     let added = now_source.topics.iter().filter(|t| !t.internal && !known.contains(t.name.as_str()));
     drifts.extend(added.map(|t| Drift::TopicAdded { topic: t.name.clone() }));
+    drifts.extend(changed_access(plan, now_source));
     drifts.sort_by_key(|d| std::cmp::Reverse(d.severity()));
     drifts
+}
+
+/// ACLs, quotas and SCRAM users, each where both times the source has told them.
+fn changed_access(plan: &Plan, now: &ClusterSnapshot) -> Vec<Drift> {
+    let before = &plan.source;
+    let mut drifts = Vec::new();
+    if let (Some(was), Some(is)) = (&before.acls, &now.acls) {
+        let (added, removed) = (missing_from(is, was), missing_from(was, is));
+        if !(added.is_empty() && removed.is_empty()) {
+            drifts.push(Drift::AclsChanged { added, removed });
+        }
+    }
+    if let (Some(was), Some(is)) = (&before.quotas, &now.quotas) {
+        let (was, is) = (limits(was), limits(is));
+        let keys: BTreeSet<_> = was.keys().chain(is.keys()).collect();
+        let changed = keys.into_iter().filter(|key| was.get(key) != is.get(key));
+        let limits: Vec<String> = changed.map(|(entity, key)| match is.get(&(*entity, *key)) {
+            Some(value) => format!("{key} {value} of {entity}"),
+            None => format!("no {key} of {entity}"),
+        }).collect();
+        if !limits.is_empty() {
+            drifts.push(Drift::QuotasChanged { limits });
+        }
+    }
+    if let (Some(was), Some(is)) = (&before.scram_users, &now.scram_users) {
+        let named = |users: &[ScramUser]| -> Vec<String> { users.iter().map(|u| format!("{} ({})", u.user, u.mechanism)).collect() };
+        let (was, is) = (named(was), named(is));
+        let (added, removed) = (missing_from(&is, &was), missing_from(&was, &is));
+        if !(added.is_empty() && removed.is_empty()) {
+            drifts.push(Drift::ScramUsersChanged { added, removed });
+        }
+    }
+    drifts
+}
+
+/// Those of `of` that `from` has not.
+fn missing_from<T: Ord + ToString>(of: &[T], from: &[T]) -> Vec<String> {
+    let from: BTreeSet<&T> = from.iter().collect();
+    of.iter().filter(|row| !from.contains(row)).map(ToString::to_string).collect()
+}
+
+fn limits(quotas: &[Quota]) -> BTreeMap<(&QuotaEntity, &String), &QuotaValue> {
+    quotas.iter().flat_map(|quota| quota.values.iter().map(move |(key, value)| ((&quota.entity, key), value))).collect()
 }
 
 fn changed_settings(before: &TopicSnapshot, now: &TopicSnapshot) -> Vec<String> {

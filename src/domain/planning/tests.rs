@@ -642,6 +642,31 @@ fn in_place_is_checked_condition_by_condition() {
 }
 
 #[test]
+fn access_that_changed_on_the_source_since_the_plan_is_named() {
+    let mut before = source();
+    before.acls = Some(vec![binding("User:gone", "orders", Operation::Read), binding("User:stays", "orders", Operation::Read)]);
+    let limit = |n| quota("user=shop", &[("producer_byte_rate", n)]);
+    before.quotas = Some(vec![limit(1.0)]);
+    before.scram_users = Some(vec![]);
+    let mut plan = fixture::plan();
+    plan.source = before.clone();
+    assert_eq!(reconcile(&plan, &before), []);
+    let mut now = before.clone();
+    now.acls = Some(vec![binding("User:stays", "orders", Operation::Read), binding("User:came", "orders", Operation::Read)]);
+    now.quotas = Some(vec![limit(2.0)]);
+    now.scram_users = Some(vec![ScramUser { user: "shop".into(), mechanism: "SCRAM-SHA-512".into(), iterations: 4096 }]);
+    let told: Vec<String> = reconcile(&plan, &now).iter().map(ToString::to_string).collect();
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(told[0].contains("new: ") && told[0].contains("User:came") && told[0].contains("gone: ") && told[0].contains("User:gone") && !told[0].contains("User:stays"), "{}", told[0]);
+    assert!(told[1].ends_with("on the source it is now: producer_byte_rate 2 of user `shop`"), "{}", told[1]);
+    assert!(told[2].ends_with("new: shop (SCRAM-SHA-512)"), "{}", told[2]);
+    assert!(reconcile(&plan, &now).iter().all(|d| d.failure().is_none() && d.severity() == Severity::Warning));
+    now.quotas = None;
+    now.acls = None;
+    assert_eq!(reconcile(&plan, &now).len(), 1, "what is not told is not compared");
+}
+
+#[test]
 fn what_changed_on_the_source_since_the_plan() {
     let plan = plan();
     assert_eq!(reconcile(&plan, &source()), []);

@@ -5,6 +5,7 @@
 
 mod freeze_proof;
 pub mod groups;
+mod permissions;
 mod transactions;
 
 use super::context::{self, Context};
@@ -74,6 +75,7 @@ async fn go(context: &mut Context) -> Result<()> {
     }
     freeze.ready()?;
     check_source(context).await?;
+    permissions::check(context).await?;
     health::wait_until_healthy(context, true).await?;
     let mut copying = Copying::begin(context).await?;
     copying.copier().tail();

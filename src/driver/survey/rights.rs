@@ -13,13 +13,13 @@ use crate::kafka::source::Source;
 
 /// What is missing, and the clusters that do not tell.
 #[derive(Default)]
-pub(super) struct Tried {
+pub(in crate::driver) struct Tried {
     pub missing: Vec<Missing>,
     pub not_told: Vec<Finding>,
 }
 
 /// Tries every permission on its cluster; one that cannot be reached is passed over, since that is told elsewhere.
-pub(super) async fn missing(source: Option<&Cluster>, target: Option<&Cluster>, needed: &[Permission]) -> Tried {
+pub(in crate::driver) async fn missing(source: Option<&Cluster>, target: Option<&Cluster>, needed: &[Permission]) -> Tried {
     let needed = &without_existing(needed, target)[..];
     let on = |cluster: Option<&Cluster>, side: ClusterSide| {
         let hasty = cluster.map(|c| c.with_patience(PATIENCE));
@@ -63,12 +63,12 @@ fn without_existing(needed: &[Permission], target: Option<&Cluster>) -> Vec<Perm
 }
 
 /// What the target permits on the cluster as a whole; None where it does not tell.
-pub(super) async fn on_cluster(cluster: &Cluster) -> Option<Vec<Operation>> {
+pub(in crate::driver) async fn on_cluster(cluster: &Cluster) -> Option<Vec<Operation>> {
     probes::on_cluster(&cluster.with_patience(PATIENCE)).await.ok().flatten()
 }
 
 /// Adds the same where the source does not let itself be read, so that there is no plan: by the names that can be seen.
-pub(super) async fn without_plan(config: &Config, findings: &mut Vec<Finding>) {
+pub(in crate::driver) async fn without_plan(config: &Config, findings: &mut Vec<Finding>) {
     let Ok(source) = Cluster::connect(Side::Source, &config.source).await else { return };
     let target = Cluster::connect(Side::Target, &config.target).await.ok();
     let topics: Vec<String> = source.metadata().topics.keys().map(|name| name.to_string()).filter(|name| topic_left_out(&config.topics, name, false).is_none()).collect();
