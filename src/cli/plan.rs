@@ -19,7 +19,7 @@ use std::path::PathBuf;
 ///
 /// A target that does not exist yet is accepted; what cannot be known without it is marked.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Examples:\n  kferry plan --config migration.yaml\n  kferry plan --config migration.yaml --format json --out-dir /tmp/plan --force")]
+#[command(after_help = "Examples:\n  kferry plan --config migration.yaml\n  kferry plan --config migration.yaml --format json --out-dir plan-again --force")]
 pub struct Args {
     /// The configuration file
     #[arg(long, value_name = "FILE")]

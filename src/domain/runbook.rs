@@ -5,7 +5,7 @@ mod tables;
 
 use super::finding::Severity;
 use super::plan::{Estimate, Plan};
-use super::planning::{bytes, controls_in_words, describe_cluster, duration, freeze_in_words, grouped, sampling_in_words, seed_in_words, NOT_EXAMINED};
+use super::planning::{bytes, controls_in_words, count, describe_cluster, duration, freeze_in_words, grouped, sampling_in_words, seed_in_words, NOT_EXAMINED};
 use crate::config::model::Config;
 use std::fmt::Write as _;
 
@@ -50,7 +50,7 @@ pub fn render(plan: &Plan, config: &Config, paths: Paths) -> String {
 
 fn summary(plan: &Plan, config: &Config) -> String {
     let e = &plan.estimate;
-    let count = |severity| plan.findings.iter().filter(|f| f.severity == severity).count();
+    let of = |(severity, noun)| count(plan.findings.iter().filter(|f| f.severity == severity).count(), noun);
     let mut out = format!("# Migration {}\n\nPlanned {} by kferry {}.\n\n| | |\n|---|---|\n", plan.migration_id, plan.created_at, plan.kferry_version);
     let target = plan.target.as_ref().map_or("not read yet; what depends on it is missing from this page".to_owned(), describe_cluster);
     let rows = [
@@ -63,7 +63,7 @@ fn summary(plan: &Plan, config: &Config) -> String {
         ("seed", seed_in_words(e)),
         ("freeze of producers", freeze(e, config)),
         ("sampled", e.sampling.as_ref().map_or("not told".to_owned(), sampling_in_words)),
-        ("findings", format!("{} blockers, {} warnings, {} notes", count(Severity::Blocker), count(Severity::Warning), count(Severity::Information))),
+        ("findings", [(Severity::Blocker, "blocker"), (Severity::Warning, "warning"), (Severity::Information, "note")].map(of).join(", ")),
     ];
     for (name, value) in rows {
         let _ = writeln!(out, "| {name} | {value} |");

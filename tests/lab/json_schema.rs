@@ -32,8 +32,8 @@ fn check(root: &Value, schema: &Value, value: &Value, at: &str, found: &mut Vec<
             "const" if wanted != value => found.push(format!("{} is {value}, not {wanted}", name(at))),
             "enum" if !wanted.as_array().is_some_and(|all| all.contains(value)) => found.push(format!("{} is {value}, none of {wanted}", name(at))),
             "const" | "enum" => {}
-            "minimum" if value.as_f64() < wanted.as_f64() => found.push(format!("{} is {value}, below {wanted}", name(at))),
-            "maximum" if value.as_f64() > wanted.as_f64() => found.push(format!("{} is {value}, above {wanted}", name(at))),
+            "minimum" if value.is_number() && value.as_f64() < wanted.as_f64() => found.push(format!("{} is {value}, below {wanted}", name(at))),
+            "maximum" if value.is_number() && value.as_f64() > wanted.as_f64() => found.push(format!("{} is {value}, above {wanted}", name(at))),
             "minimum" | "maximum" => {}
             "required" => {
                 let (Some(object), Some(all)) = (value.as_object(), wanted.as_array()) else { continue };

@@ -7,6 +7,7 @@ use crate::domain::planning::fixture;
 use crate::driver::status::Status;
 use crate::validation::report::ValidationReport;
 use clap::ValueEnum as _;
+use regex_lite::Regex;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
@@ -32,8 +33,7 @@ fn close(schema: &mut Value) {
                 members.insert(if alternatives { "unevaluatedProperties" } else { "additionalProperties" }.to_owned(), json!(false));
             }
             if let Some(Value::String(words)) = members.get_mut("description") {
-                *words = words.replace("None where", "null where").replace("None while", "null while").replace("None before", "null before").replace("None when", "null when");
-                *words = words.replace("None: ", "null: ").replace("; None ", "; null ").replace("or None ", "or null ").replace('\n', " ");
+                *words = Regex::new(r"\bNone\b").unwrap().replace_all(&words.replace('\n', " "), "null").into_owned();
             }
             members.values_mut().for_each(close);
         }

@@ -88,6 +88,7 @@ fn copy(plan: &Plan, config: &Config, paths: Paths) -> Step {
             ),
         ],
         takes: match plan.estimate.catch_up_seconds {
+            Some(0) => format!("SEED about {} by the estimate above, TAIL and DRAIN_READY together little more than {}", duration(plan.estimate.seed_seconds), duration(c.drain_stable_window_ms.div_ceil(1000))),
             Some(seconds) => format!("SEED about {}, TAIL about {} and the {} of DRAIN_READY, by the estimate above", duration(plan.estimate.seed_seconds), duration(seconds), duration(c.drain_stable_window_ms.div_ceil(1000))),
             None => format!("SEED about {} by the estimate above; TAIL depends on how fast producers write", duration(plan.estimate.seed_seconds)),
         },

@@ -8,7 +8,7 @@ use crate::domain::iam_policy;
 use crate::domain::limits::{NAMES_SHOWN_MAX, ROWS_SHOWN_MAX};
 use crate::domain::permissions::{ClusterSide, Permission};
 use crate::domain::plan::{OffsetMode, Plan, TopicAction, TopicPlan};
-use crate::domain::planning::{bytes, grouped};
+use crate::domain::planning::{bytes, count, grouped};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -244,7 +244,7 @@ pub(super) fn groups(plan: &Plan) -> String {
     }
     let carried = plan.groups.iter().filter(|g| g.left_alone.is_empty());
     let (groups, offsets) = carried.fold((0, 0), |(n, o), g| (n + 1, o + g.partitions));
-    let _ = writeln!(out, "{groups} groups keep their {offsets} committed offsets, number for number. Their offsets are read anew at the cutover.");
+    let _ = writeln!(out, "{} and {} are carried over, number for number. The offsets are read anew at the cutover.", count(groups, "group"), count(offsets, "committed offset"));
     let alone: Vec<String> = plan.groups.iter().filter(|g| !g.left_alone.is_empty()).map(|g| format!("- {}: {}", g.group_id, g.left_alone)).collect();
     if !alone.is_empty() {
         out.push_str("\nLeft alone:\n\n");

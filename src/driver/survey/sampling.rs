@@ -405,6 +405,26 @@ mod tests {
     const CONTROL: i16 = 1 << 5;
 
     #[test]
+    fn each_topics_largest_log_comes_before_all_others() {
+        let mut topics = crate::domain::planning::fixture::plan().source.topics;
+        for topic in &mut topics {
+            let count = topic.partitions.len() as i64;
+            topic.partitions.iter_mut().for_each(|p| (p.log_start, p.log_end, p.size_bytes) = (Some(0), Some(10), Some(1_000 + i64::from(p.partition) % count)));
+        }
+        topics[0].partitions[0].log_end = Some(0);
+        let refs: Vec<&TopicSnapshot> = topics.iter().collect();
+        let (logs, first_of_topics) = logs(&refs);
+        let filled = topics.iter().filter(|t| t.partitions.iter().any(|p| p.log_end > Some(0))).count();
+        assert_eq!((first_of_topics, logs.len()), (filled, topics.iter().map(|t| t.partitions.len()).sum::<usize>() - 1));
+        let last_of = |name: &str| topics.iter().find(|t| t.name == name).unwrap().partitions.iter().map(|p| p.partition).max().unwrap();
+        let mut names: Vec<&str> = logs[..first_of_topics].iter().map(|log| &*log.partition.topic).collect();
+        assert!(logs[..first_of_topics].iter().all(|log| log.partition.partition == last_of(&log.partition.topic)), "the last partition was made the largest");
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), filled);
+    }
+
+    #[test]
     fn places_lie_within_the_log_however_short_or_long() {
         assert_eq!(places(&log(0, 701)), [0, 700, 100, 200, 300, 400, 500, 600]);
         assert!(places(&log(9, 10)).iter().all(|p| *p == 9));
