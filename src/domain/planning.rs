@@ -23,7 +23,7 @@ pub(crate) use markers::words as controls_in_words;
 #[cfg(feature = "kafka")]
 pub(crate) use markers::words_of as controls_of_topic_in_words;
 pub use reconcile::{reconcile, Drift};
-pub(crate) use estimate::{freeze_in_words, sampling_in_words, seed_in_words};
+pub(crate) use estimate::{freeze_in_words, milliseconds, sampling_in_words, seed_in_words};
 pub(crate) use report::{bytes, count, duration, grouped, names};
 pub use rights::{add_missing, explain_unreachable, missing_findings};
 pub use samples::{Counts, Sample};

@@ -74,7 +74,9 @@ fn summary(plan: &Plan, config: &Config) -> String {
 
 fn freeze(e: &Estimate, config: &Config) -> String {
     let most = format!("at most {} in each attempt", duration(config.cutover.max_producer_freeze_ms.div_ceil(1000)));
-    freeze_in_words(e).map_or(most.clone(), |words| format!("{words}; {most}"))
+    let too_long = e.freeze_ms.is_some_and(|ms| ms > config.cutover.max_producer_freeze_ms);
+    let warning = if too_long { ". **That is longer than it may last: raise `cutover.max_producer_freeze`, or move fewer partitions and groups at once**" } else { "" };
+    freeze_in_words(e).map_or(most.clone(), |words| format!("{words}; {most}{warning}"))
 }
 
 fn before_you_begin(plan: &Plan) -> String {
@@ -108,6 +110,39 @@ mod tests {
         let mut plan = fixture::plan();
         plan.kferry_version = "VERSION".into();
         insta::assert_snapshot!("runbook", render(&plan, &fixture::config(), PATHS));
+    }
+
+    #[test]
+    fn of_many_topics_those_that_are_not_ordinary_stand_first() {
+        let mut plan = fixture::plan();
+        let mut ordinary = plan.topics[0].clone();
+        (ordinary.unknown_configs, ordinary.left_out_configs) = Default::default();
+        plan.topics = (0..300).map(|n| crate::domain::plan::TopicPlan { name: format!("plain-{n:03}"), ..ordinary.clone() }).collect();
+        plan.topics[299].partitions[0].size_bytes = Some(900_000_000_000);
+        plan.topics[150].partitions[0].prefix_fillers = 7;
+        let text = render(&plan, &fixture::config(), PATHS);
+        let table: Vec<&str> = text.lines().skip_while(|l| *l != "## Topics").filter(|l| l.starts_with("| plain-")).take(2).collect();
+        assert!(table[0].starts_with("| plain-150 |") && table[1].starts_with("| plain-299 |"), "{table:?}");
+        assert!(text.contains("Of 300 topics, 1 take more than") && text.contains("250 more topics are in `plan.json`"));
+    }
+
+    #[test]
+    fn a_command_for_many_names_reads_them_from_the_plan() {
+        let mut plan = fixture::plan();
+        let index = plan.permissions.iter().position(|p| p.names.len() == 2).unwrap();
+        plan.permissions[index].names = (0..21).map(|n| format!("topic-{n}")).collect();
+        let text = render(&plan, &fixture::config(), PATHS);
+        let command = format!("jq -j '.permissions[{index}].names[] | \"--topic\\u0000\\(.)\\u0000\"' plan.json | xargs -0 -n 200 kafka-acls.sh");
+        assert!(text.lines().any(|l| l.starts_with(&command) && !l.contains("topic-3")), "{command} is not in {text}");
+    }
+
+    #[test]
+    fn a_freeze_that_will_not_do_is_said() {
+        let mut plan = fixture::plan();
+        assert!(!render(&plan, &fixture::config(), PATHS).contains("longer than it may last"));
+        plan.estimate.freeze_ms = Some(fixture::config().cutover.max_producer_freeze_ms + 1);
+        let text = render(&plan, &fixture::config(), PATHS);
+        assert!(text.contains("about 1 min 1 s: 500 ms for the logs") && text.contains("raise `cutover.max_producer_freeze`"), "{text}");
     }
 
     #[test]

@@ -118,10 +118,15 @@ pub(crate) fn freeze_in_words(e: &Estimate) -> Option<String> {
         None => "drain not estimated".to_owned(),
     };
     Some(format!(
-        "about {} ms: {settle_ms} ms for the logs to stand still, {steps_ms} ms for the steps, {partitions_ms} ms for {}, {drain}, {groups_ms} ms for the groups' offsets; what stops your producers takes its own time besides",
-        e.freeze_ms.unwrap_or(0),
+        "about {}: {settle_ms} ms for the logs to stand still, {steps_ms} ms for the steps, {partitions_ms} ms for {}, {drain}, {groups_ms} ms for the groups' offsets; what stops your producers takes its own time besides",
+        milliseconds(e.freeze_ms.unwrap_or(0)),
         count(e.partitions, "partition"),
     ))
+}
+
+/// A short time in the unit in which it is read; a long one in seconds.
+pub(crate) fn milliseconds(ms: u64) -> String {
+    if ms < 10_000 { format!("{ms} ms") } else { duration(ms.div_ceil(1000)) }
 }
 
 /// How much was looked at.

@@ -3,7 +3,7 @@
 use super::{Paths, command, quoted};
 use crate::config::model::{Config, FreezeMode, StoreConfig};
 use crate::domain::plan::Plan;
-use crate::domain::planning::{blockers, duration, grouped};
+use crate::domain::planning::{blockers, duration, grouped, milliseconds};
 use std::fmt::Write as _;
 
 /// One step, in the order in which an operator meets it.
@@ -133,7 +133,7 @@ fn cutover(plan: &Plan, config: &Config, paths: Paths) -> Step {
 
 fn expected_freeze(plan: &Plan, deadline: &str) -> String {
     match plan.estimate.freeze_ms {
-        Some(ms) => format!("of about {ms} ms as estimated above, and of {deadline} at most"),
+        Some(ms) => format!("of about {} as estimated above, and of {deadline} at most", milliseconds(ms)),
         None => format!("of at most {deadline}"),
     }
 }
