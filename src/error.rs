@@ -89,6 +89,18 @@ codes! {
     AuthToken, "KF-AUTH-TOKEN", Config, AfterFix, "check the credentials' account and permissions (kafka-cluster:Connect), auth.region and this host's clock";
     AuthFile, "KF-AUTH-FILE", Config, AfterFix, "correct auth.ca, auth.cert or auth.key: PEM files, the key unencrypted and the certificate's own";
 
+    MskCredentials, "KF-MSK-CREDENTIALS", Config, AfterFix, "give AWS credentials where its default chain looks (environment, profile, SSO, instance role), or name auth.profile";
+    MskAccessDenied, "KF-MSK-ACCESS-DENIED", Config, AfterFix, "allow the IAM action that is named on the resource that is named; `kferry plan --format iam-policy` writes the whole policy";
+    MskNoSuchCluster, "KF-MSK-NO-SUCH-CLUSTER", Config, AfterFix, "correct cluster_arn; `aws kafka list-clusters-v2` lists the ARNs of a Region";
+    MskWrongRegion, "KF-MSK-WRONG-REGION", Config, AfterFix, "correct the Region in cluster_arn, or the endpoint (endpoint_url, AWS_ENDPOINT_URL_KAFKA)";
+    MskNoBootstrap, "KF-MSK-NO-BOOTSTRAP", Config, AfterFix, "set network and auth.mode to a pair that the message names, or switch that authentication or access on in the cluster";
+    MskServerless, "KF-MSK-SERVERLESS", Config, Never, "use a provisioned cluster";
+    MskNotActive, "KF-MSK-NOT-ACTIVE", Failed, AfterFix, "wait until it is ACTIVE; a cluster that has failed has to be made anew";
+    MskThrottled, "KF-MSK-THROTTLED", Failed, Transient, "run the command again in a minute; look for tools of the account that ask the control plane often";
+    MskUnreachable, "KF-MSK-UNREACHABLE", Failed, Transient, "check DNS, the proxy and the VPC endpoint for the kafka service from this host, or give the cluster's bootstrap_servers instead of its ARN";
+    MskRefused, "KF-MSK-REFUSED", Failed, AfterFix, "the message gives the service's own words";
+    MskScramSecrets, "KF-MSK-SCRAM-SECRETS", Failed, AfterFix, "mend what the service says of each secret (its key, its policy, its format), then run the command again";
+
     JournalLocked, "KF-JOURNAL-LOCKED", State, AfterFix, "another kferry process holds this journal; wait for it to end, or stop it, then run the command again";
     JournalCorrupt, "KF-JOURNAL-CORRUPT", Failed, Never, "the journal was altered or its disk is damaged; keep it as it is and restore the journal directory from a copy";
     JournalUnwritable, "KF-JOURNAL-UNWRITABLE", Failed, AfterFix, "free disk space or mend the permissions of the journal directory, then run the command again";
@@ -195,9 +207,9 @@ mod tests {
             .filter(|name| name.starts_with("KF-"))
             .collect();
         let mut codes: Vec<String> = Code::ALL.iter().map(|c| c.as_str().to_owned()).collect();
-        // Who a cluster is and who we are to it goes wrong in one way, at precheck or later: one code, one page.
+        // What goes wrong on the way to a cluster (KF-AUTH-…, KF-MSK-…) does so in one way, at precheck or later: one code, one page.
         let findings = crate::domain::finding::FindingCode::ALL.iter().map(|c| c.as_str());
-        codes.extend(findings.filter(|c| !c.starts_with("KF-AUTH-")).map(str::to_owned));
+        codes.extend(findings.filter(|c| c.starts_with("KF-PRE-")).map(str::to_owned));
         pages.sort();
         codes.sort();
         let distinct = codes.windows(2).all(|w| w[0] != w[1]);

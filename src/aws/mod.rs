@@ -1,5 +1,7 @@
 //! AWS's side of the edge: Region, credentials and the clients made from them.
 
+pub mod msk;
+
 use crate::error::{Code, Error, Result};
 use aws_config::environment::region::EnvironmentVariableRegionProvider;
 use aws_config::meta::region::RegionProviderChain;

@@ -1,6 +1,6 @@
 //! From what is written to what is meant: defaults, limits, and what fits together.
 
-use super::cluster::cluster;
+use super::cluster::{cluster, scram_secrets};
 use super::model::*;
 use super::problem::Problem;
 use super::quantity;
@@ -87,6 +87,7 @@ pub(super) fn migration(reader: &Reader<'_>, section: &Spanned<raw::Migration>) 
         source_principal: reader.quantity("acl.source_principal", inner(&raw.acl).and_then(|a| a.source_principal.as_ref()), principal),
         target_principal: reader.quantity("acl.target_principal", inner(&raw.acl).and_then(|a| a.target_principal.as_ref()), principal),
         on_quota_drift: reader.choice("quotas.on_drift", inner(&raw.quotas).and_then(|q| q.on_drift.as_ref()), &DRIFT_POLICIES).unwrap_or_default(),
+        scram_secrets: scram_secrets(reader, inner(&raw.source), inner(&raw.target)),
         offsets: OffsetsConfig {
             mode: reader.choice("offsets", raw.offsets.as_ref(), &OFFSETS_MODES).unwrap_or(OffsetsMode::Auto),
             identical: patterns(reader, "topics.identical", topics.and_then(|t| t.identical.as_ref()), topic_pattern),

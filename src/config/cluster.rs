@@ -1,10 +1,13 @@
 //! `source` and `target`: how a cluster is reached and who we are there.
 
-use super::model::{Auth, AuthMode, ClusterConfig, Secret, SecurityProtocol};
+use super::model::{Auth, AuthMode, ClusterConfig, Network, ScramSecrets, Secret, SecurityProtocol};
 use super::problem::Problem;
 use super::raw;
 use super::reader::{Reader, Value};
+use super::store::endpoint;
 use super::text::{Mark, Text, Texts};
+use crate::domain::msk::ClusterArn;
+use crate::domain::msk::bootstrap::WayIn;
 use serde_saphyr::Spanned;
 
 /// The names of `auth.mode`.
@@ -21,6 +24,14 @@ const AUTH_MODES: [(&str, AuthMode); 7] = [
 const fn named(mode: AuthMode) -> (&'static str, AuthMode) {
     (mode.as_str(), mode)
 }
+
+/// The names of `network`.
+const NETWORKS: [(&str, Network); 4] = {
+    const fn named(network: Network) -> (&'static str, Network) {
+        (network.as_str(), network)
+    }
+    [named(Network::Private), named(Network::PrivateIpv6), named(Network::Public), named(Network::VpcConnectivity)]
+};
 
 /// Kafka's names of `auth.security_protocol`.
 const SECURITY_PROTOCOLS: [(&str, SecurityProtocol); 4] = [
@@ -57,15 +68,59 @@ pub(super) fn cluster(reader: &Reader<'_>, name: &str, section: &Spanned<raw::Cl
         (None, None) => reader.missing(mark, &key("bootstrap_servers"), "name the cluster by bootstrap_servers (host:9092, …) or by cluster_arn"),
         _ => {}
     }
-    let auth = match &raw.auth {
-        Some(section) => auth(reader, &key("auth"), section)?,
+    let arn = cluster_arn.as_deref().and_then(ClusterArn::parse);
+    for (leaf, written) in [("network", &raw.network), ("endpoint_url", &raw.endpoint_url)] {
+        if let (Some(text), None) = (written, &raw.cluster_arn) {
+            let what = format!("{} has no meaning without {name}.cluster_arn", key(leaf));
+            reader.note(Problem::at(text.mark, what).hint("it belongs to a cluster that is looked up by its ARN"));
+        }
+    }
+    let network = reader.choice(&key("network"), raw.network.as_ref(), &NETWORKS).unwrap_or_default();
+    let endpoint_url = reader.quantity(&key("endpoint_url"), raw.endpoint_url.as_ref(), endpoint);
+    let mut auth = match &raw.auth {
+        Some(section) => auth(reader, &key("auth"), section, raw.cluster_arn.is_some())?,
         None if raw.cluster_arn.is_some() => {
             reader.missing(mark, &key("auth.mode"), "write `auth:` and below it `mode: iam`, scram-sha-512, mtls, …");
             return None;
         }
         None => Auth::plaintext(),
     };
-    Some(ClusterConfig { cluster_arn, bootstrap_servers: bootstrap_servers.unwrap_or_default(), auth })
+    if let (Some(arn), Some(Spanned { value: written, .. })) = (&arn, &raw.auth) {
+        fits_msk(reader, &key("auth"), written, &mut auth, arn);
+    }
+    Some(ClusterConfig { cluster_arn, bootstrap_servers: bootstrap_servers.unwrap_or_default(), network, endpoint_url, auth })
+}
+
+/// Checks what is said of authentication against what MSK has; the Region is the ARN's.
+fn fits_msk(reader: &Reader<'_>, name: &str, written: &raw::Auth, auth: &mut Auth, arn: &ClusterArn) {
+    if let (Some(text), None) = (&written.mode, WayIn::of(auth.mode)) {
+        let what = format!("{name}.mode is {}, which Amazon MSK does not have", auth.mode.as_str());
+        reader.note(Problem::at(text.mark, what).hint("MSK has iam, scram-sha-512, mtls, tls and plaintext"));
+    }
+    match (&written.region, &auth.region) {
+        (Some(text), Some(region)) if *region != arn.region => {
+            let what = format!("{name}.region is {region}, but the cluster's ARN is of {}", arn.region);
+            reader.note(Problem::at(text.mark, what).hint("leave the key out: the ARN tells the Region"));
+        }
+        _ if auth.mode == AuthMode::Iam => auth.region = Some(arn.region.clone()),
+        _ => {}
+    }
+}
+
+/// `target.scram_secrets`, for which both clusters have to be MSK's.
+pub(super) fn scram_secrets(reader: &Reader<'_>, source: Option<&raw::Cluster>, target: Option<&raw::Cluster>) -> ScramSecrets {
+    const NAMES: [(&str, ScramSecrets); 2] = [(ScramSecrets::List.as_str(), ScramSecrets::List), (ScramSecrets::Associate.as_str(), ScramSecrets::Associate)];
+    if let Some(text) = source.and_then(|c| c.scram_secrets.as_ref()) {
+        reader.note(Problem::at(text.mark, "source.scram_secrets has no meaning").hint("target.scram_secrets says what becomes of the source's secrets"));
+    }
+    let written = target.and_then(|c| c.scram_secrets.as_ref());
+    let chosen = reader.choice("target.scram_secrets", written, &NAMES).unwrap_or_default();
+    let both = source.is_some_and(|c| c.cluster_arn.is_some()) && target.is_some_and(|c| c.cluster_arn.is_some());
+    if let (Some(text), ScramSecrets::Associate, false) = (written, chosen, both) {
+        let what = "target.scram_secrets is associate, which needs cluster_arn for source and target";
+        reader.note(Problem::at(text.mark, what).hint("Amazon MSK keeps SCRAM users in secrets; other clusters have none to associate"));
+    }
+    chosen
 }
 
 /// Checks the shape `arn:PARTITION:kafka:REGION:ACCOUNT:cluster/NAME/UUID`.
@@ -121,7 +176,7 @@ fn host_and_port(server: &str) -> Result<(), (&'static str, String)> {
     }
 }
 
-fn auth(reader: &Reader<'_>, name: &str, section: &Spanned<raw::Auth>) -> Option<Auth> {
+fn auth(reader: &Reader<'_>, name: &str, section: &Spanned<raw::Auth>, by_arn: bool) -> Option<Auth> {
     let mark: Mark = section.referenced.into();
     let raw = &section.value;
     let key = |leaf: &str| format!("{name}.{leaf}");
@@ -146,14 +201,14 @@ fn auth(reader: &Reader<'_>, name: &str, section: &Spanned<raw::Auth>) -> Option
     let mode_name = mode.as_str();
     const OF_PASSWORDS: &str = "username and password belong to the modes plain, scram-sha-256 and scram-sha-512";
     const OF_CERTIFICATES: &str = "a client certificate belongs to mode mtls, or to a password or token over SASL_SSL";
-    const OF_TOKENS: &str = "region and profile belong to mode iam";
+    const OF_TOKENS: &str = "region and profile belong to mode iam, a profile to cluster_arn too";
     for (leaf, written, used, needed, whose) in [
         ("username", &raw.username, by_password, true, OF_PASSWORDS),
         ("password", &raw.password, by_password, true, OF_PASSWORDS),
         ("cert", &raw.cert, by_certificate || beside_sasl, by_certificate || raw.key.is_some(), OF_CERTIFICATES),
         ("key", &raw.key, by_certificate || beside_sasl, by_certificate || raw.cert.is_some(), OF_CERTIFICATES),
         ("region", &raw.region, by_token, false, OF_TOKENS),
-        ("profile", &raw.profile, by_token, false, OF_TOKENS),
+        ("profile", &raw.profile, by_token || by_arn, false, OF_TOKENS),
     ] {
         match (written, used) {
             (Some(text), false) => reader.note(Problem::at(text.mark, format!("{} has no meaning with mode {mode_name}", key(leaf))).hint(whose)),

@@ -14,7 +14,7 @@ impl Config {
         // Taken apart in full, so that a new field cannot be forgotten here.
         let Config {
             migration_id, source, target, topics, groups, backup, evidence, seed, cutover, validation, on_config_drift, on_acl_drift, source_principal, target_principal,
-            on_quota_drift, offsets, replication_factor,
+            on_quota_drift, scram_secrets, offsets, replication_factor,
         } = self;
         let EvidenceConfig { store, retention_days, object_lock, signing_key_path: _, observation_hold_ms } = evidence;
         let SeedConfig { max_concurrent_partitions, segment_max_bytes, memory_max_bytes, rate_limit } = seed;
@@ -27,6 +27,7 @@ impl Config {
             "migration_id": migration_id,
             "source": cluster(source),
             "target": cluster(target),
+            "scram_secrets": scram_secrets.as_str(),
             "topics": selection(topics),
             "groups": selection(groups),
             "backup": self::store(backup),
@@ -73,8 +74,15 @@ impl Config {
 }
 
 fn cluster(config: &ClusterConfig) -> Value {
-    let ClusterConfig { cluster_arn, bootstrap_servers, auth } = config;
-    json!({ "cluster_arn": cluster_arn, "bootstrap_servers": bootstrap_servers, "auth_mode": auth.mode.as_str() })
+    let ClusterConfig { cluster_arn, bootstrap_servers, network, endpoint_url, auth } = config;
+    // What was looked up is no part of what was asked for.
+    let bootstrap_servers = if cluster_arn.is_some() { &[][..] } else { &bootstrap_servers[..] };
+    let mut value = json!({ "cluster_arn": cluster_arn, "bootstrap_servers": bootstrap_servers, "auth_mode": auth.mode.as_str() });
+    if cluster_arn.is_some() {
+        value["network"] = json!(network.as_str());
+        value["endpoint_url"] = json!(endpoint_url);
+    }
+    value
 }
 
 fn selection(config: &Selection) -> Value {

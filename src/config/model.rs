@@ -95,7 +95,7 @@ pub struct Auth {
     pub key: Option<PathBuf>,
     /// The Region that IAM's tokens are signed for; None: the brokers' names tell it, or the environment.
     pub region: Option<String>,
-    /// The AWS profile whose credentials sign them; None: AWS's default chain.
+    /// The AWS profile whose credentials sign them, and the calls of the control plane; None: AWS's default chain.
     pub profile: Option<String>,
 }
 
@@ -116,12 +116,69 @@ impl Auth {
     }
 }
 
+/// The network by which an MSK cluster is reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Network {
+    /// The cluster's own VPC.
+    #[default]
+    Private,
+    /// The same by IPv6.
+    PrivateIpv6,
+    /// The internet, where the cluster's public access is on.
+    Public,
+    /// MSK's multi-VPC private connectivity.
+    VpcConnectivity,
+}
+
+impl Network {
+    /// The network as the configuration names it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Network::Private => "private",
+            Network::PrivateIpv6 => "private-ipv6",
+            Network::Public => "public",
+            Network::VpcConnectivity => "vpc-connectivity",
+        }
+    }
+}
+
+/// What becomes of the secrets that an MSK source's SCRAM users are kept in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ScramSecrets {
+    /// They are named in the plan.
+    #[default]
+    List,
+    /// They are associated with the target too.
+    Associate,
+}
+
+impl ScramSecrets {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            ScramSecrets::List => "list",
+            ScramSecrets::Associate => "associate",
+        }
+    }
+}
+
 /// How to reach one cluster: by ARN, or by its bootstrap servers.
 #[derive(Clone, Debug)]
 pub struct ClusterConfig {
     pub cluster_arn: Option<String>,
+    /// Those of the configuration; with `cluster_arn` empty until they have been looked up.
     pub bootstrap_servers: Vec<String>,
+    /// With `cluster_arn`: which of its bootstrap servers are meant.
+    pub network: Network,
+    /// With `cluster_arn`: the control plane's address instead of AWS's own.
+    pub endpoint_url: Option<String>,
     pub auth: Auth,
+}
+
+impl ClusterConfig {
+    /// A cluster by its bootstrap servers.
+    pub fn at(bootstrap_servers: Vec<String>, auth: Auth) -> Self {
+        Self { cluster_arn: None, bootstrap_servers, network: Network::default(), endpoint_url: None, auth }
+    }
 }
 
 /// Names that a pattern list selects; patterns are globs (`*`, `?`).
@@ -271,6 +328,8 @@ pub struct Config {
     /// The same on the target.
     pub target_principal: Option<String>,
     pub on_quota_drift: DriftPolicy,
+    /// `target.scram_secrets`.
+    pub scram_secrets: ScramSecrets,
     pub offsets: OffsetsConfig,
     /// None: the source's, capped by the target's brokers.
     pub replication_factor: Option<i16>,

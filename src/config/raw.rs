@@ -46,6 +46,9 @@ pub(super) struct Migration {
 pub(super) struct Cluster {
     pub cluster_arn: Option<Text>,
     pub bootstrap_servers: Option<Texts>,
+    pub network: Option<Text>,
+    pub endpoint_url: Option<Text>,
+    pub scram_secrets: Option<Text>,
     pub auth: Section<Auth>,
 }
 

@@ -88,7 +88,7 @@ fn prefix(text: &str) -> String {
     if bare.is_empty() { String::new() } else { format!("{bare}/") }
 }
 
-fn endpoint(text: &str) -> Result<String, String> {
+pub(super) fn endpoint(text: &str) -> Result<String, String> {
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).ok_or("an endpoint begins with https:// or http://")?;
     if rest.contains('@') {
         return Err("an endpoint holds no credentials; they come from the environment or the AWS profile".into());

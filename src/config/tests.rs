@@ -59,7 +59,7 @@ fn every_example_parses() {
             count += 1;
         }
     }
-    assert_eq!(count, 13);
+    assert_eq!(count, 14);
 }
 
 #[test]
@@ -91,6 +91,16 @@ fn every_row_of_the_authentication_matrix_has_an_example_that_means_it() {
     }
     let accounts = example("auth-iam-to-iam.yaml");
     assert_eq!((accounts.source.auth.profile.as_deref(), accounts.target.auth.profile.as_deref()), (Some("old-account"), Some("new-account")));
+}
+
+#[test]
+fn a_cluster_by_its_arn_takes_its_region_from_it() {
+    let config = example("msk-by-arn.yaml");
+    assert_eq!((config.source.network, config.target.network), (Network::Private, Network::VpcConnectivity));
+    assert_eq!((config.source.auth.profile.as_deref(), config.source.auth.region.as_deref()), (Some("old-account"), None), "a profile for the control plane");
+    assert_eq!(config.target.auth.region.as_deref(), Some("eu-central-1"), "the ARN's, for the tokens");
+    let located = Config { target: ClusterConfig { bootstrap_servers: vec!["b-1:9098".into()], ..config.target.clone() }, ..config.clone() };
+    assert_eq!(located.digest(), config.digest(), "what is looked up is no part of what was asked for");
 }
 
 #[test]

@@ -65,7 +65,7 @@ fn explain(error: &YamlError) -> (String, Option<String>) {
 const HOMES: [(&str, &[&str]); 8] = [
     ("enterprise:", &["msk_kraft_migration"]),
     ("kferry:` or `enterprise: msk_kraft_migration:", &["source", "target", "topics", "groups", "backup", "evidence", "seed", "cutover", "validation", "topology", "acl", "offsets"]),
-    ("source:` or `target:", &["cluster_arn", "bootstrap_servers", "auth"]),
+    ("source:` or `target:", &["cluster_arn", "bootstrap_servers", "auth", "network"]),
     ("auth:", &["mode", "username", "password", "ca", "cert", "key"]),
     ("backup:` or `evidence:", &["s3_bucket", "s3_prefix", "endpoint_url", "kms_key_arn", "directory"]),
     ("evidence:", &["retention", "signing_key_path", "object_lock"]),

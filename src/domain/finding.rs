@@ -115,7 +115,25 @@ findings! {
     AuthAwsCredentials, "KF-AUTH-AWS-CREDENTIALS", Blocker, "no usable AWS credentials are found", "give AWS credentials where its default chain looks (environment, profile, SSO, instance role), or name auth.profile";
     AuthToken, "KF-AUTH-TOKEN", Blocker, "the cluster refuses the IAM token", "check the credentials' account and permissions (kafka-cluster:Connect), auth.region and this host's clock";
     AuthFile, "KF-AUTH-FILE", Blocker, "a certificate or key file cannot be used", "correct auth.ca, auth.cert or auth.key: PEM files, the key unencrypted and the certificate's own";
-    ClusterArnUnsupported, "KF-PRE-CLUSTER-ARN-UNSUPPORTED", Blocker, "clusters by ARN are not in this version", "give the cluster's bootstrap_servers";
+    MskCredentials, "KF-MSK-CREDENTIALS", Blocker, "the MSK control plane takes no AWS credentials of kferry's", "give AWS credentials where its default chain looks (environment, profile, SSO, instance role), or name auth.profile";
+    MskAccessDenied, "KF-MSK-ACCESS-DENIED", Blocker, "an action of the MSK control plane is not permitted", "allow the IAM action that is named on the resource that is named; `kferry plan --format iam-policy` writes the whole policy";
+    MskNoSuchCluster, "KF-MSK-NO-SUCH-CLUSTER", Blocker, "there is no MSK cluster of this ARN", "correct cluster_arn; `aws kafka list-clusters-v2` lists the ARNs of a Region";
+    MskWrongRegion, "KF-MSK-WRONG-REGION", Blocker, "the MSK control plane that answers is another Region's", "correct the Region in cluster_arn, or the endpoint (endpoint_url, AWS_ENDPOINT_URL_KAFKA)";
+    MskNoBootstrap, "KF-MSK-NO-BOOTSTRAP", Blocker, "the MSK cluster has no brokers for this authentication and network", "set network and auth.mode to a pair that the message names, or switch that authentication or access on in the cluster";
+    MskServerless, "KF-MSK-SERVERLESS", Blocker, "an MSK Serverless cluster is neither a source nor a target", "use a provisioned cluster";
+    MskNotActive, "KF-MSK-NOT-ACTIVE", Blocker, "the MSK cluster does not serve clients in its present state", "wait until it is ACTIVE; a cluster that has failed has to be made anew";
+    MskThrottled, "KF-MSK-THROTTLED", Blocker, "the MSK control plane throttles the account's calls", "run the command again in a minute; look for tools of the account that ask the control plane often";
+    MskUnreachable, "KF-MSK-UNREACHABLE", Blocker, "the MSK control plane does not answer", "check DNS, the proxy and the VPC endpoint for the kafka service from this host, or give the cluster's bootstrap_servers instead of its ARN";
+    MskRefused, "KF-MSK-REFUSED", Blocker, "the MSK control plane refuses a call", "the message gives the service's own words";
+    MskBusy, "KF-PRE-MSK-BUSY", Warning, "AWS is working on the MSK cluster", "wait until it is ACTIVE, and keep maintenance and updates away from the cutover";
+    MskExpress, "KF-PRE-MSK-EXPRESS", Warning, "the MSK cluster has Express brokers", "try the migration with a copy of a few topics first; Express brokers fix some settings and were not tried with kferry";
+    MskNotRead, "KF-PRE-MSK-NOT-READ", Warning, "the MSK control plane does not tell all of the cluster", "allow the IAM actions that are named, or look at these points by hand";
+    MskConfiguration, "KF-PRE-MSK-CONFIGURATION", Warning, "the MSK configurations of the two clusters differ", "align them where clients depend on them, before the cutover: brokers restart for some";
+    MskDiskShort, "KF-PRE-MSK-DISK-SHORT", Blocker, "the target's volumes cannot hold the copy", "enlarge them (aws kafka update-broker-storage) or add brokers; or copy fewer topics, or with a lower topology.replication_factor";
+    MskDiskTight, "KF-PRE-MSK-DISK-TIGHT", Warning, "the target's volumes hold the copy barely", "enlarge them (aws kafka update-broker-storage) before you begin";
+    CrossRegion, "KF-PRE-CROSS-REGION", Warning, "the clusters are in different Regions", "run kferry in the target's Region, and expect AWS's charge for transfer between Regions";
+    MskScramSecrets, "KF-PRE-MSK-SCRAM-SECRETS", Information, "SCRAM secrets of the source are not associated with the target", "set target.scram_secrets to associate, or associate them yourself before clients switch";
+    MskScramUnfit, "KF-PRE-MSK-SCRAM-UNFIT", Blocker, "SCRAM secrets cannot be associated with the target", "make secrets for these users that the target's account and Region hold (named AmazonMSK_…, with a key of your own), or set target.scram_secrets to list";
     DeniedSourceClusterDescribe, "KF-PRE-DENIED-SOURCE-CLUSTER-DESCRIBE", Blocker, "the source does not permit kferry DESCRIBE on the cluster", "grant it to kferry's principal on the source; the runbook lists all that is needed";
     DeniedSourceClusterDescribeConfigs, "KF-PRE-DENIED-SOURCE-CLUSTER-DESCRIBE-CONFIGS", Warning, "the source does not permit kferry DESCRIBE_CONFIGS on the cluster", "grant it to kferry's principal on the source; the runbook lists all that is needed";
     DeniedSourceTopicRead, "KF-PRE-DENIED-SOURCE-TOPIC-READ", Blocker, "the source does not permit kferry READ on a topic", "grant it to kferry's principal on the source; the runbook lists all that is needed";
@@ -154,10 +172,9 @@ pub struct Finding {
 }
 
 impl FindingCode {
-    /// The finding that an error of authentication is, which has the error's own code.
+    /// The finding that an error of authentication or of the MSK control plane is, which has the error's own code.
     pub fn of_error(code: Code) -> Option<Self> {
-        let is_auth = code.as_str().starts_with("KF-AUTH-");
-        Self::ALL.iter().copied().find(|finding| is_auth && finding.as_str() == code.as_str())
+        Self::ALL.iter().copied().find(|finding| finding.as_str() == code.as_str())
     }
 }
 
@@ -172,13 +189,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_of_authentication_are_findings_by_the_same_code_and_remedy() {
-        let errors: Vec<Code> = Code::ALL.iter().copied().filter(|c| c.as_str().starts_with("KF-AUTH-")).collect();
+    fn errors_on_the_way_to_a_cluster_are_findings_by_the_same_code_and_remedy() {
+        let on_the_way = |code: &str| code.starts_with("KF-AUTH-") || code.starts_with("KF-MSK-");
+        // What comes up in mid-migration is no finding.
+        let errors: Vec<Code> = Code::ALL.iter().copied().filter(|c| on_the_way(c.as_str()) && *c != Code::MskScramSecrets).collect();
         for code in &errors {
             let finding = FindingCode::of_error(*code).unwrap_or_else(|| panic!("{} is no finding", code.as_str()));
             assert_eq!((finding.as_str(), finding.remedy(), finding.severity()), (code.as_str(), code.remedy(), Severity::Blocker));
         }
-        assert_eq!(FindingCode::ALL.iter().filter(|f| f.as_str().starts_with("KF-AUTH-")).count(), errors.len());
+        assert_eq!(FindingCode::ALL.iter().filter(|f| on_the_way(f.as_str())).count(), errors.len());
         assert_eq!(FindingCode::of_error(Code::SourceUnavailable), None);
     }
 }

@@ -4,7 +4,14 @@ use super::access_map::{self, Policy, Statement};
 use super::acl::AclBinding;
 use super::permissions::ClusterSide;
 use super::plan::Plan;
-use crate::config::model::{AuthMode, ClusterConfig, Config, StoreConfig};
+use super::msk::ClusterArn;
+use crate::config::model::{AuthMode, ClusterConfig, Config, ScramSecrets, StoreConfig};
+
+const CONTROL_PLANE_ACTIONS: [&str; 4] = ["kafka:DescribeClusterV2", "kafka:GetBootstrapBrokers", "kafka:ListNodes", "kafka:ListScramSecrets"];
+const CONFIGURATION_ACTION: &str = "kafka:DescribeConfigurationRevision";
+const SCRAM_ACTIONS: [&str; 2] = ["kafka:BatchAssociateScramSecret", "kafka:BatchDisassociateScramSecret"];
+/// MSK gets a grant on each secret's key, and gives it back. **Source**: service authorization reference, dependent actions.
+const SCRAM_KEY_ACTIONS: [&str; 2] = ["kms:CreateGrant", "kms:RetireGrant"];
 
 /// For any migration, with placeholders in angle brackets; `policies/README.md` explains it.
 pub const TEMPLATE: &str = include_str!("../../policies/iam-policy-templated.json");
@@ -17,12 +24,13 @@ const LOCK_ACTION: &str = "s3:PutObjectRetention";
 const KEY_ACTIONS: [&str; 2] = ["kms:Decrypt", "kms:GenerateDataKey"];
 
 /// Just what this migration needs, with its own names: both clusters where IAM lets kferry in, both stores where they are buckets.
-/// Nothing of a side that does not go by IAM.
+/// Of a side that does not go by IAM only what is asked of the MSK control plane, where it is given by its ARN.
 pub fn concrete(plan: &Plan, config: &Config) -> Policy {
     let mut statement = Vec::new();
     for (side, cluster, named) in [(ClusterSide::Source, &config.source, "Source"), (ClusterSide::Target, &config.target, "Target")] {
         let statements = of_cluster(plan, side, cluster).into_iter().flat_map(|policy| policy.statement);
         statement.extend(statements.map(|statement| Statement { sid: format!("{named}{}", statement.sid), ..statement }));
+        statement.extend(of_control_plane(plan, side, named, cluster, config.scram_secrets));
     }
     statement.extend(of_store("Segments", &config.backup, false));
     statement.extend(of_store("Evidence", &config.evidence.store, config.evidence.object_lock));
@@ -37,6 +45,29 @@ pub(super) fn of_cluster(plan: &Plan, side: ClusterSide, cluster: &ClusterConfig
     let bindings: Vec<AclBinding> = plan.permissions.iter().filter(|p| p.side == side).flat_map(|p| p.bindings("User:kferry")).collect();
     let map = access_map::build(&plan.migration_id, cluster.cluster_arn.as_deref(), &bindings);
     map.principals.into_iter().next().map(|principal| principal.policy)
+}
+
+/// What is asked of the MSK control plane, whose resource is the cluster's own ARN: only where the cluster is given by it.
+fn of_control_plane(plan: &Plan, side: ClusterSide, named: &str, cluster: &ClusterConfig, secrets: ScramSecrets) -> Vec<Statement> {
+    let Some((text, arn)) = cluster.cluster_arn.as_ref().and_then(|text| Some((text, ClusterArn::parse(text)?))) else { return Vec::new() };
+    let (msk, associates) = match side {
+        ClusterSide::Source => (&plan.source_msk, false),
+        ClusterSide::Target => (&plan.target_msk, secrets == ScramSecrets::Associate),
+    };
+    let ClusterArn { partition, region, account, .. } = &arn;
+    let owned = |actions: &[&str]| actions.iter().map(|action| (*action).to_owned()).collect::<Vec<_>>();
+    let allow = |what: &str, action: &[&str], resource: String| Statement { sid: format!("{named}{what}"), effect: "Allow", action: owned(action), resource: vec![resource] };
+    let configuration = msk.as_ref().and_then(|msk| msk.configuration.as_ref()).map_or_else(|| format!("arn:{partition}:kafka:{region}:{account}:configuration/*"), |c| c.arn.clone());
+    let mut statements = vec![
+        allow("ControlPlane", &CONTROL_PLANE_ACTIONS, text.clone()),
+        allow("Configuration", &[CONFIGURATION_ACTION], configuration),
+    ];
+    if associates {
+        statements.push(allow("ScramSecrets", &SCRAM_ACTIONS, text.clone()));
+        // The keys of the secrets, which their ARNs do not tell.
+        statements.push(allow("ScramKeys", &SCRAM_KEY_ACTIONS, format!("arn:{partition}:kms:{region}:{account}:key/*")));
+    }
+    statements
 }
 
 fn of_store(named: &str, store: &StoreConfig, locked: bool) -> Vec<Statement> {
@@ -90,6 +121,7 @@ mod tests {
         config.backup = store("segments");
         config.evidence.store = store("evidence");
         config.evidence.object_lock = true;
+        config.scram_secrets = ScramSecrets::Associate;
         config
     }
 
@@ -110,7 +142,7 @@ mod tests {
     #[test]
     fn a_side_that_does_not_go_by_iam_is_left_out() {
         let mut config = config();
-        config.source.auth.mode = AuthMode::Mtls;
+        config.source = ClusterConfig::at(vec!["source-1:9093".into()], crate::config::model::Auth { mode: AuthMode::Mtls, ..crate::config::model::Auth::plaintext() });
         config.backup = StoreConfig::Directory { path: "/var/segments".into() };
         config.evidence.object_lock = false;
         let policy = concrete(&fixture::plan(), &config);
@@ -139,5 +171,20 @@ mod tests {
         let template: Value = serde_json::from_str(TEMPLATE).unwrap();
         assert_eq!(actions(&template), actions(&serde_json::to_value(concrete(&plan, &config())).unwrap()));
         assert_eq!(template["Version"], "2012-10-17");
+    }
+
+    #[test]
+    fn the_control_plane_is_asked_by_arn_alone_and_secrets_only_where_they_are_associated() {
+        let mut config = config();
+        config.source.auth.mode = AuthMode::ScramSha512;
+        config.scram_secrets = ScramSecrets::List;
+        let mut plan = fixture::plan();
+        plan.source_msk = Some(fixture::msk("old", crate::domain::topology::MetadataMode::ZooKeeper));
+        let policy = concrete(&plan, &config);
+        let of = |sid: &str| policy.statement.iter().find(|s| s.sid == sid);
+        assert_eq!(of("SourceControlPlane").unwrap().resource, [config.source.cluster_arn.clone().unwrap()], "not by IAM, but by its ARN");
+        assert_eq!(of("SourceConfiguration").unwrap().resource, [plan.source_msk.as_ref().unwrap().configuration.as_ref().unwrap().arn.clone()]);
+        assert_eq!(of("TargetConfiguration").unwrap().resource, ["arn:aws:kafka:eu-west-1:123456789012:configuration/*"], "not read yet");
+        assert!(of("TargetScramSecrets").is_none() && of("SourceCluster").is_none());
     }
 }

@@ -1,4 +1,11 @@
-//! What is Amazon MSK's own: its brokers' names, and the principals that belong to a cluster rather than to its users.
+//! What is Amazon MSK's own: its brokers' names, the principals that belong to a cluster rather than to its users, and what its
+//! control plane says of a cluster.
+
+pub mod bootstrap;
+mod description;
+pub mod scram_secret;
+
+pub use description::{Availability, MskCluster, MskConfiguration, MskKind, configuration_differences, metadata_mode, server_properties};
 
 use super::acl::AclBinding;
 

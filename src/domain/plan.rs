@@ -3,6 +3,7 @@
 use super::acl::{AclBinding, AclDiff};
 use super::digest::Digest;
 use super::finding::Finding;
+use super::msk::MskCluster;
 use super::permissions::Permission;
 use super::quota::QuotaDiff;
 use super::topology::{ClusterSnapshot, ConfigValue};
@@ -246,12 +247,20 @@ pub struct Plan {
     pub source: ClusterSnapshot,
     /// None where the target does not exist yet or cannot be reached.
     pub target: Option<ClusterSnapshot>,
+    /// What the MSK control plane says of the source, where that is given by its ARN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_msk: Option<MskCluster>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_msk: Option<MskCluster>,
     pub topics: Vec<TopicPlan>,
     /// None where either cluster has no authorizer.
     pub acls: Option<AclDiff>,
     /// None where the quotas of either cluster could not be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quotas: Option<QuotaDiff>,
+    /// ARNs of the source's SCRAM secrets that are to be associated with the target.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scram_secrets: Vec<String>,
     /// What kferry's own principal has to be permitted, on either cluster.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub permissions: Vec<Permission>,

@@ -9,6 +9,7 @@ mod groups;
 mod identity;
 mod limits_and_users;
 mod markers;
+mod msk;
 mod offsets_mode;
 mod reconcile;
 mod report;
@@ -31,6 +32,7 @@ pub use samples::{Counts, Sample};
 use super::config_diff::TargetSettings;
 use super::finding::{Finding, Severity};
 use super::acl::Operation;
+use super::msk::MskCluster;
 use super::permissions;
 use super::plan::{PLAN_VERSION, Plan, Sampling, TopicPlan, Written};
 use super::topology::ClusterSnapshot;
@@ -125,6 +127,9 @@ pub struct PlanInput<'a> {
     pub source_health: Option<HealthProbe>,
     /// None where the target does not exist yet or cannot be reached.
     pub target: Option<ClusterSnapshot>,
+    /// What the MSK control plane says, where the cluster is given by its ARN.
+    pub source_msk: Option<MskCluster>,
+    pub target_msk: Option<MskCluster>,
     /// None where it was not looked at.
     pub target_health: Option<HealthProbe>,
     /// Why there is no target's snapshot, as the attempt to read it said.
@@ -178,6 +183,8 @@ pub fn build(input: PlanInput) -> Plan {
     let acls = acls::plan(&context, &mut findings);
     let quotas = limits_and_users::plan(&context, &mut findings);
     limits_and_users::scram(&context, &mut findings);
+    findings.extend(msk::findings(&context, &topics, content::needed_bytes(&topics)));
+    let scram_secrets = msk::scram_secrets(&context, &mut findings);
     let (groups, groups_left_out) = groups::plan(&context, &topics, &mut findings);
     left_out.extend(groups_left_out);
 
@@ -190,6 +197,7 @@ pub fn build(input: PlanInput) -> Plan {
         topics,
         acls,
         quotas,
+        scram_secrets,
         permissions: Vec::new(),
         groups,
         estimate,
@@ -198,6 +206,8 @@ pub fn build(input: PlanInput) -> Plan {
         left_out,
         source: input.source.clone(),
         target: input.target.clone(),
+        source_msk: input.source_msk.clone(),
+        target_msk: input.target_msk.clone(),
     };
     let needed = permissions::needed(&plan, input.config);
     if let Some(diff) = &mut plan.acls {

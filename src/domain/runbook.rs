@@ -1,5 +1,6 @@
 //! `runbook.md`: one migration from the first command to the last, as this plan has it.
 
+mod msk;
 mod steps;
 mod tables;
 
@@ -32,6 +33,7 @@ pub fn render(plan: &Plan, config: &Config, paths: Paths) -> String {
     let mut out = summary(plan, config);
     out.push_str(&before_you_begin(plan));
     out.push_str(&steps::render(plan, config, paths));
+    out.push_str(&msk::clusters(plan));
     out.push_str(&tables::source_changes(plan));
     out.push_str(&tables::topics(plan));
     out.push_str(&tables::settings(plan));

@@ -1,5 +1,6 @@
 //! What every command that works on a migration starts with: runtime, clusters, stores, journal, signals.
 
+use super::locating;
 use crate::cli::flags;
 use crate::config::Config;
 use crate::error::{Code, Error, Result};
@@ -138,6 +139,7 @@ impl Context {
             return Err(Error::new(Code::StateIllegal, format!("`{command}` is not legal in state {state}; {next}")));
         }
         let interrupt = Interrupt::listen()?;
+        let config = interrupt.or(locating::locate_both(&config, journal.migration().map(|m| &*m.plan))).await?;
         let clusters = interrupt.or(Clusters::connect(&config)).await?;
         let store = store::open(&config.backup).await?;
         check_clusters(&journal, &clusters)?;

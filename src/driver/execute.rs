@@ -4,7 +4,7 @@ use super::context::{self, Clusters, Context, Interrupt};
 use super::copier::{CopyStatus, PartitionProgress};
 use super::copying::{Copying, planned_partitions};
 use super::limits::{PARTITIONS_NAMED_MAX, STOP_PATIENCE, UNPROVEN_OFFSETS_MAX};
-use super::{health, survey, topology};
+use super::{health, locating, survey, topology};
 use crate::cli::{findings, flags, print};
 use crate::config::Config;
 use crate::domain::finding::Severity;
@@ -52,6 +52,7 @@ async fn open(config: &Config, args: &flags::Migration) -> Result<Context> {
     }
     let interrupt = Interrupt::listen()?;
     // What cannot be reached is told by its own code; precheck would only call it a blocker.
+    let config = &interrupt.or(locating::locate_both(config, None)).await?;
     let clusters = interrupt.or(Clusters::connect(config)).await?;
     let store = store::open(&config.backup).await?;
     interrupt.or(async { store.probe().await.map_err(Error::from) }).await?;

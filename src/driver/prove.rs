@@ -2,6 +2,7 @@
 
 use super::context::Interrupt;
 use super::limits::LEAF_FILES_AHEAD;
+use super::locating;
 use super::pending_leaves;
 use crate::config::Config;
 use crate::domain::batch::{self, Batch};
@@ -167,7 +168,8 @@ fn corrupt(store: &dyn ObjectStore, key: &str, what: &str) -> Error {
 
 /// The target's batch that holds an offset.
 async fn batch_of(config: &Config, migration: &Migration, partition: &TopicPartition, offset: i64) -> Result<Batch> {
-    let target = Target::new(&Cluster::connect(Side::Target, &config.target).await?);
+    let located = locating::locate_or_recall(Side::Target, &config.target, migration.plan.target_msk.as_ref()).await?;
+    let target = Target::new(&Cluster::connect(Side::Target, &located).await?);
     if let Some(planned) = migration.plan.target.as_ref().filter(|planned| planned.cluster_id != target.cluster_id()) {
         let seen = format!("the target is cluster {}, but the journal's plan was made for {}", target.cluster_id(), planned.cluster_id);
         return Err(Error::new(Code::JournalForeign, seen));

@@ -6,7 +6,7 @@ use super::aborters;
 use super::context::{self, Context};
 use super::copying::planned_partitions;
 use super::effects::{intend_once, open, read_back};
-use super::{acls, cutover, quotas, release, topics};
+use super::{acls, cutover, quotas, release, scram_secrets, topics};
 use crate::cli::{flags, print};
 use crate::config::Config;
 use crate::domain::acl::AclBinding;
@@ -77,6 +77,10 @@ async fn roll_back(context: &mut Context) -> Result<Undone> {
     let removed: Vec<AclBinding> = context.migration()?.footprint.acls_removed.iter().cloned().collect();
     acls::create_acls(context, &removed).await?;
     let limits_changed = quotas::put_back(context).await?;
+    let secrets = scram_secrets::disassociate(context).await?;
+    if secrets > 0 {
+        eprintln!("note: {secrets} SCRAM secrets that kferry associated with the target are not any more; the secrets themselves stay");
+    }
     limits_changed.iter().for_each(|limit| eprintln!("WARNING: {limit} was changed on the target since kferry set it, and is left as it is"));
     conclude(context, emptied, strangers, limits_changed, after_commit).await
 }
@@ -131,8 +135,8 @@ async fn settle(context: &mut Context) -> Result<Vec<String>> {
         Effect::FreezeProducers { .. } | Effect::WriteSentinels { .. } | Effect::CommitGroupOffsets { .. } | Effect::UploadBundle { .. } => {
             Some("over: the migration is rolled back")
         }
-        // A deletion follows, under the same number; a creation was looked at above.
-        Effect::DeleteTopic { .. } | Effect::CreateTopic { .. } => None,
+        // A deletion follows, under the same number; a creation was looked at above, and secrets are where they are undone.
+        Effect::DeleteTopic { .. } | Effect::CreateTopic { .. } | Effect::AssociateScramSecret { .. } | Effect::DisassociateScramSecret { .. } => None,
     })?;
     doubtful.into_iter().try_for_each(|(id, outcome)| context.complete(id, outcome))?;
     acls::settle_acls(context).await?;
@@ -157,6 +161,8 @@ fn undoes(footprint: &Footprint, effect: &Effect) -> bool {
         Effect::CreateTopic { .. }
         | Effect::RecreateTopic { .. }
         | Effect::DeleteTopic { .. }
+        | Effect::AssociateScramSecret { .. }
+        | Effect::DisassociateScramSecret { .. }
         | Effect::FreezeProducers { .. }
         | Effect::ThawProducers { .. }
         | Effect::WriteSentinels { .. }

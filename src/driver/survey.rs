@@ -10,9 +10,11 @@ mod witnesses;
 mod written;
 
 use crate::config::Config;
-use super::open_transactions;
+use super::{locating, open_transactions};
+use crate::config::model::ClusterConfig;
 use crate::domain::acl::Operation;
 use crate::domain::finding::{Finding, FindingCode};
+use crate::domain::msk::MskCluster;
 use crate::domain::partition::TopicPartition;
 use crate::domain::plan::Plan;
 use crate::domain::planning::{self, HealthProbe, PlanInput};
@@ -46,15 +48,38 @@ struct Unread {
     source: Error,
     /// What the target says meanwhile, where it does not let us in.
     target: Option<Error>,
+    /// The configuration with the brokers that were found.
+    located: Config,
+}
+
+/// The configuration with the bootstrap servers of clusters that are given by their ARN.
+fn located(config: &Config, source: Option<&Option<MskCluster>>, target: Option<&Option<MskCluster>>) -> Config {
+    let one = |config: &ClusterConfig, msk: Option<&Option<MskCluster>>| msk.and_then(Option::as_ref).map_or_else(|| config.clone(), |msk| locating::with_servers(config, msk));
+    Config { source: one(&config.source, source), target: one(&config.target, target), ..config.clone() }
 }
 
 async fn survey_both(config: &Config, migration_id: Option<String>, shown: &Steps) -> std::result::Result<Plan, Unread> {
     shown.at("reading the source's topics, groups, ACLs and settings");
-    let (source, connected, places) = futures::join!(Box::pin(read_source(config)), Box::pin(Cluster::connect(Side::Target, &config.target)), Box::pin(places::probe(config)));
+    let (source_msk, target_msk) = futures::join!(locating::describe(Side::Source, &config.source), locating::describe(Side::Target, &config.target));
+    let located = located(config, source_msk.as_ref().ok(), target_msk.as_ref().ok());
+    let config = &located;
+    let read_source = async {
+        match &source_msk {
+            Ok(_) => read_source(config).await,
+            Err(error) => Err(error.clone()),
+        }
+    };
+    let connect_target = async {
+        match &target_msk {
+            Ok(_) => Cluster::connect(Side::Target, &config.target).await,
+            Err(error) => Err(error.clone()),
+        }
+    };
+    let (source, connected, places) = futures::join!(Box::pin(read_source), Box::pin(connect_target), Box::pin(places::probe(config)));
     let target_cluster = connected.as_ref().ok().cloned();
     let (source, places) = match source.and_then(|source| Ok((source, places?))) {
         Ok(read) => read,
-        Err(source) => return Err(Unread { source, target: connected.err() }),
+        Err(source) => return Err(Unread { source, target: connected.err(), located }),
     };
     let seen_at = Instant::now();
     let selected: Vec<&TopicSnapshot> = source.snapshot.topics.iter().filter(|t| t.name != TRANSACTION_STATE).collect();
@@ -90,6 +115,8 @@ async fn survey_both(config: &Config, migration_id: Option<String>, shown: &Step
         target,
         target_health,
         target_error,
+        source_msk: source_msk.ok().flatten(),
+        target_msk: target_msk.ok().flatten(),
         witnesses,
         target_defaults,
         probes: &probes,
@@ -142,7 +169,7 @@ pub async fn precheck(config: &Config, shown: &Steps) -> Result<Precheck> {
             findings.extend(of_target.map(|error| planning::target_unreachable(&error)));
             findings.extend(planning::config_findings(config));
             if unread.source.code() == Code::KafkaRefused {
-                rights::without_plan(config, &mut findings).await;
+                rights::without_plan(&unread.located, &mut findings).await;
             }
             let seen = "the target, both stores, the signing key, topics, groups and ACLs: they are examined once the source can be read";
             findings.push(Finding::new(FindingCode::NotProbed, "", seen));

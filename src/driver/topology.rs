@@ -7,7 +7,7 @@ use super::acls;
 use super::context::Context;
 use super::copying::planned_partitions;
 use super::rollback::ours;
-use super::{quotas, topics};
+use super::{quotas, scram_secrets, topics};
 use crate::domain::acl::DriftPolicy;
 use crate::domain::partition::TopicPartition;
 use crate::domain::plan::{Plan, TopicAction, TopicPlan};
@@ -23,6 +23,7 @@ pub async fn copy(context: &mut Context) -> Result<()> {
     let interrupt = context.interrupt.clone();
     let bindings = interrupt.or(copy_acls(context, &plan)).await?;
     interrupt.or(copy_quotas(context, &plan)).await?;
+    interrupt.or(scram_secrets::associate(context, &plan.scram_secrets)).await?;
     for topic in &plan.topics {
         context.interrupt.check()?;
         match topic.action {

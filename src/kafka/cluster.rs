@@ -101,8 +101,7 @@ impl Cluster {
     pub async fn connect(side: Side, config: &ClusterConfig) -> Result<Self> {
         let options = ConnectionOptions::from_config(config).map_err(|e| e.within(side))?;
         if config.bootstrap_servers.is_empty() {
-            let seen = format!("{side}: no bootstrap servers are given; this version does not look them up by ARN");
-            return Err(Error::new(Code::ConfigUnsupported, seen));
+            return Err(Error::new(Code::Bug, format!("{side}: the bootstrap servers were not looked up")));
         }
         let inner = Inner {
             side,

@@ -28,6 +28,10 @@ pub enum Effect {
     DeleteAcls { bindings: Vec<AclBinding> },
     /// Sets exactly these limits (None removes one), remembering what stood there before.
     SetQuotas { changes: Vec<QuotaChange> },
+    /// The target's cluster gets the SCRAM user that a secret holds; the secret itself is not read.
+    AssociateScramSecret { secret_arn: String },
+    /// What we associated is taken from the target's cluster again.
+    DisassociateScramSecret { secret_arn: String },
     FreezeProducers { attempt: u32, mode: String, expires_at: String },
     ThawProducers { attempt: u32, reason: String },
     WriteSentinels { attempt: u32, transactional_id: String, partitions: usize },

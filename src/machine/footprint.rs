@@ -23,6 +23,8 @@ pub struct Footprint {
     pub configs: BTreeMap<String, BTreeMap<String, ConfigChange>>,
     /// Limits that we changed, by entity and key.
     pub quotas: BTreeMap<QuotaEntity, BTreeMap<String, LimitChange>>,
+    /// SCRAM secrets that we associated with the target and that still are.
+    pub scram_secrets: BTreeSet<String>,
     last_effect_id: u64,
 }
 
@@ -89,6 +91,12 @@ impl Footprint {
                 }
             }
             Effect::SetQuotas { changes } => changes.iter().for_each(|change| self.set_quota(change)),
+            Effect::AssociateScramSecret { secret_arn } => {
+                self.scram_secrets.insert(secret_arn.clone());
+            }
+            Effect::DisassociateScramSecret { secret_arn } => {
+                self.scram_secrets.remove(secret_arn);
+            }
             Effect::FreezeProducers { .. }
             | Effect::ThawProducers { .. }
             | Effect::WriteSentinels { .. }
@@ -144,6 +152,8 @@ impl Footprint {
             | Effect::CreateAcls { .. }
             | Effect::DeleteAcls { .. }
             | Effect::SetQuotas { .. }
+            | Effect::AssociateScramSecret { .. }
+            | Effect::DisassociateScramSecret { .. }
             | Effect::ThawProducers { .. }
             | Effect::NotifyCommitted { .. }
             | Effect::UploadBundle { .. } => true,
@@ -216,6 +226,10 @@ mod tests {
         perform(&mut footprint, Effect::DeleteAcls { bindings: vec![ours] });
         perform(&mut footprint, Effect::CreateAcls { bindings: vec![theirs] });
         perform(&mut footprint, Effect::DeleteTopic { topic: "orders".into() });
-        assert_eq!(footprint, Footprint { last_effect_id: 6, ..Default::default() });
+        let secret_arn = crate::machine::sample::scram_secret();
+        perform(&mut footprint, Effect::AssociateScramSecret { secret_arn: secret_arn.clone() });
+        assert!(footprint.scram_secrets.contains(&secret_arn));
+        perform(&mut footprint, Effect::DisassociateScramSecret { secret_arn });
+        assert_eq!(footprint, Footprint { last_effect_id: 8, ..Default::default() });
     }
 }

@@ -106,6 +106,9 @@ pub fn plan() -> Plan {
             ..Default::default()
         }),
         quotas: None,
+        source_msk: None,
+        target_msk: None,
+        scram_secrets: Vec::new(),
         permissions: Vec::new(),
         groups: vec![
             GroupPlan { group_id: "shop".into(), group_type: "classic".into(), state: "Empty".into(), members: 0, partitions: 1, left_alone: String::new(), not_carried: Vec::new() },
@@ -196,6 +199,10 @@ pub fn quota_change() -> QuotaChange {
     QuotaChange { entity, values: limits(Some(1048576.0)), before: limits(None) }
 }
 
+pub fn scram_secret() -> String {
+    "arn:aws:secretsmanager:eu-west-1:123456789012:secret:AmazonMSK_shop-AbCdEf".into()
+}
+
 /// Every effect once.
 pub fn effects() -> Vec<Effect> {
     vec![
@@ -210,6 +217,8 @@ pub fn effects() -> Vec<Effect> {
         Effect::CreateAcls { bindings: vec![binding(Operation::Read)] },
         Effect::DeleteAcls { bindings: vec![binding(Operation::Read)] },
         Effect::SetQuotas { changes: vec![quota_change()] },
+        Effect::AssociateScramSecret { secret_arn: scram_secret() },
+        Effect::DisassociateScramSecret { secret_arn: scram_secret() },
         Effect::FreezeProducers { attempt: 1, mode: "manual".into(), expires_at: "2026-01-02T04:01:00.000Z".into() },
         Effect::ThawProducers { attempt: 1, reason: "deadline".into() },
         Effect::WriteSentinels { attempt: 1, transactional_id: "kferry-m-1".into(), partitions: 2 },

@@ -20,7 +20,7 @@ const FETCH_BYTES: i32 = 8 << 20;
 
 fn cluster_config(bootstrap: &str) -> ClusterConfig {
     let auth = Auth::plaintext();
-    ClusterConfig { cluster_arn: None, bootstrap_servers: bootstrap.split(',').map(str::to_owned).collect(), auth }
+    ClusterConfig::at(bootstrap.split(',').map(str::to_owned).collect(), auth)
 }
 
 /// Copies the topic as fast as the brokers let us.

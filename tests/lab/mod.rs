@@ -12,6 +12,7 @@ pub mod connect;
 pub mod json_schema;
 pub mod kferry;
 pub mod mirror;
+pub mod msk;
 pub mod process;
 pub mod proxy;
 pub mod random_logs;
@@ -31,6 +32,7 @@ pub use {
     connect::ConnectWorker,
     kferry::{Kferry, Outcome, Running},
     mirror::MirrorMaker,
+    msk::{Msk, MskFailure},
     proxy::{Fault, FaultProxy, KafkaProxy},
     random_logs::{RandomLog, RandomLogs},
     s3::S3,

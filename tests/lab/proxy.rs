@@ -17,13 +17,13 @@ pub const WRITE_TXN_MARKERS: i16 = 27;
 const CHUNK: usize = 64 << 10;
 
 /// Listens until dropped and hands every connection to a thread of its own.
-struct Listener {
-    port: u16,
+pub(super) struct Listener {
+    pub(super) port: u16,
     stop: Arc<AtomicBool>,
 }
 
 impl Listener {
-    fn start(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
+    pub(super) fn start(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
         let port = free_port();
         let listener = TcpListener::bind(("127.0.0.1", port)).unwrap_or_else(|e| panic!("proxy on port {port}: {e}"));
         let stop = Arc::new(AtomicBool::new(false));

@@ -15,7 +15,7 @@ use crate::lab::{Acl, Agent, Commit, Door, Load, Options, S3, Topic, WorkDir};
 use crate::migration::{Lab, Migration, Setup};
 
 /// The secured pair of clusters, with the users and the ACLs of whoever migrates.
-fn secured() -> &'static Lab {
+pub fn secured() -> &'static Lab {
     static SECURED: OnceLock<Lab> = OnceLock::new();
     SECURED.get_or_init(|| {
         let lab = Lab::start(1, Options::default().secured(), Options::default().secured());
@@ -58,7 +58,7 @@ fn of_target(principal: &str) -> Vec<Acl> {
 }
 
 /// A migration in by these two doors, of small topics that are filled here.
-fn between(id: &str, source: Door, target: Door) -> Setup {
+pub fn between(id: &str, source: Door, target: Door) -> Setup {
     let (lab, agent) = (secured(), Agent::shared());
     let inside = lab.source.bootstrap();
     agent.create_topics(&inside, &[Topic::new(&format!("{id}-orders"), 3), Topic::new(&format!("{id}-empty"), 1)]);
@@ -378,7 +378,7 @@ fn the_witness_says_why_it_is_not_let_in() {
     let tls = || Auth { mode: AuthMode::Tls, security_protocol: SecurityProtocol::Ssl, ca: Some(papers.ca.clone()), ..Auth::plaintext() };
     let mtls = |cert: &Path, key: &Path| Auth { mode: AuthMode::Mtls, cert: Some(cert.into()), key: Some(key.into()), ..tls() };
     let greet = |door: Door, auth: Auth| {
-        let config = ClusterConfig { cluster_arn: None, bootstrap_servers: vec![lab.source.door(door)], auth };
+        let config = ClusterConfig::at(vec![lab.source.door(door)], auth);
         Witness::open(Side::Source, &config).and_then(|witness| witness.with_patience(Duration::from_secs(5)).greet())
     };
     let scram = |password: &str| auth(AuthMode::ScramSha512, SecurityProtocol::SaslSsl, password);

@@ -20,7 +20,7 @@ use crate::lab::{Agent, Cluster as Lab, Commit, Consume, Load, Options, Topic};
 
 fn config(bootstrap: &str) -> ClusterConfig {
     let auth = Auth::plaintext();
-    ClusterConfig { cluster_arn: None, bootstrap_servers: bootstrap.split(',').map(String::from).collect(), auth }
+    ClusterConfig::at(bootstrap.split(',').map(String::from).collect(), auth)
 }
 
 fn run<F: Future<Output = ()> + Send + 'static>(scenario: F) {

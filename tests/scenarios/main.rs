@@ -24,6 +24,7 @@ mod lab_smoke;
 mod large_batches;
 mod large_clusters;
 mod mapped;
+mod msk;
 mod offline;
 mod permissions;
 mod proofs;

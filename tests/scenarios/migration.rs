@@ -69,6 +69,8 @@ pub struct Setup {
     pub target: String,
     /// The lines below `auth:` of source and target; none where nothing is said about it.
     auth: [Vec<(&'static str, String)>; 2],
+    /// What stands in place of `bootstrap_servers` below source and target; none where those do.
+    by_arn: [Vec<(&'static str, String)>; 2],
     pub topics: Vec<String>,
     pub groups: Vec<String>,
     offsets: Option<String>,
@@ -87,6 +89,7 @@ impl Setup {
             source: source.into(),
             target: target.into(),
             auth: Default::default(),
+            by_arn: Default::default(),
             topics: vec![format!("{id}-*")],
             groups: vec![format!("{id}-*")],
             offsets: None,
@@ -135,6 +138,17 @@ impl Setup {
         self
     }
 
+    /// The source by its ARN, with more lines beside it.
+    pub fn source_by_arn(mut self, arn: &str, more: &[(&'static str, &str)]) -> Self {
+        self.by_arn[0] = by_arn(arn, more);
+        self
+    }
+
+    pub fn target_by_arn(mut self, arn: &str, more: &[(&'static str, &str)]) -> Self {
+        self.by_arn[1] = by_arn(arn, more);
+        self
+    }
+
     /// Who kferry is to the source and to the target.
     pub fn source_auth(mut self, lines: &[(&'static str, String)]) -> Self {
         self.auth[0] = lines.to_vec();
@@ -180,8 +194,14 @@ impl Setup {
             keys.iter().map(|(key, value)| format!("    {key}: {value}\n")).collect()
         };
         let mut text = format!("kferry:\n  migration_id: {}\n", self.id);
-        for (side, servers, auth) in [("source", &self.source, &self.auth[0]), ("target", &self.target, &self.auth[1])] {
-            let _ = writeln!(text, "  {side}:\n    bootstrap_servers: \"{servers}\"");
+        for (side, servers, auth, by_arn) in [("source", &self.source, &self.auth[0], &self.by_arn[0]), ("target", &self.target, &self.auth[1], &self.by_arn[1])] {
+            let _ = writeln!(text, "  {side}:");
+            if by_arn.is_empty() {
+                let _ = writeln!(text, "    bootstrap_servers: \"{servers}\"");
+            }
+            for (key, value) in by_arn {
+                let _ = writeln!(text, "    {key}: {value}");
+            }
             for (index, (key, value)) in auth.iter().enumerate() {
                 let _ = writeln!(text, "{}      {key}: {value}", if index == 0 { "    auth:\n" } else { "" });
             }
@@ -217,6 +237,10 @@ impl Setup {
         kferry.run(&["keygen", "--out", "kferry.key"]).ok();
         Migration { webhook, setup: self, kferry, dir }
     }
+}
+
+fn by_arn(arn: &str, more: &[(&'static str, &str)]) -> Vec<(&'static str, String)> {
+    std::iter::once(("cluster_arn", arn.to_owned())).chain(more.iter().map(|(key, value)| (*key, (*value).to_owned()))).collect()
 }
 
 /// A migration with its directory, its receiver and its producers.

@@ -42,7 +42,7 @@ fn expect_refused_before_the_freeze(migration: &Migration) -> Outcome {
 /// producer's id. Source: KIP-890, "hanging transactions".
 fn hang(bootstrap: &str, topic: &str, partition: i32) -> i64 {
     let auth = Auth::plaintext();
-    let config = ClusterConfig { cluster_arn: None, bootstrap_servers: vec![bootstrap.to_owned()], auth };
+    let config = ClusterConfig::at(vec![bootstrap.to_owned()], auth);
     let verify = |on: &str| Agent::shared().alter_broker_configs(bootstrap, "1", &[("transaction.partition.verification.enable", on)], &[]);
     verify("false");
     let produced = tokio::runtime::Runtime::new().unwrap().block_on(async {

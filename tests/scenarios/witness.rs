@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 fn config(bootstrap: &str) -> ClusterConfig {
     let auth = Auth::plaintext();
-    ClusterConfig { cluster_arn: None, bootstrap_servers: bootstrap.split(',').map(String::from).collect(), auth }
+    ClusterConfig::at(bootstrap.split(',').map(String::from).collect(), auth)
 }
 
 /// As if the copier had read everything and found it equal: the samples alone decide.

@@ -1,9 +1,10 @@
 //! What precheck finds about the configuration, the clusters as wholes, the stores and the key.
 
 use super::acls::who_may_write;
+use super::msk;
 use super::report::{count, names};
 use super::{Context, HealthProbe, SigningKey, StoreProbe};
-use crate::config::model::{ClusterConfig, Config, FreezeMode};
+use crate::config::model::{Config, FreezeMode};
 use crate::domain::config_diff::parse_version;
 use crate::domain::finding::{Finding, FindingCode};
 use crate::error::Error;
@@ -52,8 +53,8 @@ pub fn target_unreachable(error: &Error) -> Finding {
 /// What the configuration alone tells.
 pub fn config_findings(config: &Config) -> Vec<Finding> {
     let mut found = Vec::new();
-    for (name, cluster) in [("source", &config.source), ("target", &config.target)] {
-        reachable_by_this_version(name, cluster, &mut found);
+    if let Some(arn) = config.source.cluster_arn.as_ref().filter(|_| msk::same_arn(config)) {
+        found.push(Finding::new(FindingCode::SameCluster, "", format!("both have the ARN {arn}")));
     }
     match config.cutover.freeze {
         FreezeMode::Manual => {}
@@ -62,12 +63,6 @@ pub fn config_findings(config: &Config) -> Vec<Finding> {
         FreezeMode::Acl => found.push(Finding::new(FindingCode::FreezeUnsupported, "", "cutover.freeze is acl")),
     }
     found
-}
-
-fn reachable_by_this_version(name: &str, cluster: &ClusterConfig, found: &mut Vec<Finding>) {
-    if cluster.bootstrap_servers.is_empty() && cluster.cluster_arn.is_some() {
-        found.push(Finding::new(FindingCode::ClusterArnUnsupported, name, format!("{name}.cluster_arn without {name}.bootstrap_servers")));
-    }
 }
 
 pub(super) fn findings(context: &Context) -> Vec<Finding> {
@@ -93,7 +88,7 @@ pub(super) fn findings(context: &Context) -> Vec<Finding> {
             });
         }
         Some(target) => {
-            if !source.cluster_id.is_empty() && source.cluster_id == target.cluster_id {
+            if !msk::same_arn(input.config) && !source.cluster_id.is_empty() && source.cluster_id == target.cluster_id {
                 found.push(Finding::new(FindingCode::SameCluster, "", format!("both have the cluster id {}", source.cluster_id)));
             }
             version_at_least(target, (3, 0), FindingCode::TargetTooOld, "target", &mut found);

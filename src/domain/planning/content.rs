@@ -215,25 +215,37 @@ fn totals(context: &Context, topics: &[TopicPlan], estimate: &Estimate, found: &
         let without = topics.iter().filter(|t| t.source_topic_id.is_none()).count();
         found.push(Finding::new(FindingCode::TopicIdsMissing, "", format!("{} without an id", count(without, "topic"))));
     }
-    let replicated: i64 = topics
-        .iter()
-        .map(|t| t.partitions.iter().filter_map(|p| p.size_bytes).sum::<i64>().saturating_mul(i64::from(t.replication_factor)))
-        .fold(0, i64::saturating_add);
+    let replicated = replicated_bytes(topics);
     let fillers: i64 = topics
         .iter()
         .map(|t| t.partitions.iter().map(|p| p.prefix_fillers).sum::<i64>().saturating_mul(i64::from(t.replication_factor)))
         .fold(0, i64::saturating_add);
-    let controls: i64 = topics
-        .iter()
-        .map(|t| t.holes_estimated.saturating_mul(i64::from(t.replication_factor)))
-        .fold(0, i64::saturating_add);
+    let control_bytes = control_bytes(topics);
     let mut seen = format!("{} with all replicas", bytes(replicated));
-    if controls > 0 {
-        seen.push_str(&format!(", {} of control records at offsets without a record", bytes(controls.saturating_mul(limits::CONTROL_RECORD_BYTES))));
+    if control_bytes > 0 {
+        seen.push_str(&format!(", {} of control records at offsets without a record", bytes(control_bytes)));
     }
     let filler_bytes = (fillers / 1000).saturating_mul(limits::PREFIX_FILLER_MILLIBYTES);
     if filler_bytes > 0 {
         seen.push_str(&format!(", and for a while at most {} of prefix fillers", bytes(filler_bytes)));
     }
     found.push(Finding::new(FindingCode::DiskRoom, "", seen));
+}
+
+/// What the target has to hold at the end, with all replicas.
+///
+/// **Units**: bytes.
+pub(super) fn needed_bytes(topics: &[TopicPlan]) -> i64 {
+    replicated_bytes(topics).saturating_add(control_bytes(topics))
+}
+
+fn replicated_bytes(topics: &[TopicPlan]) -> i64 {
+    let of = |t: &TopicPlan| t.partitions.iter().filter_map(|p| p.size_bytes).sum::<i64>().saturating_mul(i64::from(t.replication_factor));
+    topics.iter().map(of).fold(0, i64::saturating_add)
+}
+
+/// Of the control records at offsets without a record.
+fn control_bytes(topics: &[TopicPlan]) -> i64 {
+    let holes = topics.iter().map(|t| t.holes_estimated.saturating_mul(i64::from(t.replication_factor))).fold(0, i64::saturating_add);
+    holes.saturating_mul(limits::CONTROL_RECORD_BYTES)
 }

@@ -3,14 +3,11 @@
 use super::*;
 use crate::config::model::*;
 use crate::domain::acl::{AclBinding, DriftPolicy, Operation, PatternType, Permission, ResourceType};
+use crate::domain::msk::{MskCluster, MskConfiguration, MskKind};
 use crate::domain::topology::*;
 
 pub(crate) fn config() -> Config {
-    let cluster = |servers: &str| ClusterConfig {
-        cluster_arn: None,
-        bootstrap_servers: vec![servers.to_owned()],
-        auth: Auth::plaintext(),
-    };
+    let cluster = |servers: &str| ClusterConfig::at(vec![servers.to_owned()], Auth::plaintext());
     let store = |prefix: &str| StoreConfig::S3 {
         bucket: "migration".to_owned(),
         prefix: prefix.to_owned(),
@@ -49,6 +46,7 @@ pub(crate) fn config() -> Config {
         source_principal: None,
         target_principal: None,
         on_quota_drift: DriftPolicy::Merge,
+        scram_secrets: ScramSecrets::List,
         offsets: OffsetsConfig { mode: OffsetsMode::Auto, identical: vec![], mapped: vec![] },
         replication_factor: None,
     }
@@ -135,6 +133,35 @@ pub(crate) fn binding(principal: &str, topic: &str, operation: Operation) -> Acl
         host: "*".to_owned(),
         operation,
         permission: Permission::Allow,
+    }
+}
+
+/// Three Standard brokers of 100 GiB each, reached by IAM.
+pub(crate) fn msk(name: &str, metadata_mode: MetadataMode) -> MskCluster {
+    MskCluster {
+        arn: format!("arn:aws:kafka:eu-west-1:123456789012:cluster/{name}/abcd1234-0123-abcd-5678-1234abcd-1"),
+        name: name.to_owned(),
+        kind: MskKind::Standard,
+        state: "ACTIVE".to_owned(),
+        state_reason: None,
+        kafka_version: Some(if metadata_mode == MetadataMode::Kraft { "3.9.x.kraft" } else { "3.9.x" }.to_owned()),
+        metadata_mode,
+        brokers: Some(3),
+        instance_type: Some("kafka.m7g.large".to_owned()),
+        zones: Some(3),
+        volume_gib: Some(100),
+        tiered_storage: false,
+        public_access: false,
+        open_monitoring: false,
+        configuration: Some(MskConfiguration {
+            arn: format!("arn:aws:kafka:eu-west-1:123456789012:configuration/{name}/abcd1234-0123-abcd-5678-1234abcd-1"),
+            revision: 2,
+            server_properties: BTreeMap::from([("num.partitions".to_owned(), "3".to_owned())]),
+        }),
+        offered: vec!["private: iam".to_owned()],
+        bootstrap_servers: vec![format!("b-1.{name}.abc123.c2.kafka.eu-west-1.amazonaws.com:9098")],
+        scram_secrets: Some(Vec::new()),
+        not_read: Vec::new(),
     }
 }
 
@@ -232,6 +259,8 @@ pub(crate) fn input<'a>(config: &'a Config, probes: &'a [TopicProbe]) -> PlanInp
         other_groups: Vec::new(),
         source_health: Some(HealthProbe::default()),
         target: Some(target()),
+        source_msk: None,
+        target_msk: None,
         target_health: Some(HealthProbe::default()),
         target_error: None,
         witnesses: Vec::new(),

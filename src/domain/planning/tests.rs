@@ -4,12 +4,21 @@ use crate::config::model::{AuthMode, FreezeMode, OffsetsMode};
 use crate::error::{Code, Error};
 use crate::domain::acl::{DriftPolicy, Operation};
 use crate::domain::finding::FindingCode;
+use crate::domain::msk::{MskCluster, MskKind};
 use crate::domain::acl::{AclBinding, Permission};
 use crate::domain::permissions::{Missing, Right};
 use crate::domain::plan::{OffsetMode, TopicAction};
 use crate::domain::quota::tests::quota;
 use crate::domain::topology::{ConfigSource, GroupSnapshot, HIDDEN, MetadataMode, ScramUser, TopicSnapshot};
 use crate::domain::transaction::sample;
+
+/// Both clusters by ARN, as the control plane describes them.
+fn by_arns(config: &mut Config, input: &mut PlanInput, change: impl FnOnce(&mut MskCluster, &mut MskCluster)) {
+    let (mut source, mut target) = (msk("old", MetadataMode::ZooKeeper), msk("new", MetadataMode::Kraft));
+    change(&mut source, &mut target);
+    (config.source.cluster_arn, config.target.cluster_arn) = (Some(source.arn.clone()), Some(target.arn.clone()));
+    (input.source_msk, input.target_msk) = (Some(source), Some(target));
+}
 
 /// The fixture's plan after `change`.
 fn planned(change: impl FnOnce(&mut Config, &mut PlanInput, &mut Vec<TopicProbe>)) -> Plan {
@@ -33,6 +42,8 @@ fn planned(change: impl FnOnce(&mut Config, &mut PlanInput, &mut Vec<TopicProbe>
         target_health: changed.target_health,
         target_error: changed.target_error,
         witnesses: changed.witnesses,
+        source_msk: changed.source_msk,
+        target_msk: changed.target_msk,
         target_defaults: changed.target_defaults,
         write_txn_markers: changed.write_txn_markers,
         target_operations: changed.target_operations,
@@ -172,9 +183,24 @@ fn every_code_is_provoked_by_its_cause_and_by_nothing_in_a_healthy_pair() {
         (C::TransactionState, |_, i, _| drop(i.source.broker_configs.insert("transaction.state.log.replication.factor".into(), "4".into()))),
         (C::WebhookMissing, |c, _, _| c.cutover.freeze = FreezeMode::Webhook),
         (C::FreezeUnsupported, |c, _, _| c.cutover.freeze = FreezeMode::Acl),
-        (C::ClusterArnUnsupported, |c, _, _| {
-            c.source.bootstrap_servers.clear();
-            c.source.cluster_arn = Some("arn:aws:kafka:eu-west-1:1:cluster/a/b".into());
+        (C::MskBusy, |c, i, _| by_arns(c, i, |_, target| target.state = "HEALING".into())),
+        (C::MskExpress, |c, i, _| by_arns(c, i, |source, _| source.kind = MskKind::Express)),
+        (C::MskNotRead, |c, i, _| by_arns(c, i, |source, _| source.not_read.push("kafka:ListNodes is not permitted".into()))),
+        (C::MskConfiguration, |c, i, _| by_arns(c, i, |_, target| target.configuration.as_mut().unwrap().server_properties.clear())),
+        (C::MskDiskShort, |c, i, _| by_arns(c, i, |_, target| (target.brokers, target.volume_gib) = (Some(1), Some(0)))),
+        (C::MskDiskTight, |c, i, _| {
+            by_arns(c, i, |_, target| (target.brokers, target.volume_gib) = (Some(1), Some(1)));
+            // 1 GiB holds the 930 MB of three replicas barely.
+            i.source.topics[1].partitions[0].size_bytes = Some(110_000_000);
+        }),
+        (C::CrossRegion, |c, i, _| {
+            by_arns(c, i, |_, _| ());
+            c.target.cluster_arn = c.target.cluster_arn.take().map(|arn| arn.replace("eu-west-1", "us-east-1"));
+        }),
+        (C::MskScramSecrets, |c, i, _| by_arns(c, i, |source, _| source.scram_secrets = Some(vec![crate::machine::sample::scram_secret()]))),
+        (C::MskScramUnfit, |c, i, _| {
+            by_arns(c, i, |source, _| source.scram_secrets = Some(vec!["arn:aws:secretsmanager:eu-west-1:123456789012:secret:shop-AbCdEf".into()]));
+            c.scram_secrets = crate::config::model::ScramSecrets::Associate;
         }),
     ];
     let in_fixture = [

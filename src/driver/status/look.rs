@@ -1,6 +1,8 @@
 //! One short look at both clusters: log ends, partitions in trouble, groups with members.
 
 use crate::config::Config;
+use crate::config::model::ClusterConfig;
+use crate::driver::locating::recalled;
 use crate::driver::copying::planned_partitions;
 use crate::domain::partition::TopicPartition;
 use crate::domain::transaction::OpenTransaction;
@@ -59,17 +61,18 @@ impl<'a> Looker<'a> {
         if migration.state.terminal() {
             return Look::default();
         }
-        let config = self.config;
+        let source = recalled(&self.config.source, migration.plan.source_msk.as_ref());
+        let target = recalled(&self.config.target, migration.plan.target_msk.as_ref());
         let planned_target = migration.plan.target.as_ref().map(|t| t.cluster_id.as_str());
         let (source, target) = futures::join!(
-            look_at(Side::Source, config, &mut self.source, Some(&migration.plan.source.cluster_id), migration),
-            look_at(Side::Target, config, &mut self.target, planned_target, migration),
+            look_at(Side::Source, &source, &mut self.source, Some(&migration.plan.source.cluster_id), migration),
+            look_at(Side::Target, &target, &mut self.target, planned_target, migration),
         );
         Look { source: Some(source), target: Some(target) }
     }
 }
 
-async fn look_at(side: Side, config: &Config, cluster: &mut Option<Cluster>, planned_id: Option<&str>, migration: &Migration) -> SideLook {
+async fn look_at(side: Side, config: &ClusterConfig, cluster: &mut Option<Cluster>, planned_id: Option<&str>, migration: &Migration) -> SideLook {
     let look = async {
         let cluster = connected(side, config, cluster).await?;
         let id = cluster.cluster_id();
@@ -85,14 +88,10 @@ async fn look_at(side: Side, config: &Config, cluster: &mut Option<Cluster>, pla
     outcome.unwrap_or_else(|error| SideLook { error: Some(error.seen().to_owned()), ..SideLook::default() })
 }
 
-async fn connected(side: Side, config: &Config, cluster: &mut Option<Cluster>) -> Result<Cluster> {
+async fn connected(side: Side, config: &ClusterConfig, cluster: &mut Option<Cluster>) -> Result<Cluster> {
     if let Some(cluster) = cluster {
         return Ok(cluster.clone());
     }
-    let config = match side {
-        Side::Source => &config.source,
-        Side::Target => &config.target,
-    };
     let late = |_| Error::new(side.unavailable(), format!("{side}: no broker answers within {} s", CONNECT_TIMEOUT.as_secs()));
     let connected = tokio::time::timeout(CONNECT_TIMEOUT, Cluster::connect(side, config)).await.map_err(late)??;
     Ok(cluster.insert(connected).clone())

@@ -5,6 +5,7 @@ use super::throughput::{Throughput, millis};
 use super::waiting;
 use crate::config::Config;
 use crate::config::model::StoreConfig;
+use crate::driver::locating::recalled;
 use crate::domain::partition::TopicPartition;
 use crate::domain::runbook::{Paths, command};
 use crate::domain::transaction::OpenTransaction;
@@ -30,6 +31,13 @@ pub(super) struct Facts<'a> {
     pub writer: Writer,
     pub paths: Paths<'a>,
     pub now: Timestamp,
+}
+
+impl Facts<'_> {
+    /// The source's bootstrap servers, as Kafka's tools take them.
+    pub(super) fn source_servers(&self) -> String {
+        recalled(&self.config.source, self.migration.plan.source_msk.as_ref()).bootstrap_servers.join(",")
+    }
 }
 
 /// Where a migration stands. Times are UTC; durations milliseconds.
@@ -291,7 +299,7 @@ fn progress(facts: &Facts, partitions: &[PartitionStatus]) -> Progress {
 fn open_transactions(facts: &Facts) -> Option<Vec<TransactionStatus>> {
     let open = facts.look.source.as_ref()?.open_transactions.as_ref()?;
     let now_ms = facts.now.as_millisecond();
-    let servers = facts.config.source.bootstrap_servers.join(",");
+    let servers = facts.source_servers();
     let status = |t: &OpenTransaction| TransactionStatus {
         hanging: t.hangs(now_ms),
         outlasts_freeze: t.outlasts(now_ms, facts.config.cutover.max_producer_freeze_ms),

@@ -45,7 +45,7 @@ fn troubles(facts: &Facts, reasons: &mut Vec<String>) {
 fn transactions(facts: &Facts, reasons: &mut Vec<String>) {
     let (now_ms, freeze_ms) = (facts.now.as_millisecond(), facts.config.cutover.max_producer_freeze_ms);
     let open = facts.look.source.iter().filter_map(|s| s.open_transactions.as_ref()).flatten();
-    let servers = facts.config.source.bootstrap_servers.join(",");
+    let servers = facts.source_servers();
     let list: Vec<&OpenTransaction> = open.filter(|t| t.outlasts(now_ms, freeze_ms)).collect();
     for t in list.iter().take(PARTITIONS_NAMED_MAX) {
         reasons.push(format!("`cutover` does not freeze producers while this is open: {}; {}", t.describe(now_ms), t.remedy(now_ms, &servers)));

@@ -14,8 +14,8 @@ pub async fn greet(config: &Config) -> Vec<Finding> {
 }
 
 async fn look(side: Side, config: &ClusterConfig) -> Option<Finding> {
-    if config.auth.mode == AuthMode::Plaintext {
-        // There is nothing to disagree about.
+    // In plaintext there is nothing to disagree about; a cluster whose brokers could not be looked up is told by its own finding.
+    if config.auth.mode == AuthMode::Plaintext || config.bootstrap_servers.is_empty() {
         return None;
     }
     let config = config.clone();

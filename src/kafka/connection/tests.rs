@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 const VERSIONS: &[u8] = &[0, 0, 2, 0, 3, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
 
 fn options() -> ConnectionOptions {
-    ConnectionOptions::from_config(&ClusterConfig { cluster_arn: None, bootstrap_servers: vec![], auth: Auth::plaintext() }).unwrap()
+    ConnectionOptions::from_config(&ClusterConfig::at(vec![], Auth::plaintext())).unwrap()
 }
 
 /// One end of a connection that plays the broker.
@@ -163,7 +163,7 @@ async fn logged_in() -> (Connection, Broker) {
         password: Some(Secret::new("hunter2")),
         ..Auth::plaintext()
     };
-    let mut options = ConnectionOptions::from_config(&ClusterConfig { cluster_arn: None, bootstrap_servers: vec![], auth }).unwrap();
+    let mut options = ConnectionOptions::from_config(&ClusterConfig::at(vec![], auth)).unwrap();
     options.connect_timeout = Duration::from_millis(300);
     let accept = async {
         let mut broker = Broker(listener.accept().await.unwrap().0);

@@ -9,8 +9,7 @@ use rdkafka::error::KafkaError;
 
 pub(super) fn client_config(side: Side, config: &ClusterConfig) -> Result<ClientConfig> {
     if config.bootstrap_servers.is_empty() {
-        let seen = format!("{side}: no bootstrap servers are given; this version does not look them up by ARN");
-        return Err(Error::new(Code::ConfigUnsupported, seen));
+        return Err(Error::new(Code::Bug, format!("{side}: the bootstrap servers were not looked up")));
     }
     let mut client = ClientConfig::new();
     client
@@ -84,7 +83,7 @@ mod tests {
     #[test]
     fn every_mode_is_said_in_librdkafkas_words() {
         let settings = |auth: Auth| {
-            let config = ClusterConfig { cluster_arn: None, bootstrap_servers: vec!["a:1".into()], auth };
+            let config = ClusterConfig::at(vec!["a:1".into()], auth);
             let client = client_config(Side::Source, &config).unwrap();
             ["security.protocol", "sasl.mechanisms", "sasl.username", "sasl.password", "ssl.ca.location", "ssl.endpoint.identification.algorithm"]
                 .map(|name| client.get(name).unwrap_or("-").to_owned())
@@ -112,7 +111,7 @@ mod tests {
     fn a_settings_error_does_not_show_the_value() {
         let mut auth = Auth::plaintext();
         (auth.mode, auth.security_protocol) = (AuthMode::Mtls, SecurityProtocol::Ssl);
-        let config = ClusterConfig { cluster_arn: None, bootstrap_servers: vec!["a:1".into()], auth };
+        let config = ClusterConfig::at(vec!["a:1".into()], auth);
         let error = KafkaError::ClientConfig(rdkafka::types::RDKafkaConfRes::RD_KAFKA_CONF_INVALID, "no good".into(), "sasl.password".into(), "hunter2".into());
         let error = refused(Side::Target, &config, &error);
         assert_eq!(error.code(), Code::AuthFile);

@@ -1,0 +1,100 @@
+//! Finds the brokers of clusters that are given by their ARN, before any client of them is made.
+
+use crate::config::Config;
+use crate::config::model::ClusterConfig;
+use crate::domain::msk::MskCluster;
+use crate::domain::plan::Plan;
+use crate::error::{Code, Error, Result};
+use crate::kafka::cluster::Side;
+
+/// What the control plane says of a cluster that is given by its ARN; None for any other.
+///
+/// **Errors**: KF-MSK-…; KF-CONFIG-UNSUPPORTED in a build without AWS.
+pub async fn describe(side: Side, config: &ClusterConfig) -> Result<Option<MskCluster>> {
+    if config.cluster_arn.is_none() {
+        return Ok(None);
+    }
+    #[cfg(feature = "aws")]
+    {
+        control_plane(side, config).await?.describe().await.map(Some)
+    }
+    #[cfg(not(feature = "aws"))]
+    Err(without_aws(side))
+}
+
+/// The same cluster with its bootstrap servers, looked up where they are not known.
+///
+/// **Errors**: as for [`describe`].
+pub async fn locate(side: Side, config: &ClusterConfig) -> Result<ClusterConfig> {
+    if config.cluster_arn.is_none() || !config.bootstrap_servers.is_empty() {
+        return Ok(config.clone());
+    }
+    #[cfg(feature = "aws")]
+    {
+        let bootstrap_servers = control_plane(side, config).await?.bootstrap_servers().await?;
+        Ok(ClusterConfig { bootstrap_servers, ..config.clone() })
+    }
+    #[cfg(not(feature = "aws"))]
+    Err(without_aws(side))
+}
+
+/// Both clusters, located. A migration that has begun goes on with the addresses of its plan while the control plane is away.
+///
+/// **Errors**: as for [`describe`].
+pub async fn locate_both(config: &Config, plan: Option<&Plan>) -> Result<Config> {
+    let (source, target) = futures::try_join!(
+        locate_or_recall(Side::Source, &config.source, plan.and_then(|p| p.source_msk.as_ref())),
+        locate_or_recall(Side::Target, &config.target, plan.and_then(|p| p.target_msk.as_ref())),
+    )?;
+    Ok(Config { source, target, ..config.clone() })
+}
+
+/// One cluster, as [`locate_both`] does it.
+///
+/// **Errors**: as for [`describe`].
+pub async fn locate_or_recall(side: Side, config: &ClusterConfig, planned: Option<&MskCluster>) -> Result<ClusterConfig> {
+    let error = match locate(side, config).await {
+        Ok(located) => return Ok(located),
+        Err(error) => error,
+    };
+    let known = recalled(config, planned);
+    let passes = matches!(error.code(), Code::MskUnreachable | Code::MskThrottled);
+    if !passes || known.bootstrap_servers.is_empty() {
+        return Err(error);
+    }
+    tracing::warn!(%error, "the bootstrap servers that the plan was made with are used");
+    Ok(known)
+}
+
+/// Both clusters, as [`recalled`].
+pub fn as_planned(config: &Config, plan: &Plan) -> Config {
+    let (source, target) = (recalled(&config.source, plan.source_msk.as_ref()), recalled(&config.target, plan.target_msk.as_ref()));
+    Config { source, target, ..config.clone() }
+}
+
+/// The cluster with the bootstrap servers of the journal's plan, where it is given by its ARN; nothing is looked up.
+pub fn recalled(config: &ClusterConfig, planned: Option<&MskCluster>) -> ClusterConfig {
+    match planned.filter(|msk| Some(&msk.arn) == config.cluster_arn.as_ref()) {
+        Some(msk) => with_servers(config, msk),
+        None => config.clone(),
+    }
+}
+
+/// The cluster with the bootstrap servers of its description.
+pub fn with_servers(config: &ClusterConfig, msk: &MskCluster) -> ClusterConfig {
+    ClusterConfig { bootstrap_servers: msk.bootstrap_servers.clone(), ..config.clone() }
+}
+
+/// The control plane of a cluster that is given by its ARN.
+///
+/// **Errors**: KF-CONFIG-UNSUPPORTED where it is not.
+#[cfg(feature = "aws")]
+pub async fn control_plane(side: Side, config: &ClusterConfig) -> Result<crate::aws::msk::ControlPlane> {
+    let found = crate::aws::msk::ControlPlane::of(side, config).await;
+    found.ok_or_else(|| Error::new(Code::ConfigUnsupported, format!("{side}: the cluster is not given by an ARN")))
+}
+
+#[cfg(not(feature = "aws"))]
+pub fn without_aws(side: Side) -> Error {
+    Error::new(Code::ConfigUnsupported, format!("{side}.cluster_arn is set, and this build is without AWS; give the cluster's bootstrap_servers"))
+}
