@@ -55,7 +55,7 @@ pub const PARTITION_SETUP_MS: u64 = 25;
 
 /// Milliseconds of a freeze beside its settle window, in all steps together, for each partition and for each group: the sentinels' transaction, the drain,
 /// the last look at the source, the commit's way to the store. Measured on loopback; a distant store adds its round trips.
-pub const FREEZE_STEPS_MS: u64 = 500;
+pub const FREEZE_STEPS_MS: u64 = 300;
 pub const FREEZE_PARTITION_MS: u64 = 2;
 pub const FREEZE_GROUP_MS: u64 = 8;
 

@@ -58,18 +58,19 @@ fn what_a_plan_counts_is_within_a_factor_of_two() {
 
 #[test]
 #[ignore = "slow: tests/full runs it"]
-fn seed_and_freeze_take_what_was_predicted_within_a_factor_of_two() {
+fn a_seed_at_a_given_rate_and_its_freeze_take_what_was_predicted_within_a_factor_of_two() {
     let (lab, agent) = (Lab::shared(), Agent::shared());
     let source = lab.source.bootstrap();
     agent.create_topics(&source, &[Topic::new("medium-log", 12)]);
     for seed in 0..3 {
-        agent.produce(&source, "medium-log", &Load::records(400_000).values(300, 700).codec("none").batches(256 << 10, 20).seed(seed));
+        agent.produce(&source, "medium-log", &Load::records(130_000).values(300, 700).codec("none").batches(256 << 10, 20).seed(seed));
     }
     for group in 0..20 {
         agent.commit_group_offsets(&source, &format!("medium-{group}"), &[Commit::new("medium-log", 0, 17, "")]);
     }
     let live = agent.live(&source, &["medium-log"], 500.0, &Load::records(0).values(300, 700));
-    let migration = lab.setup("medium").set("seed.segment_max_bytes", "16MiB").begin();
+    // The rate decides, not the machine nor the build: those are the benchmark's affair, which prints prediction and outcome too.
+    let migration = lab.setup("medium").set("seed.segment_max_bytes", "16MiB").set("seed.rate_limit", "8MB/s").begin();
     migration.run("plan").ok();
     println!("{}", std::fs::read_to_string(migration.dir().join("plan/runbook.md")).unwrap().lines().take(25).collect::<Vec<_>>().join("\n"));
     migration.execute();
