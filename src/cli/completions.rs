@@ -4,6 +4,7 @@ use clap_complete::Shell;
 
 /// Prints a completion script for a shell
 #[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:\n  kferry completions bash > ~/.local/share/bash-completion/completions/kferry\n  kferry completions zsh > ~/.zfunc/_kferry")]
 pub struct Args {
     #[arg(value_enum)]
     shell: Shell,

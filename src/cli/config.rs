@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 /// Checks a configuration file and prints what takes effect; no cluster is contacted
 #[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:\n  kferry config check --config migration.yaml\n  kferry config schema > kferry.schema.json")]
 pub struct Args {
     #[command(subcommand)]
     action: Action,

@@ -6,6 +6,7 @@ use crate::error::{Exit, Result};
 ///
 /// Ends in AWAITING_CLIENT_SWITCH; whatever fails before the commit lets the producers go on at the source and ends in TAIL. Needs a licence, or the trial.
 #[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:\n  kferry cutover --config migration.yaml --journal-dir journal")]
 pub struct Args {
     #[command(flatten)]
     pub migration: flags::Migration,

@@ -6,6 +6,7 @@ use crate::error::{Exit, Result};
 ///
 /// Refused while producers still write to the source. Needs a licence, or the trial.
 #[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:\n  kferry cutover-ack --config migration.yaml --journal-dir journal")]
 pub struct Args {
     #[command(flatten)]
     pub migration: flags::Migration,

@@ -6,6 +6,7 @@ use crate::error::{Exit, Result};
 ///
 /// Run again, it goes on where it was. The source is only read. Needs a licence, or the trial.
 #[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:\n  kferry execute --config migration.yaml --journal-dir journal")]
 pub struct Args {
     #[command(flatten)]
     pub migration: flags::Migration,

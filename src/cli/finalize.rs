@@ -6,6 +6,7 @@ use crate::error::{Exit, Result};
 ///
 /// Refused while one of the five checks fails or was not run. Needs a licence, or the trial.
 #[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:\n  kferry finalize --config migration.yaml --journal-dir journal")]
 pub struct Args {
     #[command(flatten)]
     pub migration: flags::Migration,

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 /// Creates the key pair that signs evidence: the private key at PATH, the public key, which auditors need, at PATH.pub.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  kferry keygen --out signing.key")]
 pub struct Args {
     /// Where to write the private key (PKCS#8, PEM, readable by its owner only); nothing is overwritten
     #[arg(long, value_name = "PATH")]

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 /// Shows, checks or installs a licence. Everything happens offline.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  kferry license info\n  kferry license apply license.key")]
 pub struct Args {
     #[command(subcommand)]
     pub command: Command,

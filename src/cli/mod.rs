@@ -8,7 +8,9 @@ mod keygen;
 mod license;
 mod out;
 mod panic;
+mod man;
 mod render;
+mod schema;
 mod verify;
 
 #[cfg(feature = "kafka")]
@@ -110,7 +112,9 @@ enum Command {
     Keygen(keygen::Args),
     License(license::Args),
     Config(config::Args),
+    Schema(schema::Args),
     Completions(completions::Args),
+    Man(man::Args),
 }
 
 impl Command {
@@ -140,7 +144,9 @@ impl Command {
             Command::Keygen(args) => keygen::run(args),
             Command::License(args) => license::run(args),
             Command::Config(args) => config::run(args),
+            Command::Schema(args) => schema::run(args),
             Command::Completions(args) => completions::run(args),
+            Command::Man(args) => man::run(args),
         }
     }
 }

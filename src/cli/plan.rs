@@ -5,12 +5,13 @@ use crate::config;
 use crate::domain::finding::{Finding, Severity};
 use crate::domain::limits::ROWS_SHOWN_MAX;
 use crate::domain::plan::Plan;
-use crate::domain::planning::{blockers, bytes, count, controls_in_words, controls_of_topic_in_words, describe_cluster, duration, grouped};
+use crate::domain::planning::{blockers, bytes, controls_in_words, controls_of_topic_in_words, count, describe_cluster, freeze_in_words, grouped, sampling_in_words, seed_in_words};
 use crate::domain::runbook::{Paths, quoted};
 use crate::driver::context::{Interrupt, block_on};
 use crate::driver::plan::{self, PlanFile};
 use crate::driver::survey;
 use crate::error::{Exit, Result};
+use crate::telemetry::steps::Steps;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 ///
 /// A target that does not exist yet is accepted; what cannot be known without it is marked.
 #[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:\n  kferry plan --config migration.yaml\n  kferry plan --config migration.yaml --format json --out-dir plan-again --force")]
 pub struct Args {
     /// The configuration file
     #[arg(long, value_name = "FILE")]
@@ -82,7 +84,7 @@ pub fn run(args: Args) -> Result<Exit> {
     if !args.force {
         plan::refuse_to_overwrite(&args.out_dir, files)?;
     }
-    let made = block_on(async { Interrupt::listen()?.or(survey::survey(&config, args.migration_id.clone())).await })?;
+    let made = block_on(async { Interrupt::listen()?.or(survey::survey(&config, args.migration_id.clone(), &Steps::start())).await })?;
     let paths = Paths { config: &args.config.to_string_lossy(), journal_dir: JOURNAL_DIR };
     let written = plan::write(&made, &config, paths, &args.out_dir, files, args.force)?;
     print(summary(&made, &written, paths, colour()).trim_end());
@@ -111,7 +113,14 @@ fn summary(plan: &Plan, written: &[PathBuf], paths: Paths, colour: Colour) -> St
             line("", format!("{}: {}", t.name, controls_of_topic_in_words(t)));
         }
     }
-    line("seed", format!("about {} ({})", duration(e.seed_seconds), e.basis));
+    line("seed", seed_in_words(e));
+    line("", e.basis.clone());
+    if let Some(freeze) = freeze_in_words(e) {
+        line("freeze", freeze);
+    }
+    if let Some(sampling) = &e.sampling {
+        line("sampled", sampling_in_words(sampling));
+    }
     line("findings", counts(&plan.findings));
     let urgent: Vec<Finding> = plan.findings.iter().filter(|f| f.severity != Severity::Information).cloned().collect();
     if !urgent.is_empty() {

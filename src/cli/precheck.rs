@@ -1,16 +1,18 @@
 use super::findings::{self, Colour, colour};
 use super::{Output, print};
 use crate::config;
-use crate::domain::finding::{Finding, Severity};
-use crate::domain::topology::ClusterSnapshot;
+use crate::domain::finding::{Finding, FindingCode, Severity};
+use crate::domain::topology::{ClusterSnapshot, MetadataMode};
 use crate::driver::context::{Interrupt, block_on};
 use crate::driver::survey::{self, Precheck};
-use crate::error::{Exit, Result};
-use serde_json::{Value, json};
+use crate::error::{Code, Error, Exit, Result};
+use crate::telemetry::steps::Steps;
+use serde::Serialize;
 use std::path::PathBuf;
 
 /// Reports blockers, warnings and information about both clusters; changes nothing
 #[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:\n  kferry precheck --config migration.yaml\n  kferry precheck --config migration.yaml --output json > findings.json")]
 pub struct Args {
     /// The configuration file
     #[arg(long, value_name = "FILE")]
@@ -22,10 +24,10 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<Exit> {
     let config = config::load(&args.config)?;
-    let found = block_on(async { Interrupt::listen()?.or(survey::precheck(&config)).await })?;
+    let found = block_on(async { Interrupt::listen()?.or(survey::precheck(&config, &Steps::start())).await })?;
     print(match args.output {
         Output::Text => text(&found, colour()),
-        Output::Json => json(&found).to_string(),
+        Output::Json => serde_json::to_string(&output(&found)).map_err(|e| Error::new(Code::Bug, format!("the findings cannot be printed: {e}")))?,
     }
     .trim_end());
     Ok(exit(found.findings()))
@@ -49,52 +51,133 @@ fn text(found: &Precheck, colour: Colour) -> String {
     }
 }
 
-fn json(found: &Precheck) -> Value {
+/// What `precheck --output json` prints; `config/schemas/precheck.json` describes it.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct PrecheckOutput<'a> {
+    /// None where the source could not be read.
+    migration_id: Option<&'a str>,
+    /// The command's own: 0, 3 where there are warnings, 4 where there are blockers.
+    exit_code: u8,
+    counts: Counts,
+    /// None where the source could not be read.
+    source: Option<ClusterOutput<'a>>,
+    /// None where the target could not be read.
+    target: Option<ClusterOutput<'a>>,
+    /// What would be copied; None where the source could not be read.
+    selected: Option<Selected>,
+    /// Blockers first.
+    findings: Vec<FindingOutput<'a>>,
+}
+
+/// Findings by severity.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct Counts {
+    blockers: usize,
+    warnings: usize,
+    informations: usize,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct ClusterOutput<'a> {
+    cluster_id: &'a str,
+    metadata_mode: MetadataMode,
+    version: &'a str,
+    brokers: usize,
+}
+
+/// The plan's estimate in short; plan.json has all of it.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct Selected {
+    topics: usize,
+    partitions: usize,
+    groups: usize,
+    records_max: i64,
+    size_bytes: i64,
+    markers_estimated: i64,
+    holes_estimated: i64,
+    runs_estimated: i64,
+    sampled_offsets: u64,
+    seconds_by_transactions: u64,
+    seconds_by_write_txn_markers: u64,
+    write_txn_markers: Option<bool>,
+    seed_seconds: u64,
+    freeze_ms: Option<u64>,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct FindingOutput<'a> {
+    code: FindingCode,
+    severity: Severity,
+    /// A topic, a group, a cluster; empty where it concerns the whole.
+    subject: &'a str,
+    title: &'a str,
+    seen: &'a str,
+    /// Why it matters, from its page.
+    why: String,
+    remedy: &'a str,
+    /// The page that explains it, below kferry's repository.
+    page: String,
+}
+
+fn output(found: &Precheck) -> PrecheckOutput<'_> {
     let list = found.findings();
     let of = |severity| list.iter().filter(|f| f.severity == severity).count();
-    let counts = json!({ "blockers": of(Severity::Blocker), "warnings": of(Severity::Warning), "informations": of(Severity::Information) });
-    let findings: Vec<Value> = list
-        .iter()
-        .map(|f| {
-            json!({
-                "code": f.code, "severity": f.severity, "subject": f.subject, "title": f.code.title(), "seen": f.seen,
-                "why": f.code.why(), "remedy": f.remedy, "page": format!("runbooks/errors/{}.md", f.code.as_str()),
-            })
-        })
-        .collect();
     let plan = match found {
         Precheck::Planned(plan) => Some(plan),
         Precheck::Unplanned(_) => None,
     };
-    json!({
-        "migration_id": plan.map(|p| &p.migration_id),
-        "exit_code": exit(list) as u8,
-        "counts": counts,
-        "source": plan.map(|p| describe(&p.source)),
-        "target": plan.and_then(|p| p.target.as_ref()).map(describe),
-        "selected": plan.map(|p| json!({
-            "topics": p.topics.len(), "partitions": p.estimate.partitions, "groups": p.groups.len(),
-            "records_max": p.estimate.records_max, "size_bytes": p.estimate.size_bytes,
-            "markers_estimated": p.estimate.markers.markers_estimated, "holes_estimated": p.estimate.markers.holes_estimated,
-            "runs_estimated": p.estimate.markers.runs_estimated, "sampled_offsets": p.estimate.markers.sampled_offsets,
-            "seconds_by_transactions": p.estimate.markers.seconds_by_transactions,
-            "seconds_by_write_txn_markers": p.estimate.markers.seconds_by_write_txn_markers,
-            "write_txn_markers": p.estimate.markers.write_txn_markers, "seed_seconds": p.estimate.seed_seconds,
-        })),
-        "findings": findings,
-    })
+    PrecheckOutput {
+        migration_id: plan.map(|p| p.migration_id.as_str()),
+        exit_code: exit(list) as u8,
+        counts: Counts { blockers: of(Severity::Blocker), warnings: of(Severity::Warning), informations: of(Severity::Information) },
+        source: plan.map(|p| describe(&p.source)),
+        target: plan.and_then(|p| p.target.as_ref()).map(describe),
+        selected: plan.map(|p| {
+            let (e, m) = (&p.estimate, &p.estimate.markers);
+            Selected {
+                topics: p.topics.len(),
+                partitions: e.partitions,
+                groups: p.groups.len(),
+                records_max: e.records_max,
+                size_bytes: e.size_bytes,
+                markers_estimated: m.markers_estimated,
+                holes_estimated: m.holes_estimated,
+                runs_estimated: m.runs_estimated,
+                sampled_offsets: m.sampled_offsets,
+                seconds_by_transactions: m.seconds_by_transactions,
+                seconds_by_write_txn_markers: m.seconds_by_write_txn_markers,
+                write_txn_markers: m.write_txn_markers,
+                seed_seconds: e.seed_seconds,
+                freeze_ms: e.freeze_ms,
+            }
+        }),
+        findings: list.iter().map(described).collect(),
+    }
 }
 
-fn describe(cluster: &ClusterSnapshot) -> Value {
-    json!({ "cluster_id": cluster.cluster_id, "metadata_mode": cluster.metadata_mode, "version": cluster.version, "brokers": cluster.brokers.len() })
+fn described(finding: &Finding) -> FindingOutput<'_> {
+    let Finding { code, severity, subject, seen, remedy } = finding;
+    FindingOutput { code: *code, severity: *severity, subject, title: code.title(), seen, why: code.why(), remedy, page: format!("runbooks/errors/{}.md", code.as_str()) }
+}
+
+fn describe(cluster: &ClusterSnapshot) -> ClusterOutput<'_> {
+    ClusterOutput { cluster_id: &cluster.cluster_id, metadata_mode: cluster.metadata_mode, version: &cluster.version, brokers: cluster.brokers.len() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::finding::FindingCode;
-    use crate::error::{Code, Error};
     use crate::domain::planning::{fixture, source_unreachable};
+    use serde_json::{Value, json};
+
+    fn json(found: &Precheck) -> Value {
+        serde_json::to_value(output(found)).unwrap()
+    }
 
     #[test]
     fn the_worst_finding_decides() {

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 /// The proof is verified offline, with the bundle: kferry verify BUNDLE --public-key KEY --proof FILE. Needs no licence and
 /// changes nothing. The batch is read from the target. The file holds all records of that batch.
 #[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:\n  kferry prove orders 3 1041 --config migration.yaml --journal-dir journal --out proof.json")]
 pub struct Args {
     /// The topic
     pub topic: String,

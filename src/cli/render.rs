@@ -2,7 +2,7 @@
 
 use super::Output;
 use crate::error::{Code, Error, Exit, Retry};
-use serde_json::json;
+use serde::Serialize;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -20,7 +20,7 @@ pub(super) fn exit_code(exit: Exit) -> ExitCode {
 pub(super) fn error(error: &Error, output: Output) {
     match output {
         Output::Text => eprint!("{}", text(error.code(), error.seen())),
-        Output::Json => print(&object(error).to_string()),
+        Output::Json => print(&serde_json::json!(object(error)).to_string()),
     }
 }
 
@@ -48,20 +48,44 @@ pub(super) fn text(code: Code, seen: &str) -> String {
     format!("error[{code}]: {seen}\n  next: {}\n  see: runbooks/errors/{code}.md\n", code.remedy(), code = code.as_str())
 }
 
-fn object(error: &Error) -> serde_json::Value {
+/// What every command prints on standard output where it fails under `--output json`; `config/schemas/error.json` describes it.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct ErrorOutput<'a> {
+    error: ErrorObject<'a>,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct ErrorObject<'a> {
+    /// Stable, and never reused.
+    code: &'static str,
+    /// What was observed.
+    seen: &'a str,
+    /// What to do next.
+    remedy: &'static str,
+    /// `transient`: the same command may succeed later; `after_fix`: something has to be changed first; `never`.
+    retry: &'static str,
+    /// The command's own.
+    exit_code: u8,
+    /// The page that explains it, below kferry's repository.
+    page: String,
+}
+
+pub(super) fn object(error: &Error) -> ErrorOutput<'_> {
     let code = error.code();
-    json!({
-        "error": {
-            "code": code.as_str(),
-            "seen": error.seen(),
-            "remedy": code.remedy(),
-            "retry": match code.retry() {
+    ErrorOutput {
+        error: ErrorObject {
+            code: code.as_str(),
+            seen: error.seen(),
+            remedy: code.remedy(),
+            retry: match code.retry() {
                 Retry::Transient => "transient",
                 Retry::AfterFix => "after_fix",
                 Retry::Never => "never",
             },
-            "exit_code": code.exit() as u8,
-            "page": format!("runbooks/errors/{}.md", code.as_str()),
-        }
-    })
+            exit_code: code.exit() as u8,
+            page: format!("runbooks/errors/{}.md", code.as_str()),
+        },
+    }
 }

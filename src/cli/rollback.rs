@@ -6,6 +6,7 @@ use crate::error::{Exit, Result};
 ///
 /// Refused where it could lose a record: after the cutover, once the target has taken writes. The licence under which the migration began is enough.
 #[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:\n  kferry rollback --config migration.yaml --journal-dir journal")]
 pub struct Args {
     #[command(flatten)]
     pub migration: flags::Migration,

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 /// Says where the migration stands, why it waits, and the next command to type
 #[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:\n  kferry status --config migration.yaml --journal-dir journal --watch\n  kferry status --config migration.yaml --journal-dir journal --output json | jq .next_command")]
 pub struct Args {
     #[command(flatten)]
     pub migration: flags::Migration,

@@ -24,6 +24,45 @@ fn the_help_is_complete() {
     insta::assert_snapshot!(name, help.join("\n"));
 }
 
+/// Every command that can be typed, with the words that lead to it.
+fn commands(command: &clap::Command) -> Vec<clap::Command> {
+    let below = command.get_subcommands().filter(|sub| !sub.is_hide_set());
+    below.flat_map(|sub| std::iter::once(sub.clone()).chain(commands(sub))).collect()
+}
+
+#[test]
+fn every_command_has_examples_that_it_takes() {
+    let mut kferry = Cli::command();
+    kferry.build();
+    for command in kferry.get_subcommands_mut().filter(|sub| !sub.is_hide_set()) {
+        let help = command.render_help().to_string();
+        let examples: Vec<&str> = help.lines().skip_while(|line| *line != "Examples:").skip(1).map(str::trim).collect();
+        assert!(!examples.is_empty(), "{} has no example", command.get_name());
+        for example in examples {
+            // What a shell does with the rest is its own affair.
+            let words: Vec<&str> = example.split(['>', '|']).next().unwrap_or_default().split_whitespace().collect();
+            assert_eq!(words[..2], ["kferry", command.get_name()]);
+            if let Err(refused) = Cli::try_parse_from(&words) {
+                panic!("{example}: {refused}");
+            }
+        }
+    }
+}
+
+#[test]
+fn completions_of_every_shell_know_every_command() {
+    use clap::ValueEnum as _;
+    let all = commands(&Cli::command());
+    for shell in clap_complete::Shell::value_variants() {
+        let mut script = Vec::new();
+        clap_complete::generate(*shell, &mut Cli::command(), "kferry", &mut script);
+        let script = String::from_utf8(script).unwrap();
+        for command in &all {
+            assert!(script.contains(command.get_name()), "{shell}: no {}", command.get_name());
+        }
+    }
+}
+
 #[test]
 fn both_names_of_a_command_are_one() {
     for words in [&["kferry", "config", "check", "--config", "x"][..], &["kferry", "migrate", "msk-kraft", "config", "check", "--config", "x"]] {

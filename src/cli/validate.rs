@@ -6,6 +6,7 @@ use crate::error::{Exit, Result};
 ///
 /// Ends with exit code 4 where a check fails. Needs a licence, or the trial.
 #[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:\n  kferry validate --config migration.yaml --journal-dir journal\n  kferry validate --config migration.yaml --journal-dir journal --output json > checks.json")]
 pub struct Args {
     #[command(flatten)]
     pub migration: flags::Migration,

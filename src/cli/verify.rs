@@ -1,6 +1,7 @@
 //! `kferry verify`.
 
 use super::out::{Output, emit, emit_json};
+use crate::domain::digest::Digest;
 use crate::domain::offset::TargetOffset;
 use crate::domain::segment::Leaf;
 use crate::domain::topology::{ClusterSnapshot, MetadataMode};
@@ -11,6 +12,9 @@ use crate::evidence::proof::{BytesDigest, RecordProof, Shown};
 use crate::evidence::{key, verify};
 use crate::journal::Journal;
 use crate::machine::fact::CutoverReport;
+use crate::machine::state::State;
+use crate::validation::report::{CheckResult, Outcome};
+use serde::Serialize;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -18,6 +22,7 @@ use std::path::{Path, PathBuf};
 ///
 /// Nothing is asked of any cluster, store or licence. With --proof, one record's proof is verified against the bundle too.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  kferry verify BUNDLE.dsse.json --public-key signing.key.pub\n  kferry verify BUNDLE.dsse.json --public-key signing.key.pub --proof proof.json --output json")]
 pub struct Args {
     /// The bundle, NAME.dsse.json
     #[arg(value_name = "BUNDLE")]
@@ -46,17 +51,11 @@ pub fn run(args: Args) -> Result<Exit> {
             emit(&format!("{}{proof}", summary(&bundle, args.journal.as_deref())))?;
         }
         (Ok((proof, bundle)), Output::Json) => {
-            let mut json = summary_json(&bundle);
-            if let Some((proof, shown)) = proof {
-                json["proof"] = proof_json(&proof, &shown, source_offset(&bundle, &proof));
-            }
-            emit_json(&json)?;
+            let proof = proof.map(|(proof, shown)| proof_json(&proof, &shown, source_offset(&bundle, &proof)));
+            emit_json(&serde_json::json!(output(&bundle, proof)))?;
         }
-        (Err(e), Output::Text) => return Err(e),
-        (Err(e), Output::Json) => {
-            emit_json(&serde_json::json!({ "verified": false, "code": e.code().as_str(), "seen": e.seen() }))?;
-            return Err(e);
-        }
+        // Whoever runs the command prints it, in either form.
+        (Err(e), _) => return Err(e),
     }
     Ok(Exit::Done)
 }
@@ -218,30 +217,72 @@ fn cluster(cluster: &ClusterSnapshot) -> String {
     format!("{} ({mode}, version {}, brokers: {})", cluster.cluster_id, cluster.version, cluster.brokers.len())
 }
 
-fn summary_json(bundle: &Verified<Bundle>) -> serde_json::Value {
+/// What `verify --output json` prints of a bundle that verifies; `config/schemas/verify.json` describes it.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct VerifyOutput<'a> {
+    /// Always true: where something does not verify, the error is printed instead, as `error.json` describes it.
+    verified: bool,
+    key_id: &'a str,
+    migration_id: &'a str,
+    source_cluster_id: &'a str,
+    target_cluster_id: Option<&'a str>,
+    state: Option<State>,
+    journal_entries: usize,
+    #[cfg_attr(test, schemars(with = "String"))]
+    journal_head: Digest,
+    plan_sha256: &'a str,
+    topics: usize,
+    partitions: usize,
+    /// Where the leaves are kept by which `kferry prove` proves single records; None where they are not kept.
+    leaves: Option<&'a str>,
+    records: u64,
+    bytes: u64,
+    groups: GroupsOutput,
+    /// None where the cutover was not committed.
+    freeze_ms: Option<u64>,
+    checks: Option<&'a [CheckResult]>,
+    /// None where it was not validated.
+    outcome: Option<Outcome>,
+    /// What no check covered, each with its reason.
+    not_covered: &'a [String],
+    /// What the proof shows that `--proof` named; `kferry prove --help` says how to make one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proof: Option<serde_json::Value>,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct GroupsOutput {
+    carried_over: usize,
+    left_alone: usize,
+}
+
+fn output(bundle: &Verified<Bundle>, proof: Option<serde_json::Value>) -> VerifyOutput<'_> {
     let (carried_over, left_alone) = groups(bundle);
     let total = &bundle.statistics.total;
-    serde_json::json!({
-        "verified": true,
-        "key_id": bundle.key_id(),
-        "migration_id": bundle.migration_id,
-        "source_cluster_id": bundle.source_cluster_id,
-        "target_cluster_id": bundle.target_cluster_id,
-        "state": bundle.states.last().map(|s| s.state),
-        "journal_entries": bundle.journal.len(),
-        "journal_head": bundle.journal_head,
-        "plan_sha256": bundle.plan_sha256,
-        "topics": bundle.topology.len(),
-        "partitions": bundle.roots.len(),
-        "leaves": bundle.leaves,
-        "records": total.records,
-        "bytes": total.bytes,
-        "groups": { "carried_over": carried_over, "left_alone": left_alone },
-        "freeze_ms": bundle.cutover.as_ref().map(|c| c.freeze_ms),
-        "checks": bundle.validation.as_ref().map(|v| &v.checks),
-        "outcome": outcome(bundle),
-        "not_covered": bundle.not_covered,
-    })
+    VerifyOutput {
+        verified: true,
+        key_id: bundle.key_id(),
+        migration_id: &bundle.migration_id,
+        source_cluster_id: &bundle.source_cluster_id,
+        target_cluster_id: bundle.target_cluster_id.as_deref(),
+        state: bundle.states.last().map(|s| s.state),
+        journal_entries: bundle.journal.len(),
+        journal_head: bundle.journal_head,
+        plan_sha256: &bundle.plan_sha256,
+        topics: bundle.topology.len(),
+        partitions: bundle.roots.len(),
+        leaves: bundle.leaves.as_deref(),
+        records: total.records,
+        bytes: total.bytes,
+        groups: GroupsOutput { carried_over, left_alone },
+        freeze_ms: bundle.cutover.as_ref().map(|c| c.freeze_ms),
+        checks: bundle.validation.as_ref().map(|v| &v.checks[..]),
+        outcome: bundle.validation.as_ref().map(|v| v.outcome),
+        not_covered: &bundle.not_covered,
+        proof,
+    }
 }
 
 #[cfg(test)]

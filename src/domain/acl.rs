@@ -1,10 +1,12 @@
 //! ACL bindings as Kafka names them, and which of them wait for the commit.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// Source: `org.apache.kafka.common.resource.ResourceType`; the discriminants are the protocol's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[repr(i8)]
 pub enum ResourceType {
@@ -18,6 +20,7 @@ pub enum ResourceType {
 
 /// Source: KIP-290; the discriminants are the protocol's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[repr(i8)]
 pub enum PatternType {
@@ -27,6 +30,7 @@ pub enum PatternType {
 
 /// Source: `org.apache.kafka.common.acl.AclOperation`; the discriminants are the protocol's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[repr(i8)]
 pub enum Operation {
@@ -47,6 +51,7 @@ pub enum Operation {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[repr(i8)]
 pub enum Permission {
@@ -56,6 +61,7 @@ pub enum Permission {
 
 /// One ACL binding.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct AclBinding {
     pub resource_type: ResourceType,
     pub resource_name: String,
@@ -176,6 +182,7 @@ pub enum DriftPolicy {
 
 /// The difference between the source's bindings and the target's.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct AclDiff {
     /// kferry's own, created before all others and removed after everything else: without them it would be shut out by the
     /// first binding of somebody else's on a resource that was open to everyone.
@@ -197,15 +204,17 @@ pub struct AclDiff {
 impl AclDiff {
     pub fn between(source: &[AclBinding], target: &[AclBinding]) -> Self {
         let mut diff = Self::default();
+        // Clusters have thousands of bindings: each is looked for in a set.
+        let (on_source, on_target): (BTreeSet<&AclBinding>, BTreeSet<&AclBinding>) = (source.iter().collect(), target.iter().collect());
         for binding in source {
-            let list = match (target.contains(binding), binding.lets_write()) {
+            let list = match (on_target.contains(binding), binding.lets_write()) {
                 (true, _) => &mut diff.equal,
                 (false, true) => &mut diff.withheld,
                 (false, false) => &mut diff.create,
             };
             list.push(binding.clone());
         }
-        diff.target_only = target.iter().filter(|b| !source.contains(b)).cloned().collect();
+        diff.target_only = target.iter().filter(|b| !on_source.contains(b)).cloned().collect();
         diff
     }
 }

@@ -4,6 +4,7 @@ use crate::error::Code;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     Information,
@@ -15,6 +16,7 @@ macro_rules! findings {
     ($($variant:ident, $code:literal, $severity:ident, $title:literal, $remedy:literal;)*) => {
         /// A stable precheck code.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[cfg_attr(test, derive(schemars::JsonSchema))]
         pub enum FindingCode { $(#[serde(rename = $code)] $variant,)* }
 
         impl FindingCode {
@@ -195,6 +197,7 @@ findings! {
 
 /// One finding of one run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Finding {
     pub code: FindingCode,
     pub severity: Severity,

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 /// One partition of one topic. Cloning is cheap; the order is by topic, then by partition number.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct TopicPartition {
+    #[cfg_attr(test, schemars(with = "String"))]
     pub topic: Arc<str>,
     pub partition: i32,
 }

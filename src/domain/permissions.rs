@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 
 /// Which of the two clusters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ClusterSide {
     Source,
@@ -31,6 +32,7 @@ macro_rules! rights {
     ($($variant:ident, $side:ident, $resource:ident, $operation:ident, $code:ident, $phases:literal, $why:literal;)*) => {
         /// One kind of permission that a migration may need.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[cfg_attr(test, derive(schemars::JsonSchema))]
         #[serde(rename_all = "snake_case")]
         pub enum Right { $($variant,)* }
 
@@ -82,6 +84,7 @@ rights! {
 
 /// One right on the resources that it is needed on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Permission {
     pub right: Right,
     pub side: ClusterSide,

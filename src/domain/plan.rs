@@ -10,10 +10,11 @@ use super::topology::{ClusterSnapshot, ConfigValue};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Version of the plan's shape; raised with every change that a reader could notice.
+/// Version of the plan's shape, which `config/schemas/plan.json` describes; raised where a reader of the last one would be misled. Members may be added without.
 pub const PLAN_VERSION: u32 = 1;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OffsetMode {
     /// Every record at its own offset.
@@ -23,6 +24,7 @@ pub enum OffsetMode {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum TopicAction {
     Create,
@@ -32,6 +34,7 @@ pub enum TopicAction {
 
 /// What will be done to one partition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PartitionPlan {
     pub partition: i32,
     pub log_start: i64,
@@ -52,6 +55,7 @@ pub struct PartitionPlan {
 
 /// What will be done to one topic.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct TopicPlan {
     pub name: String,
     pub source_topic_id: Option<String>,
@@ -88,6 +92,7 @@ pub struct TopicPlan {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct GroupPlan {
     pub group_id: String,
     pub group_type: String,
@@ -104,6 +109,7 @@ pub struct GroupPlan {
 
 /// Something of the source that the migration does not touch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LeftOut {
     /// `topic` or `group`.
     pub kind: String,
@@ -112,6 +118,7 @@ pub struct LeftOut {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Estimate {
     pub partitions: usize,
     pub records_max: i64,
@@ -121,14 +128,97 @@ pub struct Estimate {
     pub markers: MarkerEstimate,
     /// At the rate that is stated in `basis`.
     pub seed_seconds: u64,
+    /// How long the copy will need after the seed to reach the source's producers, at the rate at which they wrote while the plan was made; None
+    /// where they were not observed, or write faster than the copy is expected to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catch_up_seconds: Option<u64>,
+    /// How fast producers wrote while the plan was made; None where that was too short to tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written: Option<Written>,
     /// How long producers will be frozen; None in plans from before it was estimated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub freeze_ms: Option<u64>,
+    /// What that consists of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub freeze: Option<FreezeEstimate>,
+    /// What the logs were looked at for; None in plans from before it was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sampling: Option<Sampling>,
     pub basis: String,
+}
+
+/// What producers added to the selected topics between two looks at the log ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Written {
+    pub records: u64,
+    /// Of that many records, if they are as large as those that their topics hold.
+    pub bytes: u64,
+    /// The time between both looks.
+    pub window_ms: u64,
+}
+
+impl Written {
+    pub fn records_per_second(&self) -> u64 {
+        self.per_second(self.records)
+    }
+
+    pub fn bytes_per_second(&self) -> u64 {
+        self.per_second(self.bytes)
+    }
+
+    fn per_second(&self, n: u64) -> u64 {
+        u64::try_from(u128::from(n) * 1000 / u128::from(self.window_ms.max(1))).unwrap_or(u64::MAX)
+    }
+}
+
+/// What producers will wait for, from the moment they are asked to stop to the commit. A receiver's own time to stop them comes on top.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct FreezeEstimate {
+    /// `cutover.freeze_settle_window`: for so long the log ends have to stand still, which proves the freeze.
+    pub settle_ms: u64,
+    /// Questions to the brokers and entries of the journal, however large the clusters are.
+    pub steps_ms: u64,
+    /// The sentinels' transaction and the looks at the log ends.
+    pub partitions_ms: u64,
+    /// What producers have written in the last second before the freeze, copied at the seed's rate; 0 where they were not observed.
+    pub drain_ms: u64,
+    /// The groups' offsets: read on the source, committed on the target.
+    pub groups_ms: u64,
+}
+
+impl FreezeEstimate {
+    pub fn total_ms(&self) -> u64 {
+        // Exhaustive, so that nothing is left out of the sum.
+        let Self { settle_ms, steps_ms, partitions_ms, drain_ms, groups_ms } = self;
+        [settle_ms, steps_ms, partitions_ms, drain_ms, groups_ms].into_iter().fold(0, |sum, ms| sum.saturating_add(*ms))
+    }
+}
+
+/// How much of the logs was looked at to see what kind of topics they are, and within which bounds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Sampling {
+    /// Partitions of which at least one batch was seen.
+    pub partitions: u64,
+    pub partitions_with_records: u64,
+    /// Places in the logs.
+    pub places: u64,
+    /// Bytes that came.
+    pub bytes: u64,
+    pub elapsed_ms: u64,
+    /// More than this is not read, however large the cluster is.
+    pub bytes_max: u64,
+    /// After this no further place is looked at.
+    pub elapsed_ms_max: u64,
+    /// One of the bounds was met: partitions are left that were not looked at, or not everywhere.
+    pub cut_short: bool,
 }
 
 /// What control records are estimated to cost: the markers of transactions, and those that take the offsets without a record.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct MarkerEstimate {
     pub markers_estimated: i64,
     /// Offsets without a record.
@@ -148,6 +238,7 @@ pub struct MarkerEstimate {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Plan {
     pub version: u32,
     pub migration_id: String,

@@ -7,6 +7,7 @@ mod broker_settings;
 mod clients;
 mod clusters;
 mod content;
+mod estimate;
 mod groups;
 mod identity;
 mod in_place;
@@ -32,6 +33,7 @@ pub(crate) use markers::words as controls_in_words;
 #[cfg(feature = "kafka")]
 pub(crate) use markers::words_of as controls_of_topic_in_words;
 pub use reconcile::{reconcile, Drift};
+pub(crate) use estimate::{freeze_in_words, milliseconds, sampling_in_words, seed_in_words};
 pub(crate) use report::{bytes, count, duration, grouped, names};
 pub use rights::{add_missing, explain_unreachable, missing_findings};
 pub use samples::{Counts, Sample};
@@ -39,12 +41,11 @@ pub use samples::{Counts, Sample};
 use super::config_diff::TargetSettings;
 use super::finding::{Finding, Severity};
 use super::acl::Operation;
-use super::limits;
 use super::msk::MskCluster;
 use super::permissions;
 use super::store_cause::StoreFailure;
 use super::practice::{Clients, Practice};
-use super::plan::{Estimate, Plan, TopicPlan, PLAN_VERSION};
+use super::plan::{PLAN_VERSION, Plan, Sampling, TopicPlan, Written};
 use super::topology::ClusterSnapshot;
 use super::transaction::OpenTransaction;
 use crate::config::model::Config;
@@ -161,6 +162,10 @@ pub struct PlanInput<'a> {
     pub source_bytes_per_second: Option<u64>,
     /// None where nobody looked.
     pub clients: Option<Clients>,
+    /// How fast producers write; None where the survey was too short to tell.
+    pub written: Option<Written>,
+    /// How much was looked at for `probes`.
+    pub sampling: Option<Sampling>,
     /// Whether the target lets us use WriteTxnMarkers; None where it could not be asked.
     pub write_txn_markers: Option<bool>,
     /// What the target permits kferry on the cluster as a whole; None where it could not be asked.
@@ -193,7 +198,7 @@ pub fn build(input: PlanInput) -> Plan {
     let mut findings = config_findings(input.config);
     findings.extend(clusters::findings(&context));
     let (topics, mut left_out) = topics::plan(&context, &mut findings);
-    let estimate = estimate(&input, &topics);
+    let estimate = estimate::estimate(&input, &topics);
     findings.extend(content::findings(&context, &topics, &estimate));
     findings.extend(operations::findings(&context, &topics));
     findings.extend(broker_settings::findings(&context));
@@ -243,59 +248,6 @@ pub fn build(input: PlanInput) -> Plan {
 /// The findings that forbid a migration to begin.
 pub fn blockers(plan: &Plan) -> Vec<&Finding> {
     plan.findings.iter().filter(|f| f.severity == Severity::Blocker).collect()
-}
-
-fn estimate(input: &PlanInput, topics: &[TopicPlan]) -> Estimate {
-    let partitions: Vec<_> = topics.iter().flat_map(|t| &t.partitions).collect();
-    let records_max = partitions.iter().map(|p| (p.log_end - p.log_start).max(0)).sum();
-    let size_bytes: i64 = partitions.iter().filter_map(|p| p.size_bytes).sum();
-    let unsized_partitions = partitions.iter().filter(|p| p.size_bytes.is_none()).count();
-    let prefix_fillers: i64 = partitions.iter().map(|p| p.prefix_fillers).sum();
-
-    let assumed = limits::ASSUMED_BYTES_PER_SECOND;
-    let per_second = |rate: u64| report::bytes(i64::try_from(rate).unwrap_or(i64::MAX));
-    let (rate, rate_reason) = match (input.config.seed.rate_limit, input.source_bytes_per_second) {
-        (Some(limit), Some(observed)) if limit < observed.min(assumed) => (limit.max(1), format!("seed.rate_limit; the source was read at {}/s", per_second(observed))),
-        (Some(limit), None) if limit < assumed => (limit.max(1), "seed.rate_limit".to_owned()),
-        (_, Some(observed)) if observed < assumed => (observed.max(1), "as the source was read for this plan".to_owned()),
-        (_, Some(observed)) => (assumed, format!("assumed of the target and the store, which are not written to; the source was read at {}/s", per_second(observed))),
-        (_, None) => (assumed, "assumed, not measured on these clusters".to_owned()),
-    };
-    let bytes_ms = u64::try_from(size_bytes).unwrap_or(0).saturating_mul(1000) / rate;
-    let fillers_ms = u64::try_from(prefix_fillers).unwrap_or(0).saturating_mul(1000) / limits::PREFIX_FILLERS_PER_SECOND;
-    let markers = markers::estimate(topics, input.write_txn_markers);
-    let setup_ms = partitions.len() as u64 * limits::PARTITION_SETUP_MS;
-    let mut basis = format!(
-        "{} at {}/s ({rate_reason}); {} prefix fillers at {} a second; {} ms for each of {} partitions",
-        report::bytes(size_bytes),
-        per_second(rate),
-        report::grouped(prefix_fillers),
-        report::grouped(i64::try_from(limits::PREFIX_FILLERS_PER_SECOND).unwrap_or(i64::MAX)),
-        limits::PARTITION_SETUP_MS,
-        partitions.len(),
-    );
-    if markers::records(&markers) > 0 {
-        basis.push_str(&format!("; {}", markers::basis(&markers)));
-    }
-    if unsized_partitions > 0 {
-        basis.push_str(&format!("; {unsized_partitions} partitions whose size is not known are counted as empty"));
-    }
-    Estimate {
-        partitions: partitions.len(),
-        records_max,
-        size_bytes,
-        prefix_fillers,
-        seed_seconds: (bytes_ms + fillers_ms + setup_ms).div_ceil(1000) + markers::seconds(&markers),
-        markers,
-        freeze_ms: Some(freeze_ms(input, partitions.len())),
-        basis,
-    }
-}
-
-/// From the freeze to the commit: the logs have to stand still, then come the sentinels, the drain and the groups' offsets.
-fn freeze_ms(input: &PlanInput, partitions: usize) -> u64 {
-    let each = partitions as u64 * limits::FREEZE_PARTITION_MS + input.source.groups.len() as u64 * limits::FREEZE_GROUP_MS;
-    input.config.cutover.freeze_settle_window_ms + limits::FREEZE_STEPS_MS + each
 }
 
 fn source_changes(config: &Config, topics: &[TopicPlan]) -> Vec<String> {

@@ -7,12 +7,14 @@ use std::fmt;
 
 /// What a quota is for. Source: `ClientQuotaEntity`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct QuotaEntity {
     /// By kind (`user`, `client-id`, `ip`): the name, or None for all that have no quota of their own.
     pub parts: Vec<QuotaPart>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct QuotaPart {
     pub kind: String,
     /// None: the default of its kind.
@@ -48,6 +50,7 @@ impl fmt::Display for QuotaEntity {
 ///
 /// It is kept as the shortest decimal number that reads back as the same one, so that plan and journal hold no floating point.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct QuotaValue(String);
 
@@ -72,6 +75,7 @@ impl fmt::Display for QuotaValue {
 pub type QuotaValues = BTreeMap<String, QuotaValue>;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Quota {
     pub entity: QuotaEntity,
     pub values: QuotaValues,
@@ -88,6 +92,7 @@ pub struct QuotaChange {
 
 /// One limit that differs, or that only the target has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct QuotaDrift {
     pub entity: QuotaEntity,
     pub key: String,
@@ -104,6 +109,7 @@ impl fmt::Display for QuotaDrift {
 
 /// The difference between the source's quotas and the target's.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct QuotaDiff {
     /// Set in TOPOLOGY_COPY.
     pub set: Vec<Quota>,

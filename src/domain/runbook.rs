@@ -6,8 +6,8 @@ mod tables;
 
 use super::cost;
 use super::finding::Severity;
-use super::plan::Plan;
-use super::planning::{bytes, controls_in_words, describe_cluster, duration, grouped, NOT_EXAMINED};
+use super::plan::{Estimate, Plan};
+use super::planning::{bytes, controls_in_words, count, describe_cluster, duration, freeze_in_words, grouped, sampling_in_words, seed_in_words, NOT_EXAMINED};
 use crate::config::model::Config;
 use std::fmt::Write as _;
 
@@ -53,7 +53,7 @@ pub fn render(plan: &Plan, config: &Config, paths: Paths) -> String {
 
 fn summary(plan: &Plan, config: &Config) -> String {
     let e = &plan.estimate;
-    let count = |severity| plan.findings.iter().filter(|f| f.severity == severity).count();
+    let of = |(severity, noun)| count(plan.findings.iter().filter(|f| f.severity == severity).count(), noun);
     let mut out = format!("# Migration {}\n\nPlanned {} by kferry {}.\n\n| | |\n|---|---|\n", plan.migration_id, plan.created_at, plan.kferry_version);
     let target = plan.target.as_ref().map_or("not read yet; what depends on it is missing from this page".to_owned(), describe_cluster);
     let rows = [
@@ -63,21 +63,24 @@ fn summary(plan: &Plan, config: &Config) -> String {
         ("offsets", format!("identical: every record at its own offset; {} prefix fillers", grouped(e.prefix_fillers))),
         ("control records", controls_in_words(&e.markers)),
         ("groups", format!("{}, of them {} left alone", plan.groups.len(), plan.groups.iter().filter(|g| !g.left_alone.is_empty()).count())),
-        ("seed", format!("about {}", duration(e.seed_seconds))),
-        ("freeze of producers", freeze(e.freeze_ms, config)),
+        ("seed", seed_in_words(e)),
+        ("freeze of producers", freeze(e, config)),
+        ("sampled", e.sampling.as_ref().map_or("not told".to_owned(), sampling_in_words)),
         ("cost", cost::build(plan, config).in_words()),
-        ("findings", format!("{} blockers, {} warnings, {} notes", count(Severity::Blocker), count(Severity::Warning), count(Severity::Information))),
+        ("findings", [(Severity::Blocker, "blocker"), (Severity::Warning, "warning"), (Severity::Information, "note")].map(of).join(", ")),
     ];
     for (name, value) in rows {
         let _ = writeln!(out, "| {name} | {value} |");
     }
-    let _ = writeln!(out, "\nThe seed's time is an estimate: {}. How fast producers write was not observed while planning, so that the time to catch up with them is not in it.", e.basis);
+    let _ = writeln!(out, "\nThe seed's time is an estimate: {}.", e.basis);
     out
 }
 
-fn freeze(estimated_ms: Option<u64>, config: &Config) -> String {
+fn freeze(e: &Estimate, config: &Config) -> String {
     let most = format!("at most {} in each attempt", duration(config.cutover.max_producer_freeze_ms.div_ceil(1000)));
-    estimated_ms.map_or(most.clone(), |ms| format!("about {ms} ms, {most}"))
+    let too_long = e.freeze_ms.is_some_and(|ms| ms > config.cutover.max_producer_freeze_ms);
+    let warning = if too_long { ". **That is longer than it may last: raise `cutover.max_producer_freeze`, or move fewer partitions and groups at once**" } else { "" };
+    freeze_in_words(e).map_or(most.clone(), |words| format!("{words}; {most}{warning}"))
 }
 
 fn before_you_begin(plan: &Plan) -> String {
@@ -111,6 +114,39 @@ mod tests {
         let mut plan = fixture::plan();
         plan.kferry_version = "VERSION".into();
         insta::assert_snapshot!("runbook", render(&plan, &fixture::config(), PATHS));
+    }
+
+    #[test]
+    fn of_many_topics_those_that_are_not_ordinary_stand_first() {
+        let mut plan = fixture::plan();
+        let mut ordinary = plan.topics[0].clone();
+        (ordinary.unknown_configs, ordinary.left_out_configs) = Default::default();
+        plan.topics = (0..300).map(|n| crate::domain::plan::TopicPlan { name: format!("plain-{n:03}"), ..ordinary.clone() }).collect();
+        plan.topics[299].partitions[0].size_bytes = Some(900_000_000_000);
+        plan.topics[150].partitions[0].prefix_fillers = 7;
+        let text = render(&plan, &fixture::config(), PATHS);
+        let table: Vec<&str> = text.lines().skip_while(|l| *l != "## Topics").filter(|l| l.starts_with("| plain-")).take(2).collect();
+        assert!(table[0].starts_with("| plain-150 |") && table[1].starts_with("| plain-299 |"), "{table:?}");
+        assert!(text.contains("Of 300 topics, 1 take more than") && text.contains("250 more topics are in `plan.json`"));
+    }
+
+    #[test]
+    fn a_command_for_many_names_reads_them_from_the_plan() {
+        let mut plan = fixture::plan();
+        let index = plan.permissions.iter().position(|p| p.names.len() == 2).unwrap();
+        plan.permissions[index].names = (0..21).map(|n| format!("topic-{n}")).collect();
+        let text = render(&plan, &fixture::config(), PATHS);
+        let command = format!("jq -j '.permissions[{index}].names[] | \"--topic\\u0000\\(.)\\u0000\"' plan.json | xargs -0 -n 200 kafka-acls.sh");
+        assert!(text.lines().any(|l| l.starts_with(&command) && !l.contains("topic-3")), "{command} is not in {text}");
+    }
+
+    #[test]
+    fn a_freeze_that_will_not_do_is_said() {
+        let mut plan = fixture::plan();
+        assert!(!render(&plan, &fixture::config(), PATHS).contains("longer than it may last"));
+        plan.estimate.freeze_ms = Some(fixture::config().cutover.max_producer_freeze_ms + 1);
+        let text = render(&plan, &fixture::config(), PATHS);
+        assert!(text.contains("about 1 min 1 s: 500 ms for the logs") && text.contains("raise `cutover.max_producer_freeze`"), "{text}");
     }
 
     #[test]

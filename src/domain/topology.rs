@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 pub const HIDDEN: &str = "(not shown by the broker)";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum MetadataMode {
     ZooKeeper,
@@ -18,6 +19,7 @@ pub enum MetadataMode {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Broker {
     pub id: i32,
     pub host: String,
@@ -27,6 +29,7 @@ pub struct Broker {
 
 /// Where a topic's configuration value comes from. Source: DescribeConfigs v1+, `config_source`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ConfigSource {
     /// Set on the topic itself.
@@ -38,12 +41,14 @@ pub enum ConfigSource {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ConfigValue {
     pub value: Option<String>,
     pub source: ConfigSource,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PartitionSnapshot {
     pub partition: i32,
     /// None while the partition has no leader.
@@ -60,6 +65,7 @@ pub struct PartitionSnapshot {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct TopicSnapshot {
     pub name: String,
     /// Base64url as Kafka's tools print it; None from brokers that have no topic ids.
@@ -83,6 +89,7 @@ impl TopicSnapshot {
 
 /// A group's committed offset of one partition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct CommittedOffset {
     pub topic: String,
     pub partition: i32,
@@ -92,6 +99,7 @@ pub struct CommittedOffset {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct GroupSnapshot {
     pub group_id: String,
     /// As the broker says it: `Empty`, `Stable`, `Dead` …
@@ -121,6 +129,7 @@ impl GroupSnapshot {
 
 /// One cluster at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ClusterSnapshot {
     pub cluster_id: String,
     pub metadata_mode: MetadataMode,
@@ -143,6 +152,7 @@ pub struct ClusterSnapshot {
 
 /// A SCRAM credential that a cluster holds: everything of it but the secret, which no broker gives away. Source: KIP-554.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ScramUser {
     pub user: String,
     /// `SCRAM-SHA-256` or `SCRAM-SHA-512`.

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 /// Where a transaction is open.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Place {
     #[serde(flatten)]
     pub partition: TopicPartition,
@@ -17,6 +18,7 @@ pub struct Place {
 
 /// Whose a transaction is, as far as the brokers tell.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "known_as", rename_all = "snake_case")]
 pub enum Owner {
     /// A transaction coordinator knows it.
@@ -45,6 +47,7 @@ pub enum Owner {
 
 /// A transaction that is open on partitions that are to be copied.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct OpenTransaction {
     #[serde(flatten)]
     pub owner: Owner,

@@ -19,6 +19,7 @@ use crate::license;
 use crate::machine::fact::Fact;
 use crate::machine::state::State;
 use crate::store;
+use crate::telemetry::steps::Steps;
 use jiff::Timestamp;
 use std::time::{Duration, Instant};
 
@@ -55,7 +56,7 @@ async fn open(config: &Config, args: &flags::Migration) -> Result<Context> {
     let clusters = interrupt.or(Clusters::connect(config)).await?;
     let store = store::open(&config.backup).await?;
     interrupt.or(async { store.probe(None).await.usable().map_err(Error::from) }).await?;
-    let plan = interrupt.or(survey::survey(config, None)).await?;
+    let plan = interrupt.or(survey::survey(config, None, &Steps::start())).await?;
     refuse_blockers(&plan)?;
     // Nothing is journaled before the licence is known to hold.
     license::obtain(license::FEATURE, &plan.migration_id, Timestamp::now(), None)?;
@@ -106,7 +107,7 @@ async fn precheck(context: &mut Context) -> Result<()> {
     let interrupt = context.interrupt.clone();
     // The plan that was journaled a moment ago holds its findings; a resumed one is looked at again.
     let id = context.migration()?.id().to_owned();
-    let plan = interrupt.or(survey::survey(&context.config, Some(id))).await?;
+    let plan = interrupt.or(survey::survey(&context.config, Some(id), &Steps::start())).await?;
     let count = |severity| plan.findings.iter().filter(|f| f.severity == severity).count();
     context.record(Fact::PrecheckCompleted {
         blockers: count(Severity::Blocker),

@@ -8,6 +8,7 @@ mod read_rate;
 pub mod rights;
 mod sampling;
 mod witnesses;
+mod written;
 
 use crate::config::Config;
 use super::{locating, open_transactions};
@@ -25,8 +26,10 @@ use crate::kafka::cluster::{Cluster, Side};
 use crate::kafka::markers;
 use crate::kafka::source::Source;
 use crate::kafka::target::Target;
+use crate::telemetry::steps::Steps;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 /// Where Kafka keeps transactions; its health says whether a sentinel can be written.
 const TRANSACTION_STATE: &str = "__transaction_state";
@@ -37,8 +40,8 @@ const TRANSACTION_STATE: &str = "__transaction_state";
 ///
 /// **Errors**: only of the source: KF-SOURCE-UNAVAILABLE, KF-AUTH-…, KF-KAFKA-REFUSED (describing is not permitted),
 /// KF-KAFKA-PROTOCOL, KF-CONFIG-UNSUPPORTED.
-pub async fn survey(config: &Config, migration_id: Option<String>) -> Result<Plan> {
-    Box::pin(survey_both(config, migration_id)).await.map_err(|unread| unread.source)
+pub async fn survey(config: &Config, migration_id: Option<String>, shown: &Steps) -> Result<Plan> {
+    Box::pin(survey_both(config, migration_id, shown)).await.map_err(|unread| unread.source)
 }
 
 /// Why there is no plan.
@@ -56,7 +59,8 @@ fn located(config: &Config, source: Option<&Option<MskCluster>>, target: Option<
     Config { source: one(&config.source, source), target: one(&config.target, target), ..config.clone() }
 }
 
-async fn survey_both(config: &Config, migration_id: Option<String>) -> std::result::Result<Plan, Unread> {
+async fn survey_both(config: &Config, migration_id: Option<String>, shown: &Steps) -> std::result::Result<Plan, Unread> {
+    shown.at("reading the source's topics, groups, ACLs and settings");
     let (source_msk, target_msk) = futures::join!(locating::describe(Side::Source, &config.source), locating::describe(Side::Target, &config.target));
     let located = located(config, source_msk.as_ref().ok(), target_msk.as_ref().ok());
     let config = &located;
@@ -78,6 +82,7 @@ async fn survey_both(config: &Config, migration_id: Option<String>) -> std::resu
         Ok(read) => read,
         Err(source) => return Err(Unread { source, target: connected.err(), located }),
     };
+    let seen_at = Instant::now();
     let selected: Vec<&TopicSnapshot> = source.snapshot.topics.iter().filter(|t| t.name != TRANSACTION_STATE).collect();
     let read_target = async {
         match connected {
@@ -88,15 +93,17 @@ async fn survey_both(config: &Config, migration_id: Option<String>) -> std::resu
     let partitions: Vec<TopicPartition> = selected.iter().flat_map(|t| t.partitions.iter().filter(|p| p.leader.is_some()).map(|p| TopicPartition::new(t.name.as_str(), p.partition))).collect();
     let hasty = source.reader.with_patience(limits::PATIENCE);
     let before = Box::pin(clients::look(&source.reader, &partitions)).await;
-    let (probes, source_health, open_transactions, target, witnesses) = futures::join!(
-        sampling::sample(&source.reader, &selected),
+    let ((probes, sampling), source_health, open_transactions, target, witnesses) = futures::join!(
+        sampling::sample(&source.reader, &selected, shown),
         health::probe(&source.reader),
         open_transactions::look(&hasty, &partitions),
         read_target,
         witnesses::greet(config)
     );
     // Alone, so that nothing else of ours slows it down.
+    shown.at("reading the source as fast as it goes, for a second");
     let source_bytes_per_second = read_rate::observe(&source.reader, &selected).await;
+    let written = written::observe(&source.reader, &selected, seen_at).await;
     let (target, target_health, target_defaults, write_txn_markers, target_operations, target_error) = match target {
         Ok(target) => (Some(target.snapshot), Some(target.health), target.defaults, target.write_txn_markers, target.operations, None),
         Err(error) => (None, None, None, None, None, Some(error)),
@@ -122,6 +129,8 @@ async fn survey_both(config: &Config, migration_id: Option<String>) -> std::resu
         probes: &probes,
         source_bytes_per_second,
         clients: Some(clients),
+        written,
+        sampling: Some(sampling),
         write_txn_markers,
         target_operations,
         open_transactions: open_transactions.map_err(|error| error.seen().to_owned()),
@@ -131,6 +140,7 @@ async fn survey_both(config: &Config, migration_id: Option<String>) -> std::resu
         now: Timestamp::now(),
         migration_id,
     });
+    shown.at("trying what is permitted");
     let missing = Box::pin(rights::missing(Some(&source.cluster), target_cluster.as_ref(), &plan.permissions)).await;
     plan.findings.extend(missing.not_told);
     planning::add_missing(&mut plan, config, &missing.missing);
@@ -157,8 +167,8 @@ impl Precheck {
 /// Surveys both clusters for their findings; a source that cannot be read is a finding too.
 ///
 /// **Errors**: none that a cluster or a store could cause.
-pub async fn precheck(config: &Config) -> Result<Precheck> {
-    match Box::pin(survey_both(config, None)).await {
+pub async fn precheck(config: &Config, shown: &Steps) -> Result<Precheck> {
+    match Box::pin(survey_both(config, None, shown)).await {
         Ok(plan) => Ok(Precheck::Planned(Box::new(plan))),
         Err(unread) if may_be_a_finding(unread.source.code()) => {
             let mut findings = vec![planning::source_unreachable(&unread.source)];

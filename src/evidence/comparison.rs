@@ -16,6 +16,7 @@ const FREEZE_MS_MIN: u64 = 1_000;
 
 /// One number as it was predicted and as it turned out. None: it was not predicted, or has not come about yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Pair {
     pub predicted: Option<u64>,
@@ -24,6 +25,7 @@ pub struct Pair {
 
 /// One topic's prediction and outcome, over all its partitions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TopicComparison {
     pub topic: String,
@@ -43,6 +45,7 @@ pub struct TopicComparison {
 
 /// Prediction and outcome of a whole migration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Comparison {
     /// Of SEED, with the pauses between its runs.

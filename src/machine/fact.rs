@@ -63,6 +63,7 @@ pub struct PartitionCheckpoint {
 
 /// What was done to one partition, over all takes as far as journaled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct CopyCounts {
     pub records: u64,
     pub bytes: u64,

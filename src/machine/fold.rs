@@ -61,8 +61,10 @@ pub struct Migration {
 
 /// One state and when it was entered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Stage {
     pub state: State,
+    #[cfg_attr(test, schemars(with = "String"))]
     pub entered_at: Timestamp,
 }
 

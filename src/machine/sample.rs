@@ -114,7 +114,7 @@ pub fn plan() -> Plan {
             GroupPlan { group_id: "shop".into(), group_type: "classic".into(), state: "Empty".into(), members: 0, partitions: 1, left_alone: String::new(), not_carried: Vec::new() },
             GroupPlan { group_id: "share".into(), group_type: "share".into(), state: "Empty".into(), members: 0, partitions: 0, left_alone: "a share group".into(), not_carried: Vec::new() },
         ],
-        estimate: Estimate { partitions: 2, records_max: 20, size_bytes: 2000, prefix_fillers: 20, markers: Default::default(), seed_seconds: 1, freeze_ms: None, basis: "100 MB/s".into() },
+        estimate: Estimate { partitions: 2, records_max: 20, size_bytes: 2000, prefix_fillers: 20, markers: Default::default(), seed_seconds: 1, basis: "100 MB/s".into(), ..Estimate::default() },
         left_out: Vec::new(),
         findings: vec![Finding::new(FindingCode::MetadataModes, "", "source zookeeper, target kraft")],
         source_changes: vec!["sentinels: one control record per partition, at the cutover".into()],

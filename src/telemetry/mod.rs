@@ -9,6 +9,8 @@ mod terminal;
 
 #[cfg(feature = "kafka")]
 pub mod progress;
+#[cfg(feature = "kafka")]
+pub mod steps;
 
 pub use human::{bytes, count, duration};
 pub use log::init;

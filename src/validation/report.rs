@@ -4,6 +4,7 @@ use crate::domain::limits::DETAILS_MAX;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Outcome {
     Passed,
@@ -15,6 +16,7 @@ pub enum Outcome {
 
 /// One check's result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct CheckResult {
     /// `topic_parity`, `counts_and_offsets`, `spot_check_records`, `sentinel_presence`, `consumer_group_reconciliation`.
     pub check: String,
@@ -41,6 +43,7 @@ impl CheckResult {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ValidationReport {
     pub validated_at: String,
     pub outcome: Outcome,

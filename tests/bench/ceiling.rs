@@ -46,7 +46,7 @@ pub fn run(source: &str, target: &str, topic: &'static str, partitions: i32, byt
     let wall = started.elapsed();
     let (cpu, peak) = crate::lab::kferry::usage(std::process::id()).unwrap_or_default();
     runtime.shutdown_timeout(Duration::from_secs(1));
-    Row { what: "(a) ceiling: Fetch → Produce, no store".into(), bytes, wall, cpu: cpu.saturating_sub(before), peak_rss_bytes: peak }
+    Row { what: "(a) ceiling: Fetch → Produce, no store".into(), bytes, wall, predicted: None, cpu: cpu.saturating_sub(before), peak_rss_bytes: peak }
 }
 
 async fn copy(source: Source, target: Target, topic: &'static str, partitions: Vec<i32>) {

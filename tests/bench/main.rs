@@ -207,7 +207,7 @@ fn kferry_seed(source: &Cluster, target: &Cluster, s3: &S3, topic: &str, what: &
     let journal = std::fs::read_to_string(dir.path().join("journal/journal.jsonl")).expect("the journal is there");
     let (cpu, peak) = at_seed_end.unwrap_or(usage);
     let wall = table::between(&journal, "seed_started", "seed_completed");
-    Row { what: what.to_owned(), bytes, wall, cpu, peak_rss_bytes: peak.max(usage.1) }
+    Row { what: what.to_owned(), bytes, wall, predicted: Some(table::predicted(&journal)), cpu, peak_rss_bytes: peak.max(usage.1) }
 }
 
 fn mirror(agent: &Agent, source: &Cluster, target: &Cluster, records: i64, bytes: u64) -> Row {
@@ -227,5 +227,5 @@ fn mirror(agent: &Agent, source: &Cluster, target: &Cluster, records: i64, bytes
     let wall = started.elapsed();
     let (cpu, peak) = lab::kferry::usage(mirror.pid()).unwrap_or_default();
     mirror.stop();
-    Row { what: "(c) MirrorMaker 2, tuned, start-up not counted".into(), bytes, wall, cpu: cpu.saturating_sub(cpu_before), peak_rss_bytes: peak }
+    Row { what: "(c) MirrorMaker 2, tuned, start-up not counted".into(), bytes, wall, predicted: None, cpu: cpu.saturating_sub(cpu_before), peak_rss_bytes: peak }
 }

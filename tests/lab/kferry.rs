@@ -104,6 +104,24 @@ impl Kferry {
         self.spawn_with(args, Stdio::null())
     }
 
+    /// Runs to the end with a terminal as its standard output and standard error; answers what came to the screen.
+    #[track_caller]
+    pub fn run_on_terminal(&self, args: &[&str]) -> String {
+        let (mut screen, terminal) = open_terminal();
+        let shared = || Stdio::from(terminal.try_clone().unwrap());
+        let mut command = Command::new(&self.binary);
+        command.args(args).current_dir(&self.cwd).envs(self.env.iter().cloned()).stdin(Stdio::null()).stdout(shared()).stderr(shared());
+        let mut child = command.spawn().unwrap_or_else(|e| panic!("{}: {e}", self.binary.display()));
+        // The screen's end comes when nobody holds the terminal any more: neither the command, nor what it was started from, nor this.
+        drop(command);
+        drop(terminal);
+        let mut seen = Vec::new();
+        // An error is how Linux tells that end.
+        let _ = std::io::Read::read_to_end(&mut screen, &mut seen);
+        child.wait().unwrap();
+        String::from_utf8_lossy(&seen).into_owned()
+    }
+
     fn spawn_with(&self, args: &[&str], stdin: Stdio) -> Running {
         let number = self.runs.fetch_add(1, Ordering::SeqCst);
         let name = args.first().copied().unwrap_or("none");
@@ -192,6 +210,22 @@ impl Running {
         let (stdout, stderr) = self.printed();
         let code = self.process.status().and_then(|status| status.code());
         Outcome { command: self.command.clone(), code, stdout, stderr, took: self.started.elapsed() }
+    }
+}
+
+/// A pseudo-terminal of 120 columns: what shows on its screen, and what a process writes to.
+fn open_terminal() -> (File, File) {
+    use std::os::fd::FromRawFd as _;
+    let (mut screen, mut terminal) = (-1, -1);
+    let size = libc::winsize { ws_row: 40, ws_col: 120, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: both descriptors are written by a call that succeeds, and belong to nobody else.
+    unsafe {
+        let opened = libc::openpty(&mut screen, &mut terminal, std::ptr::null_mut(), std::ptr::null(), &size);
+        assert_eq!(opened, 0, "no pseudo-terminal: {}", std::io::Error::last_os_error());
+        for descriptor in [screen, terminal] {
+            libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC);
+        }
+        (File::from_raw_fd(screen), File::from_raw_fd(terminal))
     }
 }
 

@@ -9,6 +9,7 @@ pub mod cache;
 pub mod cluster;
 pub mod compacted;
 pub mod connect;
+pub mod json_schema;
 pub mod kferry;
 pub mod mirror;
 pub mod msk;

@@ -1,6 +1,6 @@
 //! Faults on the wire: a proxy that knows Kafka's frames, and one for anything else that speaks TCP.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -79,6 +79,9 @@ struct KafkaState {
     drops: Mutex<HashMap<i16, u64>>,
     /// Requests that are never answered: their connections are closed.
     unanswered: Mutex<Vec<i16>>,
+    /// Requests that went through, by api key, and the bytes of all answers.
+    requests: Mutex<BTreeMap<i16, u64>>,
+    answered_bytes: AtomicU64,
     produces_dropped: AtomicU64,
     produces_answered: AtomicU64,
     refusing: AtomicBool,
@@ -148,6 +151,11 @@ impl KafkaProxy {
         unanswered.extend(close.then_some(key));
     }
 
+    /// Requests since the last call, by api key, and the bytes of all their answers.
+    pub fn take_counts(&self) -> (BTreeMap<i16, u64>, u64) {
+        (std::mem::take(&mut *self.state.requests.lock().unwrap()), self.state.answered_bytes.swap(0, Ordering::SeqCst))
+    }
+
     pub fn produce_responses_dropped(&self) -> u64 {
         self.state.produces_dropped.load(Ordering::SeqCst)
     }
@@ -194,16 +202,18 @@ fn serve_kafka(state: &Arc<KafkaState>, near: TcpStream, port: u16) -> io::Resul
     let (requests, of_requests) = ((near.try_clone()?, far.try_clone()?), (state.clone(), asked.clone()));
     let upward = std::thread::spawn(move || {
         let ((mut from, mut to), (state, asked)) = (requests, of_requests);
-        let _ = frames(&mut from, &mut to, &state, |head| {
+        let _ = frames(&mut from, &mut to, &state, |head, _| {
             let (key, correlation) = (i16::from_be_bytes([head[0], head[1]]), i32::from_be_bytes([head[4], head[5], head[6], head[7]]));
             asked.lock().unwrap().insert(correlation, key);
+            *state.requests.lock().unwrap().entry(key).or_default() += 1;
             !state.unanswered.lock().unwrap().contains(&key)
         });
         let _ = to.shutdown(Shutdown::Both);
         let _ = from.shutdown(Shutdown::Both);
     });
     let (mut from, mut to) = (far, near);
-    let _ = frames(&mut from, &mut to, state, |head| {
+    let _ = frames(&mut from, &mut to, state, |head, bytes| {
+        state.answered_bytes.fetch_add(bytes as u64, Ordering::SeqCst);
         let correlation = i32::from_be_bytes([head[0], head[1], head[2], head[3]]);
         let Some(key) = asked.lock().unwrap().remove(&correlation) else { return true };
         let dropped = state.take_drop(key);
@@ -220,19 +230,19 @@ fn serve_kafka(state: &Arc<KafkaState>, near: TcpStream, port: u16) -> io::Resul
     Ok(())
 }
 
-/// Passes length-prefixed frames on until the end, or until `look`, given a frame's first eight bytes (or fewer, zero-filled), says no.
-fn frames(from: &mut TcpStream, to: &mut TcpStream, state: &KafkaState, mut look: impl FnMut(&[u8; 8]) -> bool) -> io::Result<()> {
+/// Passes length-prefixed frames on until the end, or until `look`, given a frame's first eight bytes (or fewer, zero-filled) and its length, says no.
+fn frames(from: &mut TcpStream, to: &mut TcpStream, state: &KafkaState, mut look: impl FnMut(&[u8; 8], usize) -> bool) -> io::Result<()> {
     let mut chunk = vec![0; CHUNK];
     loop {
         let mut length = [0; 4];
         from.read_exact(&mut length)?;
         let mut left = u32::from_be_bytes(length) as usize;
         let mut head = [0; 8];
-        let known = left.min(8);
+        let (known, bytes) = (left.min(8), left);
         from.read_exact(&mut head[..known])?;
         left -= known;
         state.wait_out_stall();
-        if !look(&head) {
+        if !look(&head, bytes) {
             return Ok(());
         }
         to.write_all(&[&length[..], &head[..known]].concat())?;

@@ -3,6 +3,7 @@
 #[path = "../lab/mod.rs"]
 mod lab;
 
+mod documents;
 mod finished;
 mod journal;
 mod migration;
@@ -14,6 +15,7 @@ mod aws_cli;
 mod compacted;
 mod crash;
 mod endgame;
+mod estimates;
 mod faults;
 mod fidelity;
 mod groups;
@@ -21,6 +23,7 @@ mod interruption;
 mod kafka_calls;
 mod lab_smoke;
 mod large_batches;
+mod large_clusters;
 mod mapped;
 mod msk;
 mod offline;
@@ -34,6 +37,7 @@ mod segments;
 mod status;
 mod stores;
 mod survey;
+mod terminal;
 mod tampering;
 mod topology;
 mod transactions;

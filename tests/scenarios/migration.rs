@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::journal;
+use crate::{documents, journal};
 use crate::lab::{Agent, Cluster, FaultProxy, Judgement, Kferry, Mode, Options, Outcome, Running, S3, WorkDir};
 use crate::webhook::Webhook;
 
@@ -309,7 +309,11 @@ impl Migration {
     /// Runs one command to its end, whatever that is.
     #[track_caller]
     pub fn run(&self, command: &str) -> Outcome {
-        self.kferry.run(&Self::arguments(command))
+        let outcome = self.kferry.run(&Self::arguments(command));
+        if matches!(command, "plan" | "precheck" | "status") {
+            documents::expect_published(command, &outcome, &self.dir.path().join("plan/plan.json"));
+        }
+        outcome
     }
 
     /// The same under another environment.
@@ -326,6 +330,12 @@ impl Migration {
     #[track_caller]
     pub fn status(&self) -> Value {
         self.run("status").ok().json()
+    }
+
+    /// What `plan` has written.
+    #[track_caller]
+    pub fn expect_plan(&self) -> Value {
+        serde_json::from_str(&std::fs::read_to_string(self.dir.path().join("plan/plan.json")).expect("a plan was written")).unwrap()
     }
 
     // ---- the journal
@@ -503,7 +513,9 @@ impl Migration {
     #[track_caller]
     pub fn expect_verified(&self) -> Value {
         let journal = self.journal_dir().join("journal.jsonl").display().to_string();
-        self.verify(&self.bundle(), &self.public_key(), &["--journal", &journal, "--output", "json"]).ok().json()
+        let outcome = self.verify(&self.bundle(), &self.public_key(), &["--journal", &journal, "--output", "json"]).ok();
+        documents::expect_schema("verify", &outcome.json());
+        outcome.json()
     }
 
     /// Both clusters hold the same, as stock Java consumers see it; the source's producers have to be at rest.

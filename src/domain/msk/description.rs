@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 /// The kinds of clusters that MSK has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum MskKind {
     /// Provisioned, of Standard brokers.
@@ -40,6 +41,7 @@ pub enum Availability {
 
 /// One MSK cluster as its control plane describes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct MskCluster {
     pub arn: String,
     pub name: String,
@@ -79,6 +81,7 @@ pub struct MskCluster {
 
 /// One revision of an MSK configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct MskConfiguration {
     pub arn: String,
     pub revision: i64,

@@ -253,6 +253,11 @@ pub(crate) fn probes(source: &ClusterSnapshot) -> Vec<TopicProbe> {
     source.topics.iter().map(plain).collect()
 }
 
+/// All logs were looked at.
+fn sampling() -> Sampling {
+    Sampling { partitions: 5, partitions_with_records: 5, places: 40, bytes: 2_621_440, elapsed_ms: 120, bytes_max: 268_435_456, elapsed_ms_max: 60_000, cut_short: false }
+}
+
 /// Everything in order: nothing that blocks.
 pub(crate) fn input<'a>(config: &'a Config, probes: &'a [TopicProbe]) -> PlanInput<'a> {
     let store = |location: &str| Some(StoreProbe { location: location.to_owned(), ..StoreProbe::default() });
@@ -272,6 +277,8 @@ pub(crate) fn input<'a>(config: &'a Config, probes: &'a [TopicProbe]) -> PlanInp
         probes,
         source_bytes_per_second: None,
         clients: Some(Clients::default()),
+        written: Some(Written { records: 1_500, bytes: 150_000, window_ms: 1_500 }),
+        sampling: Some(sampling()),
         write_txn_markers: Some(true),
         target_operations: None,
         open_transactions: Ok(Vec::new()),

@@ -35,6 +35,8 @@ fn planned(change: impl FnOnce(&mut Config, &mut PlanInput, &mut Vec<TopicProbe>
         probes: &probes,
         source_bytes_per_second: changed.source_bytes_per_second,
         clients: changed.clients,
+        written: changed.written,
+        sampling: changed.sampling,
         source: changed.source,
         other_topics: changed.other_topics,
         other_groups: changed.other_groups,

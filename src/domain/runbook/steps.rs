@@ -3,7 +3,7 @@
 use super::{Paths, command, quoted};
 use crate::config::model::{Config, FreezeMode, StoreConfig};
 use crate::domain::plan::Plan;
-use crate::domain::planning::{blockers, duration, grouped};
+use crate::domain::planning::{blockers, duration, grouped, milliseconds};
 use std::fmt::Write as _;
 
 /// One step, in the order in which an operator meets it.
@@ -87,7 +87,11 @@ fn copy(plan: &Plan, config: &Config, paths: Paths) -> Step {
                 duration(c.drain_stable_window_ms.div_ceil(1000))
             ),
         ],
-        takes: format!("SEED about {} by the estimate above; TAIL depends on how fast producers write", duration(plan.estimate.seed_seconds)),
+        takes: match plan.estimate.catch_up_seconds {
+            Some(0) => format!("SEED about {} by the estimate above, TAIL and DRAIN_READY together little more than {}", duration(plan.estimate.seed_seconds), duration(c.drain_stable_window_ms.div_ceil(1000))),
+            Some(seconds) => format!("SEED about {}, TAIL about {} and the {} of DRAIN_READY, by the estimate above", duration(plan.estimate.seed_seconds), duration(seconds), duration(c.drain_stable_window_ms.div_ceil(1000))),
+            None => format!("SEED about {} by the estimate above; TAIL depends on how fast producers write", duration(plan.estimate.seed_seconds)),
+        },
         go: "`status` says drain_ready, and the people who can stop the producers are there".to_owned(),
         back: format!("`{}` deletes the topics and ACLs that kferry created on the target. The source was only read; objects stay in the store", command("rollback", paths)),
     }
@@ -121,9 +125,16 @@ fn cutover(plan: &Plan, config: &Config, paths: Paths) -> Step {
             "Drain to the end; group offsets are committed on the target; the commit is journaled. From here the target is the cluster of record.".to_owned(),
             "Topics get their own settings, and the withheld ACLs are created.".to_owned(),
         ],
-        takes: format!("the catching-up, then a freeze of at most {deadline}. If the commit is not reached by then, producers go on at the source and the migration is back in TAIL"),
+        takes: format!("the catching-up, then a freeze {}. If the commit is not reached by then, producers go on at the source and the migration is back in TAIL", expected_freeze(plan, &deadline)),
         go: "`status` says awaiting_client_switch. If it says tail, the cutover did not happen: start the producers at the source again if you stopped them by hand, and try again later".to_owned(),
         back: "before the commit: as above; sentinels that were already written stay on the source, unseen. After the commit: see the next step".to_owned(),
+    }
+}
+
+fn expected_freeze(plan: &Plan, deadline: &str) -> String {
+    match plan.estimate.freeze_ms {
+        Some(ms) => format!("of about {} as estimated above, and of {deadline} at most", milliseconds(ms)),
+        None => format!("of at most {deadline}"),
     }
 }
 

@@ -7,8 +7,8 @@ use crate::domain::difference;
 use crate::domain::iam_policy;
 use crate::domain::limits::{NAMES_SHOWN_MAX, ROWS_SHOWN_MAX};
 use crate::domain::permissions::{ClusterSide, Permission};
-use crate::domain::plan::{Plan, TopicAction, TopicPlan};
-use crate::domain::planning::{bytes, grouped};
+use crate::domain::plan::{OffsetMode, Plan, TopicAction, TopicPlan};
+use crate::domain::planning::{bytes, count, grouped};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -51,8 +51,26 @@ pub(super) fn topics(plan: &Plan) -> String {
         };
         format!("| {} | {action} | {} | {} | {} | {replicas} | {} | {} | {} |", cell(&t.name), t.partitions.len(), grouped(records), bytes(size), grouped(fillers), grouped(t.markers_estimated), grouped(t.holes_estimated))
     };
-    rows(&mut out, &plan.topics.iter().map(row).collect::<Vec<_>>(), "topics");
+    if plan.topics.len() <= ROWS_SHOWN_MAX {
+        rows(&mut out, &plan.topics.iter().map(row).collect::<Vec<_>>(), "topics");
+        return out;
+    }
+    // Of many, what is not ordinary is what a reader looks for, and then what takes long.
+    let size = |t: &TopicPlan| t.partitions.iter().filter_map(|p| p.size_bytes).sum::<i64>();
+    let mut topics: Vec<&TopicPlan> = plan.topics.iter().collect();
+    topics.sort_by_key(|t| (is_ordinary(t), std::cmp::Reverse(size(t))));
+    let special = topics.iter().filter(|t| !is_ordinary(t)).count();
+    let words = format!("Of {} topics, {special} take more than to be created and copied as they are: these stand first, then the largest ones.\n", topics.len());
+    out = out.replacen("\n| topic |", &format!("\n{words}\n| topic |"), 1);
+    rows(&mut out, &topics.into_iter().map(row).collect::<Vec<_>>(), "topics");
     out
+}
+
+/// Whether a topic is created and copied as it is, without anything that a reader should know.
+fn is_ordinary(t: &TopicPlan) -> bool {
+    let plain = t.action == TopicAction::Create && t.mode == OffsetMode::Identical && t.replication_factor == t.source_replication_factor;
+    let empty = t.unknown_configs.is_empty() && t.left_out_configs.is_empty() && t.drift.is_empty();
+    plain && empty && t.markers_estimated == 0 && t.holes_estimated == 0 && t.partitions.iter().all(|p| p.prefix_fillers == 0)
 }
 
 pub(super) fn settings(plan: &Plan) -> String {
@@ -166,7 +184,7 @@ pub(super) fn permissions(plan: &Plan, config: &Config) -> String {
             ClusterSide::Source => (&config.source, config.principal_on_source()),
             ClusterSide::Target => (&config.target, config.principal_on_target()),
         };
-        let needed: Vec<&Permission> = plan.permissions.iter().filter(|p| p.side == side).collect();
+        let needed: Vec<(usize, &Permission)> = plan.permissions.iter().enumerate().filter(|(_, p)| p.side == side).collect();
         if cluster.auth.mode == AuthMode::Iam {
             let policy = iam_policy::of_cluster(plan, side, cluster).and_then(|policy| serde_json::to_string_pretty(&policy).ok()).unwrap_or_default();
             let _ = writeln!(out, "\nOn the {}, as the policy of the IAM role that kferry runs under:\n\n```json\n{policy}\n```", side.name());
@@ -175,20 +193,24 @@ pub(super) fn permissions(plan: &Plan, config: &Config) -> String {
         let principal = principal.unwrap_or_else(|| "User:KFERRY".to_owned());
         let server = cluster.bootstrap_servers.first().map_or("HOST:9092", String::as_str);
         let _ = writeln!(out, "\nOn the {}, as an administrator (`--remove` instead of `--add` takes them back):\n\n```", side.name());
-        let commands: Vec<String> = needed.iter().map(|p| command(p, server, &principal)).collect();
+        let commands: Vec<String> = needed.iter().map(|(index, p)| command(*index, p, server, &principal)).collect();
         rows(&mut out, &commands, "commands");
         out.push_str("```\n");
     }
     out
 }
 
+/// Words of names that one command is given: flags and names in turn, so that it has to be even.
+const ARGUMENTS_MAX: usize = 200;
+
 /// `DESCRIBE_CONFIGS` as `DescribeConfigs`.
 fn pascal_case(name: &str) -> String {
     name.split('_').map(|word| word[..1].to_owned() + &word[1..].to_ascii_lowercase()).collect()
 }
 
-/// As `kafka-acls.sh` takes it.
-fn command(permission: &Permission, server: &str, principal: &str) -> String {
+/// As `kafka-acls.sh` takes it. Many names are read from plan.json, where the permission stands at `index`: a command that names but some of them
+/// would be run as it is.
+fn command(index: usize, permission: &Permission, server: &str, principal: &str) -> String {
     let operation = pascal_case(permission.operation.name());
     let mut text = format!("kafka-acls.sh --bootstrap-server {server} --add --allow-principal {} --operation {operation}", quoted(principal));
     let flag = match permission.resource_type {
@@ -205,11 +227,11 @@ fn command(permission: &Permission, server: &str, principal: &str) -> String {
     if permission.pattern_type == PatternType::Prefixed {
         text.push_str(" --resource-pattern-type prefixed");
     }
-    for name in permission.names.iter().take(NAMES_SHOWN_MAX) {
-        text.push_str(&format!(" {flag} {}", quoted(name)));
-    }
     if permission.names.len() > NAMES_SHOWN_MAX {
-        text.push_str(&format!(" # and {} more, in plan.json", permission.names.len() - NAMES_SHOWN_MAX));
+        return format!("jq -j '.permissions[{index}].names[] | \"{flag}\\u0000\\(.)\\u0000\"' plan.json | xargs -0 -n {ARGUMENTS_MAX} {text}");
+    }
+    for name in &permission.names {
+        text.push_str(&format!(" {flag} {}", quoted(name)));
     }
     text
 }
@@ -222,7 +244,7 @@ pub(super) fn groups(plan: &Plan) -> String {
     }
     let carried = plan.groups.iter().filter(|g| g.left_alone.is_empty());
     let (groups, offsets) = carried.fold((0, 0), |(n, o), g| (n + 1, o + g.partitions));
-    let _ = writeln!(out, "{groups} groups keep their {offsets} committed offsets, number for number. Their offsets are read anew at the cutover.");
+    let _ = writeln!(out, "{} and {} are carried over, number for number. The offsets are read anew at the cutover.", count(groups, "group"), count(offsets, "committed offset"));
     let alone: Vec<String> = plan.groups.iter().filter(|g| !g.left_alone.is_empty()).map(|g| format!("- {}: {}", g.group_id, g.left_alone)).collect();
     if !alone.is_empty() {
         out.push_str("\nLeft alone:\n\n");

@@ -42,11 +42,14 @@ impl Facts<'_> {
 
 /// Where a migration stands. Times are UTC; durations milliseconds.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Status {
     pub migration_id: String,
     pub state: State,
+    #[cfg_attr(test, schemars(with = "String"))]
     pub entered_at: Timestamp,
     pub in_state_ms: u64,
+    #[cfg_attr(test, schemars(with = "String"))]
     pub now: Timestamp,
     /// The process that holds the journal; None where nobody does, or it cannot be told.
     pub running_pid: Option<u32>,
@@ -75,12 +78,15 @@ pub struct Status {
     pub pending_effects: usize,
     pub history: Vec<Stage>,
     pub journal_entries: u64,
+    #[cfg_attr(test, schemars(with = "String"))]
     pub journaled_at: Timestamp,
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub checkpointed_at: Option<Timestamp>,
 }
 
 /// The copy as a whole.
 #[derive(Clone, Debug, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Progress {
     /// Offsets that the target has acknowledged, of those that the source has or had since its log start.
     pub records_done: u64,
@@ -96,6 +102,7 @@ pub struct Progress {
 }
 
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PartitionStatus {
     #[serde(flatten)]
     pub partition: TopicPartition,
@@ -120,6 +127,7 @@ impl PartitionStatus {
 }
 
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct TransactionStatus {
     #[serde(flatten)]
     pub transaction: OpenTransaction,
@@ -133,7 +141,9 @@ pub struct TransactionStatus {
 }
 
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FailureStatus {
+    #[cfg_attr(test, schemars(with = "String"))]
     pub at: Timestamp,
     pub state: State,
     pub code: String,
@@ -142,8 +152,10 @@ pub struct FailureStatus {
 }
 
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct CutoverStatus {
     pub attempt: u32,
+    #[cfg_attr(test, schemars(with = "String"))]
     pub started_at: Timestamp,
     pub expires_at: Option<String>,
     pub freeze_proven: bool,
@@ -153,6 +165,7 @@ pub struct CutoverStatus {
 }
 
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct CommittedStatus {
     pub attempt: u32,
     pub committed_at: String,
@@ -164,6 +177,7 @@ pub struct CommittedStatus {
 }
 
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct GroupStatus {
     pub group_id: String,
     /// `planned`, `carried_over` or `left_alone`.
@@ -176,6 +190,7 @@ pub struct GroupStatus {
 }
 
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ValidationStatus {
     pub outcome: Outcome,
     pub validated_at: String,

@@ -5,8 +5,14 @@ use std::time::Duration;
 /// How long a question is repeated whose answer a survey can do without.
 pub const PATIENCE: Duration = Duration::from_secs(8);
 
-/// Places in the logs that are looked at in all; at the usual size of an answer, some 100 MB.
-pub const SAMPLES_MAX: usize = 2_000;
+/// Bytes of samples in all, however many partitions there are: 2,000 places at the usual size of an answer, a second or two of reading.
+pub const SAMPLES_BYTES_MAX: usize = 128 * 1024 * 1024;
+
+/// The time after which no further place is looked at. Brokers that are slow to answer should not keep a plan for long.
+pub const SAMPLING_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// Places that are looked at at once: their answers lie in memory together, at most 64 MB.
+pub const SAMPLES_AT_ONCE_MAX: usize = 1_000;
 
 /// Places between a log's start and its end.
 pub const SAMPLES_BETWEEN: i64 = 6;
@@ -25,7 +31,7 @@ pub const LARGE_BATCH_BYTES: usize = 32 * 1024;
 /// What is asked for next where a batch is larger than that, before the largest batch that a topic lets in.
 pub const LARGER_SAMPLES: [usize; 2] = [256 * 1024, 1024 * 1024];
 
-/// Bytes in all that are asked for because batches are larger than `SAMPLE_BYTES`.
+/// Bytes in all that come besides because batches are larger than `SAMPLE_BYTES`.
 pub const LARGE_SAMPLES_BYTES: usize = 128 * 1024 * 1024;
 
 /// Offsets before a control record that are looked at for the data that it may mark.
@@ -53,3 +59,6 @@ pub const RATE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Bytes below which round trips, not bytes, would be measured.
 pub const RATE_BYTES_MIN: u64 = 8 * 1024 * 1024;
+
+/// The time below which two looks at the log ends say nothing of how fast producers write.
+pub const WRITTEN_WINDOW_MIN: Duration = Duration::from_millis(250);

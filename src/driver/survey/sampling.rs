@@ -4,14 +4,17 @@ use super::limits::*;
 use crate::copy::largest_record;
 use crate::domain::batch::{self, Batch, BatchError};
 use crate::domain::partition::TopicPartition;
+use crate::domain::plan::Sampling;
 use crate::domain::planning::{PartitionProbe, Sample, TopicProbe};
 use crate::domain::record;
 use crate::domain::topology::TopicSnapshot;
 use crate::kafka::offsets::OffsetAt;
 use crate::kafka::source::Reader;
+use crate::telemetry::steps::Steps;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::time::Instant;
 
 /// One partition with records, and what is known of it so far.
 struct Log {
@@ -31,81 +34,136 @@ struct Log {
     probe: PartitionProbe,
 }
 
-/// Looks into the logs of these topics, at most `SAMPLES_MAX` times in all.
-pub(super) async fn sample(source: &Reader, topics: &[&TopicSnapshot]) -> Vec<TopicProbe> {
+/// Looks into the logs of these topics, as far as the budget of bytes and time goes.
+pub(super) async fn sample(source: &Reader, topics: &[&TopicSnapshot], shown: &Steps) -> (Vec<TopicProbe>, Sampling) {
     let hasty = source.with_patience(PATIENCE);
-    let mut logs = logs(topics);
+    let (mut logs, first_of_topics) = logs(topics);
     let partitions: Vec<TopicPartition> = logs.iter().map(|log| log.partition.clone()).collect();
     let latest = hasty.list_offsets_each(&partitions, OffsetAt::MaxTimestamp);
-    let ((latest, _), ()) = futures::join!(latest, read_samples(&hasty, &mut logs));
+    let mut sampler = Sampler::new(&hasty, shown);
+    let ((latest, _), ()) = futures::join!(latest, sampler.read(&mut logs, first_of_topics));
 
     for log in &mut logs {
         let timestamp = latest.get(&log.partition).map(|l| l.timestamp).filter(|t| *t >= 0);
         log.probe.timestamp_max_ms = log.probe.timestamp_max_ms.max(timestamp);
     }
-    by_topic(topics, logs)
+    let sampling = sampler.came_to(&logs);
+    (by_topic(topics, logs), sampling)
 }
 
-/// Every partition with records, the first partitions of all topics before the second ones.
-fn logs(topics: &[&TopicSnapshot]) -> Vec<Log> {
-    let mut logs: Vec<Log> = topics
-        .iter()
-        .flat_map(|topic| {
-            let batch_bytes_max = topic.config("max.message.bytes").and_then(|v| v.parse().ok()).unwrap_or(SAMPLE_BYTES);
-            topic.partitions.iter().filter_map(move |p| {
+/// Every partition with records, the largest ones of all topics before the second largest ones, and how many are the largest of a topic.
+fn logs(topics: &[&TopicSnapshot]) -> (Vec<Log>, usize) {
+    let mut ranked: Vec<(usize, Log)> = Vec::new();
+    for topic in topics {
+        let batch_bytes_max = topic.config("max.message.bytes").and_then(|v| v.parse().ok()).unwrap_or(SAMPLE_BYTES);
+        let mut of_topic: Vec<(i64, Log)> = topic
+            .partitions
+            .iter()
+            .filter_map(|p| {
                 let (start, end) = (p.log_start?, p.log_end?);
                 let probe = PartitionProbe { partition: p.partition, ..PartitionProbe::default() };
                 let partition = TopicPartition::new(topic.name.as_str(), p.partition);
-                (p.leader.is_some() && end > start).then_some(Log { partition, start, end, first: start, batch_bytes_max, seen: Vec::new(), too_large: Vec::new(), control_at: None, probe })
+                let log = Log { partition, start, end, first: start, batch_bytes_max, seen: Vec::new(), too_large: Vec::new(), control_at: None, probe };
+                (p.leader.is_some() && end > start).then_some((p.size_bytes.unwrap_or(0), log))
             })
-        })
-        .collect();
-    logs.sort_by(|a, b| (a.partition.partition, &a.partition.topic).cmp(&(b.partition.partition, &b.partition.topic)));
-    logs
+            .collect();
+        // Stable: of the same size, the first partition comes first.
+        of_topic.sort_by_key(|(size_bytes, _)| std::cmp::Reverse(*size_bytes));
+        ranked.extend(of_topic.into_iter().enumerate().map(|(rank, (_, log))| (rank, log)));
+    }
+    ranked.sort_by_key(|(rank, _)| *rank);
+    let first_of_topics = ranked.iter().filter(|(rank, _)| *rank == 0).count();
+    (ranked.into_iter().map(|(_, log)| log).collect(), first_of_topics)
 }
 
-async fn read_samples(source: &Reader, logs: &mut [Log]) {
-    let mut left = SAMPLES_MAX;
-    for round in 0..SAMPLES_BETWEEN + 2 {
-        read_round(source, logs, SAMPLE_BYTES, &mut left, |log| log.unseen(log.place(round)?)).await;
+/// Reads samples until the budget is spent.
+struct Sampler<'a> {
+    source: &'a Reader,
+    shown: &'a Steps,
+    began: Instant,
+    /// Bytes that may still come.
+    bytes_left: usize,
+    places: u64,
+    bytes: u64,
+    cut_short: bool,
+}
+
+impl<'a> Sampler<'a> {
+    fn new(source: &'a Reader, shown: &'a Steps) -> Self {
+        Self { source, shown, began: Instant::now(), bytes_left: SAMPLES_BYTES_MAX, places: 0, bytes: 0, cut_short: false }
     }
-    for before in BEFORE_CONTROL {
-        read_round(source, logs, SAMPLE_BYTES, &mut left, |log| log.unseen(log.before_control(before)?)).await;
-    }
-    // Where nothing came, the batch does not fit into a sample.
-    let largest = logs.iter().map(|log| log.batch_bytes_max).max().unwrap_or(0);
-    let mut bytes_left = LARGE_SAMPLES_BYTES;
-    for bytes_max in LARGER_SAMPLES.into_iter().filter(|bytes| *bytes < largest).chain([largest]) {
-        let too_large: Vec<Vec<i64>> = logs.iter_mut().map(|log| std::mem::take(&mut log.too_large)).collect();
-        let rounds = too_large.iter().map(Vec::len).max().unwrap_or(0);
-        for round in 0..rounds {
-            let mut left = bytes_left / bytes_max.max(1);
-            let before = left;
-            let place = |index: usize, log: &Log| log.unseen(*too_large.get(index)?.get(round)?);
-            read_places(source, logs, bytes_max, &mut left, place).await;
-            bytes_left -= (before - left) * bytes_max;
+
+    /// Each topic's largest log at all its places first, then the others; then what the first look has left open.
+    async fn read(&mut self, logs: &mut [Log], first_of_topics: usize) {
+        let (first, others) = logs.split_at_mut(first_of_topics);
+        for part in [first, others] {
+            for round in 0..SAMPLES_BETWEEN + 2 {
+                self.read_round(part, SAMPLE_BYTES, |log| log.unseen(log.place(round)?)).await;
+            }
+        }
+        for before in BEFORE_CONTROL {
+            self.read_round(logs, SAMPLE_BYTES, |log| log.unseen(log.before_control(before)?)).await;
+        }
+        // Where nothing came, the batch does not fit into a sample.
+        let largest = logs.iter().map(|log| log.batch_bytes_max).max().unwrap_or(0);
+        self.bytes_left = LARGE_SAMPLES_BYTES;
+        for bytes_max in LARGER_SAMPLES.into_iter().filter(|bytes| *bytes < largest).chain([largest]) {
+            let too_large: Vec<Vec<i64>> = logs.iter_mut().map(|log| std::mem::take(&mut log.too_large)).collect();
+            let rounds = too_large.iter().map(Vec::len).max().unwrap_or(0);
+            for round in 0..rounds {
+                let place = |index: usize, log: &Log| log.unseen(*too_large.get(index)?.get(round)?);
+                self.read_places(logs, bytes_max, place).await;
+            }
         }
     }
-}
 
-/// Looks at one place of each log where there is something to see, as far as `left` goes.
-async fn read_round(source: &Reader, logs: &mut [Log], bytes_max: usize, left: &mut usize, place: impl Fn(&Log) -> Option<i64>) {
-    read_places(source, logs, bytes_max, left, |_, log| place(log)).await;
-}
+    /// Looks at one place of each log where there is something to see.
+    async fn read_round(&mut self, logs: &mut [Log], bytes_max: usize, place: impl Fn(&Log) -> Option<i64>) {
+        self.read_places(logs, bytes_max, |_, log| place(log)).await;
+    }
 
-/// The same with the log's index.
-async fn read_places(source: &Reader, logs: &mut [Log], bytes_max: usize, left: &mut usize, place: impl Fn(usize, &Log) -> Option<i64>) {
-    let chosen: Vec<(usize, i64)> =
-        logs.iter().enumerate().filter_map(|(index, log)| Some((index, place(index, log)?))).take(*left).collect();
-    *left -= chosen.len();
-    let places: BTreeMap<TopicPartition, i64> = chosen.iter().map(|(index, offset)| (logs[*index].partition.clone(), *offset)).collect();
-    let (mut done, mut failed) = source.fetch_samples(&places, bytes_max).await;
-    for (index, offset) in chosen {
-        let log = &mut logs[index];
-        match (done.remove(&log.partition), failed.remove(&log.partition)) {
-            (Some(data), _) => log.absorb(offset, data.records.unwrap_or_default()),
-            (None, Some(error)) => log.probe.error = Some(error.seen().to_owned()),
-            (None, None) => {}
+    /// The same with the log's index. Never more is asked for at once than the budget still has, whatever comes.
+    async fn read_places(&mut self, logs: &mut [Log], bytes_max: usize, place: impl Fn(usize, &Log) -> Option<i64>) {
+        let chosen: Vec<(usize, i64)> = logs.iter().enumerate().filter_map(|(index, log)| Some((index, place(index, log)?))).collect();
+        let mut rest = &chosen[..];
+        while !rest.is_empty() {
+            let affordable = (self.bytes_left / bytes_max.max(1)).min(SAMPLES_AT_ONCE_MAX);
+            if affordable == 0 || self.began.elapsed() >= SAMPLING_TIME_MAX {
+                self.cut_short = true;
+                return;
+            }
+            let (now, later) = rest.split_at(affordable.min(rest.len()));
+            rest = later;
+            let places: BTreeMap<TopicPartition, i64> = now.iter().map(|(index, offset)| (logs[*index].partition.clone(), *offset)).collect();
+            let (mut done, mut failed) = self.source.fetch_samples(&places, bytes_max).await;
+            self.places += now.len() as u64;
+            for (index, offset) in now {
+                let log = &mut logs[*index];
+                match (done.remove(&log.partition), failed.remove(&log.partition)) {
+                    (Some(data), _) => {
+                        let records = data.records.unwrap_or_default();
+                        self.bytes += records.len() as u64;
+                        self.bytes_left = self.bytes_left.saturating_sub(records.len());
+                        log.absorb(*offset, records);
+                    }
+                    (None, Some(error)) => log.probe.error = Some(error.seen().to_owned()),
+                    (None, None) => {}
+                }
+            }
+            self.shown.counted("sampling the source's logs", self.places, "places");
+        }
+    }
+
+    fn came_to(&self, logs: &[Log]) -> Sampling {
+        Sampling {
+            partitions: logs.iter().filter(|log| log.probe.batches > 0).count() as u64,
+            partitions_with_records: logs.len() as u64,
+            places: self.places,
+            bytes: self.bytes,
+            elapsed_ms: u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            bytes_max: (SAMPLES_BYTES_MAX + LARGE_SAMPLES_BYTES) as u64,
+            elapsed_ms_max: SAMPLING_TIME_MAX.as_millis() as u64,
+            cut_short: self.cut_short,
         }
     }
 }
@@ -345,6 +403,26 @@ mod tests {
 
     const TRANSACTIONAL: i16 = 1 << 4;
     const CONTROL: i16 = 1 << 5;
+
+    #[test]
+    fn each_topics_largest_log_comes_before_all_others() {
+        let mut topics = crate::domain::planning::fixture::plan().source.topics;
+        for topic in &mut topics {
+            let count = topic.partitions.len() as i64;
+            topic.partitions.iter_mut().for_each(|p| (p.log_start, p.log_end, p.size_bytes) = (Some(0), Some(10), Some(1_000 + i64::from(p.partition) % count)));
+        }
+        topics[0].partitions[0].log_end = Some(0);
+        let refs: Vec<&TopicSnapshot> = topics.iter().collect();
+        let (logs, first_of_topics) = logs(&refs);
+        let filled = topics.iter().filter(|t| t.partitions.iter().any(|p| p.log_end > Some(0))).count();
+        assert_eq!((first_of_topics, logs.len()), (filled, topics.iter().map(|t| t.partitions.len()).sum::<usize>() - 1));
+        let last_of = |name: &str| topics.iter().find(|t| t.name == name).unwrap().partitions.iter().map(|p| p.partition).max().unwrap();
+        let mut names: Vec<&str> = logs[..first_of_topics].iter().map(|log| &*log.partition.topic).collect();
+        assert!(logs[..first_of_topics].iter().all(|log| log.partition.partition == last_of(&log.partition.topic)), "the last partition was made the largest");
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), filled);
+    }
 
     #[test]
     fn places_lie_within_the_log_however_short_or_long() {
