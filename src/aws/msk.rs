@@ -4,10 +4,9 @@ mod describing;
 mod refusal;
 mod scram;
 
-use crate::config::model::ClusterConfig;
+use crate::config::model::{AuthMode, ClusterConfig, Network};
 use crate::domain::msk::ClusterArn;
 use crate::domain::msk::bootstrap::{Offered, WayIn};
-use crate::config::model::Network;
 use crate::error::{Code, Error, Result};
 use crate::kafka::cluster::Side;
 use aws_config::AppName;
@@ -34,7 +33,7 @@ pub struct ControlPlane {
     arn: ClusterArn,
     cluster_arn: String,
     network: Network,
-    mode: crate::config::model::AuthMode,
+    mode: AuthMode,
 }
 
 impl ControlPlane {
