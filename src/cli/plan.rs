@@ -10,7 +10,7 @@ use crate::domain::runbook::{Paths, quoted};
 use crate::driver::context::{Interrupt, block_on};
 use crate::driver::plan::{self, PlanFile};
 use crate::driver::survey;
-use crate::error::{Code, Error, Exit, Result};
+use crate::error::{Exit, Result};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -43,7 +43,7 @@ pub enum Format {
     Json,
     /// runbook.md
     Runbook,
-    /// aws-cli.sh
+    /// aws-cli.sh, and the policy that it attaches
     AwsCli,
     /// iam-policy-templated.json and iam-policy-concrete.json
     IamPolicy,
@@ -54,48 +54,43 @@ pub enum Format {
     All,
 }
 
-/// What this version writes, and what it names as not written.
-const WRITTEN: [PlanFile; 5] = [PlanFile::Json, PlanFile::Runbook, PlanFile::IamConcrete, PlanFile::IamTemplated, PlanFile::AccessMap];
-const NOT_WRITTEN: [&str; 2] = ["aws-cli.sh", "cost-estimate.json"];
+/// Every file; the last one only where the target goes by IAM, since Kafka's ACLs decide elsewhere.
+const WRITTEN: [PlanFile; 7] =
+    [PlanFile::Json, PlanFile::Runbook, PlanFile::Cost, PlanFile::AwsCli, PlanFile::IamConcrete, PlanFile::IamTemplated, PlanFile::AccessMap];
 
 /// Where the journal lies in the runbook's commands: `plan` has no journal, and an example is easier to change than a gap.
 const JOURNAL_DIR: &str = "./journal";
 
 impl Format {
-    /// **Errors**: KF-CONFIG-UNSUPPORTED for what this version does not write.
-    fn files(self, config: &Config) -> Result<&'static [PlanFile]> {
-        let unsupported = |name: &str| {
-            let seen = format!("this version does not write {name}; --format json, runbook, iam-policy and all do what they say");
-            Err(Error::new(Code::ConfigUnsupported, seen))
-        };
+    fn files(self, config: &Config) -> &'static [PlanFile] {
         match self {
-            Format::Json => Ok(&WRITTEN[..1]),
-            Format::Runbook => Ok(&WRITTEN[1..2]),
-            // Kafka's ACLs decide where IAM does not.
-            Format::All if config.target.auth.mode == AuthMode::Iam => Ok(&WRITTEN),
-            Format::All => Ok(&WRITTEN[..4]),
-            Format::AwsCli => unsupported("aws-cli.sh"),
-            Format::IamPolicy => Ok(&WRITTEN[2..4]),
-            Format::Cost => unsupported("cost-estimate.json"),
+            Format::Json => &WRITTEN[..1],
+            Format::Runbook => &WRITTEN[1..2],
+            Format::Cost => &WRITTEN[2..3],
+            // The script attaches the policy that lies beside it.
+            Format::AwsCli => &WRITTEN[3..5],
+            Format::IamPolicy => &WRITTEN[4..6],
+            Format::All if config.target.auth.mode == AuthMode::Iam => &WRITTEN,
+            Format::All => &WRITTEN[..6],
         }
     }
 }
 
 pub fn run(args: Args) -> Result<Exit> {
     let config = config::load(&args.config)?;
-    let files = args.format.files(&config)?;
+    let files = args.format.files(&config);
     if !args.force {
         plan::refuse_to_overwrite(&args.out_dir, files)?;
     }
     let made = block_on(async { Interrupt::listen()?.or(survey::survey(&config, args.migration_id.clone())).await })?;
     let paths = Paths { config: &args.config.to_string_lossy(), journal_dir: JOURNAL_DIR };
     let written = plan::write(&made, &config, paths, &args.out_dir, files, args.force)?;
-    print(summary(&made, &written, args.format, paths, colour()).trim_end());
+    print(summary(&made, &written, paths, colour()).trim_end());
     Ok(Exit::Done)
 }
 
 /// What was planned, what stands against it, where the files lie, and what to type next.
-fn summary(plan: &Plan, written: &[PathBuf], format: Format, paths: Paths, colour: Colour) -> String {
+fn summary(plan: &Plan, written: &[PathBuf], paths: Paths, colour: Colour) -> String {
     let e = &plan.estimate;
     let mut out = format!("plan of migration {}\n", plan.migration_id);
     let mut line = |name: &str, value: String| {
@@ -127,9 +122,6 @@ fn summary(plan: &Plan, written: &[PathBuf], format: Format, paths: Paths, colou
     for path in written {
         let _ = writeln!(out, "written: {}", path.display());
     }
-    if format == Format::All {
-        let _ = writeln!(out, "not written, because this version cannot yet: {}", NOT_WRITTEN.join(", "));
-    }
     let _ = match blockers(plan).len() {
         0 => writeln!(out, "next: kferry precheck --config {}", quoted(paths.config)),
         _ => writeln!(out, "next: resolve the blockers, then kferry precheck --config {}", quoted(paths.config)),
@@ -147,7 +139,7 @@ mod tests {
     fn the_summary_of_a_healthy_plan() {
         let paths = Paths { config: "migration.yaml", journal_dir: JOURNAL_DIR };
         let written = ["out/plan.json".into(), "out/runbook.md".into()];
-        insta::assert_snapshot!("plan_summary", summary(&fixture::plan(), &written, Format::All, paths, Colour::Plain));
+        insta::assert_snapshot!("plan_summary", summary(&fixture::plan(), &written, paths, Colour::Plain));
     }
 
     #[test]
@@ -166,7 +158,7 @@ mod tests {
             seconds_by_write_txn_markers: 4,
             write_txn_markers: None,
         };
-        let text = summary(&plan, &[], Format::All, Paths { config: "c", journal_dir: JOURNAL_DIR }, Colour::Plain);
+        let text = summary(&plan, &[], Paths { config: "c", journal_dir: JOURNAL_DIR }, Colour::Plain);
         let lines: Vec<&str> = text.lines().skip_while(|l| !l.contains("controls")).take(2).collect();
         let of = |sampled| {
             format!(
@@ -178,15 +170,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_written_is_refused_by_name() {
+    fn each_format_has_its_files() {
         let mut config = fixture::config();
-        for format in [Format::AwsCli, Format::Cost] {
-            assert_eq!(format.files(&config).map_err(|e| e.code()), Err(Code::ConfigUnsupported));
-        }
         let policies = [PlanFile::IamConcrete, PlanFile::IamTemplated];
-        assert_eq!(Format::IamPolicy.files(&config).unwrap(), policies);
-        assert_eq!(Format::All.files(&config).unwrap(), [PlanFile::Json, PlanFile::Runbook, policies[0], policies[1]]);
+        assert_eq!(Format::Json.files(&config), [PlanFile::Json]);
+        assert_eq!(Format::Runbook.files(&config), [PlanFile::Runbook]);
+        assert_eq!(Format::Cost.files(&config), [PlanFile::Cost]);
+        assert_eq!(Format::AwsCli.files(&config), [PlanFile::AwsCli, PlanFile::IamConcrete]);
+        assert_eq!(Format::IamPolicy.files(&config), policies);
+        assert!(!Format::All.files(&config).contains(&PlanFile::AccessMap) && Format::All.files(&config).len() == 6);
         config.target.auth.mode = AuthMode::Iam;
-        assert_eq!(Format::All.files(&config).unwrap(), [PlanFile::Json, PlanFile::Runbook, policies[0], policies[1], PlanFile::AccessMap]);
+        let all: std::collections::BTreeSet<&str> = Format::All.files(&config).iter().map(|file| file.name()).collect();
+        assert_eq!(all.len(), 7, "{all:?}");
     }
 }

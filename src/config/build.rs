@@ -1,6 +1,7 @@
 //! From what is written to what is meant: defaults, limits, and what fits together.
 
 use super::cluster::{cluster, scram_secrets};
+use super::cost::cost;
 use super::model::*;
 use super::problem::Problem;
 use super::quantity;
@@ -101,6 +102,7 @@ pub(super) fn migration(reader: &Reader<'_>, section: &Spanned<raw::Migration>) 
         backup: backup?,
         evidence: evidence?,
         cutover,
+        cost: cost(reader, inner(&raw.cost)),
     };
     Some(config)
 }

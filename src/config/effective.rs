@@ -15,6 +15,8 @@ impl Config {
         let Config {
             migration_id, source, target, topics, groups, backup, evidence, seed, cutover, validation, on_config_drift, on_acl_drift, source_principal, target_principal,
             on_quota_drift, scram_secrets, offsets, replication_factor,
+            // What an estimate takes for granted is no part of what is migrated either.
+            cost: _,
         } = self;
         let EvidenceConfig { store, retention_days, object_lock, signing_key_path: _, observation_hold_ms } = evidence;
         let SeedConfig { max_concurrent_partitions, segment_max_bytes, memory_max_bytes, rate_limit } = seed;

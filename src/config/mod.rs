@@ -6,6 +6,7 @@
 
 mod build;
 mod cluster;
+mod cost;
 mod effective;
 mod expand;
 pub mod model;

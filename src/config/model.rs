@@ -1,7 +1,9 @@
 //! The configuration after defaults, environment and checks. Durations are milliseconds, sizes bytes.
 
 use crate::domain::acl::DriftPolicy;
+use crate::domain::cost::prices::{NanoUsd, Price};
 use crate::domain::selection::glob_matches;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -309,6 +311,22 @@ impl OffsetsConfig {
     }
 }
 
+/// What the estimate of costs takes for granted. Nothing of it changes what is migrated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CostConfig {
+    /// The Region whose prices are meant; None: the clusters' own, where that can be told.
+    pub region: Option<String>,
+    pub segments_kept_days: u32,
+    /// From the target's creation to the cutover.
+    pub until_cutover_ms: u64,
+    /// From the cutover to the source's end.
+    pub soak_ms: u64,
+    pub source_broker_type: Option<String>,
+    pub target_broker_type: Option<String>,
+    /// Own prices; for the others those of the table hold.
+    pub prices: BTreeMap<Price, NanoUsd>,
+}
+
 #[derive(Clone, Debug)]
 pub struct Config {
     pub migration_id: Option<String>,
@@ -333,4 +351,5 @@ pub struct Config {
     pub offsets: OffsetsConfig,
     /// None: the source's, capped by the target's brokers.
     pub replication_factor: Option<i16>,
+    pub cost: CostConfig,
 }

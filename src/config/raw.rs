@@ -39,6 +39,7 @@ pub(super) struct Migration {
     pub acl: Section<Acl>,
     pub quotas: Section<Quotas>,
     pub offsets: Option<Text>,
+    pub cost: Section<Cost>,
 }
 
 #[derive(Deserialize)]
@@ -156,4 +157,29 @@ pub(super) struct Acl {
 #[serde(deny_unknown_fields)]
 pub(super) struct Quotas {
     pub on_drift: Option<Text>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Cost {
+    pub region: Option<Text>,
+    pub segments_kept: Option<Text>,
+    pub until_cutover: Option<Text>,
+    pub soak: Option<Text>,
+    pub source_broker_type: Option<Text>,
+    pub target_broker_type: Option<Text>,
+    pub prices: Section<Prices>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Prices {
+    pub s3_storage_gb_month: Option<Text>,
+    pub s3_put_1000: Option<Text>,
+    pub s3_get_1000: Option<Text>,
+    pub kms_10000: Option<Text>,
+    pub cross_az_gb: Option<Text>,
+    pub cross_region_gb: Option<Text>,
+    pub source_broker_hour: Option<Text>,
+    pub target_broker_hour: Option<Text>,
 }

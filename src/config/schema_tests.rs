@@ -114,7 +114,7 @@ fn it_refuses_what_an_editor_can_know() {
     let invalid = repository().join("tests/fixtures/config/invalid");
     for name in [
         "auth-mode-unknown", "count-is-no-number", "drift-policy-unknown", "duration-misspelt", "duration-with-fraction", "freeze-mode-unknown",
-        "lag-negative", "offsets-unknown", "rate-without-time", "retention-without-unit", "root-misspelt", "scalar-is-a-section", "section-is-a-scalar",
+        "lag-negative", "offsets-unknown", "price-unknown", "price-with-comma", "rate-without-time", "retention-without-unit", "root-misspelt", "scalar-is-a-section", "section-is-a-scalar",
         "security-protocol-unknown", "sentinel-unknown", "servers-are-a-section", "size-negative", "size-with-half-a-unit", "unknown-key-near-another", "unknown-section-key",
     ] {
         assert!(judged(&invalid.join(format!("{name}.yaml"))).is_some(), "{name}");

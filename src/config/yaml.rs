@@ -64,7 +64,7 @@ fn explain(error: &YamlError) -> (String, Option<String>) {
 /// Keys that are likely to stand one level too high or too low, and where they belong.
 const HOMES: [(&str, &[&str]); 8] = [
     ("enterprise:", &["msk_kraft_migration"]),
-    ("kferry:` or `enterprise: msk_kraft_migration:", &["source", "target", "topics", "groups", "backup", "evidence", "seed", "cutover", "validation", "topology", "acl", "offsets"]),
+    ("kferry:` or `enterprise: msk_kraft_migration:", &["source", "target", "topics", "groups", "backup", "evidence", "seed", "cutover", "validation", "topology", "acl", "offsets", "cost"]),
     ("source:` or `target:", &["cluster_arn", "bootstrap_servers", "auth", "network"]),
     ("auth:", &["mode", "username", "password", "ca", "cert", "key"]),
     ("backup:` or `evidence:", &["s3_bucket", "s3_prefix", "endpoint_url", "kms_key_arn", "directory"]),

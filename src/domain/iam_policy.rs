@@ -87,8 +87,8 @@ fn of_store(named: &str, store: &StoreConfig, locked: bool) -> Vec<Statement> {
     statements
 }
 
-/// Source: AWS's partitions; each Region belongs to one.
-fn partition_of(region: Option<&str>) -> &'static str {
+/// The partition of a Region, as ARNs begin with it. Source: AWS's partitions; each Region belongs to one.
+pub fn partition_of(region: Option<&str>) -> &'static str {
     match region {
         Some(region) if region.starts_with("cn-") => "aws-cn",
         Some(region) if region.starts_with("us-gov-") => "aws-us-gov",

@@ -3,8 +3,10 @@
 pub mod access_map;
 pub mod acl;
 pub mod append_limit;
+pub mod aws_cli;
 pub mod batch;
 pub mod config_diff;
+pub mod cost;
 pub mod difference;
 pub mod digest;
 pub mod finding;
@@ -24,5 +26,6 @@ pub mod record;
 pub mod runbook;
 pub mod segment;
 pub mod selection;
+pub mod store_cause;
 pub mod topology;
 pub mod transaction;

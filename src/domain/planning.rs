@@ -20,6 +20,7 @@ mod report;
 mod rights;
 mod room;
 mod samples;
+mod stores;
 mod topics;
 
 #[cfg(feature = "kafka")]
@@ -42,6 +43,7 @@ use super::limits;
 use super::msk::MskCluster;
 use super::permissions;
 use super::practice::{Clients, Practice};
+use super::store_cause::StoreFailure;
 use super::plan::{Estimate, Plan, TopicPlan, PLAN_VERSION};
 use super::topology::ClusterSnapshot;
 use super::transaction::OpenTransaction;
@@ -85,15 +87,21 @@ pub struct TopicProbe {
     pub partitions: Vec<PartitionProbe>,
 }
 
-/// What a trial write, read and delete said of one object store.
+/// What trial calls said of one object store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoreProbe {
     /// Bucket and prefix, or directory, as a user would recognise it.
     pub location: String,
-    /// None where writing, reading and deleting a small object succeeded.
-    pub error: Option<String>,
+    /// What stands in the way of using it; empty where nothing does.
+    pub failures: Vec<StoreFailure>,
+    /// Settings that may not be read, in words.
+    pub unseen: Vec<String>,
     /// Whether the bucket has Object Lock; None where it was not asked or the store has no such thing.
     pub object_lock: Option<bool>,
+    /// Whether it keeps every version; None likewise.
+    pub versioning: Option<bool>,
+    /// The retention that new objects get by themselves, in words.
+    pub default_retention: Option<String>,
 }
 
 /// What troubles a cluster as a whole, beyond the topics of its snapshot.

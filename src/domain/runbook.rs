@@ -4,6 +4,7 @@ mod msk;
 mod steps;
 mod tables;
 
+use super::cost;
 use super::finding::Severity;
 use super::plan::Plan;
 use super::planning::{bytes, controls_in_words, describe_cluster, duration, grouped, NOT_EXAMINED};
@@ -64,6 +65,7 @@ fn summary(plan: &Plan, config: &Config) -> String {
         ("groups", format!("{}, of them {} left alone", plan.groups.len(), plan.groups.iter().filter(|g| !g.left_alone.is_empty()).count())),
         ("seed", format!("about {}", duration(e.seed_seconds))),
         ("freeze of producers", freeze(e.freeze_ms, config)),
+        ("cost", cost::build(plan, config).in_words()),
         ("findings", format!("{} blockers, {} warnings, {} notes", count(Severity::Blocker), count(Severity::Warning), count(Severity::Information))),
     ];
     for (name, value) in rows {

@@ -49,9 +49,14 @@ pub struct Manifest {
     pub leaves: Vec<Leaf>,
 }
 
+/// The folder of all segments of a migration; proofs lie beside it.
+pub fn all_segments(prefix: &str, migration_id: &str) -> String {
+    format!("{prefix}{migration_id}/segments/")
+}
+
 /// The folder of one take of one partition: no segment is ever overwritten, and takes may overlap.
 pub fn folder(prefix: &str, migration_id: &str, partition: &TopicPartition, take: u32) -> String {
-    format!("{prefix}{migration_id}/segments/{}/{}/{take:06}/", partition.topic, partition.partition)
+    format!("{}{}/{}/{take:06}/", all_segments(prefix, migration_id), partition.topic, partition.partition)
 }
 
 /// The segment's file name, as Kafka names its own: the first offset in 20 digits.

@@ -54,7 +54,7 @@ async fn open(config: &Config, args: &flags::Migration) -> Result<Context> {
     let config = &interrupt.or(locating::locate_both(config, None)).await?;
     let clusters = interrupt.or(Clusters::connect(config)).await?;
     let store = store::open(&config.backup).await?;
-    interrupt.or(async { store.probe().await.map_err(Error::from) }).await?;
+    interrupt.or(async { store.probe(None).await.usable().map_err(Error::from) }).await?;
     let plan = interrupt.or(survey::survey(config, None)).await?;
     refuse_blockers(&plan)?;
     // Nothing is journaled before the licence is known to hold.

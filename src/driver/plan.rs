@@ -3,13 +3,16 @@
 use crate::cli::findings::plan_json;
 use crate::config::Config;
 use crate::domain::access_map;
+use crate::domain::aws_cli;
+use crate::domain::cost;
 use crate::domain::iam_policy;
 use crate::domain::plan::Plan;
 use crate::domain::runbook::{self, Paths};
 use crate::driver::locating::as_planned;
 use crate::error::{Code, Error, Result};
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// A file that a plan is written as.
@@ -17,6 +20,8 @@ use std::path::{Path, PathBuf};
 pub enum PlanFile {
     Json,
     Runbook,
+    AwsCli,
+    Cost,
     /// Where the target goes by IAM.
     AccessMap,
     IamConcrete,
@@ -28,9 +33,19 @@ impl PlanFile {
         match self {
             PlanFile::Json => "plan.json",
             PlanFile::Runbook => "runbook.md",
+            PlanFile::AwsCli => "aws-cli.sh",
+            PlanFile::Cost => "cost-estimate.json",
             PlanFile::AccessMap => "access-map.json",
             PlanFile::IamConcrete => "iam-policy-concrete.json",
             PlanFile::IamTemplated => "iam-policy-templated.json",
+        }
+    }
+
+    /// Whether it is to be run.
+    fn is_program(self) -> bool {
+        match self {
+            PlanFile::AwsCli => true,
+            PlanFile::Json | PlanFile::Runbook | PlanFile::Cost | PlanFile::AccessMap | PlanFile::IamConcrete | PlanFile::IamTemplated => false,
         }
     }
 
@@ -38,6 +53,11 @@ impl PlanFile {
         match self {
             PlanFile::Json => plan_json(plan).map_err(|e| Error::new(Code::Bug, format!("the plan cannot be written as JSON: {e}"))),
             PlanFile::Runbook => Ok(runbook::render(plan, config, paths)),
+            PlanFile::AwsCli => Ok(aws_cli::render(plan, config)),
+            PlanFile::Cost => {
+                let estimate = serde_json::to_string_pretty(&cost::build(plan, config));
+                estimate.map(|json| json + "\n").map_err(|e| Error::new(Code::Bug, format!("the estimate of costs cannot be written as JSON: {e}")))
+            }
             PlanFile::AccessMap => {
                 let bindings = plan.source.acls.as_deref().unwrap_or_default();
                 let map = access_map::build(&plan.migration_id, config.target.cluster_arn.as_deref(), bindings);
@@ -76,19 +96,20 @@ pub fn write(plan: &Plan, config: &Config, paths: Paths, dir: &Path, files: &[Pl
     for file in files {
         let path = dir.join(file.name());
         let text = file.text(plan, config, paths)?;
-        replace(&path, text.as_bytes()).map_err(|e| unwritable(&path, e))?;
+        replace(&path, text.as_bytes(), file.is_program()).map_err(|e| unwritable(&path, e))?;
         written.push(path);
     }
     Ok(written)
 }
 
 /// Puts a whole file in the place of whatever is there.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn replace(path: &Path, bytes: &[u8], is_program: bool) -> io::Result<()> {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{}.tmp", std::process::id()));
     let beside = PathBuf::from(name);
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(&beside)?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&beside, path));
+    let runnable = |file: &File| if is_program { file.set_permissions(Permissions::from_mode(0o755)) } else { Ok(()) };
+    let written = file.write_all(bytes).and_then(|()| runnable(&file)).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&beside, path));
     written.inspect_err(|_| drop(fs::remove_file(&beside)))
 }
 
@@ -118,6 +139,8 @@ mod tests {
         write(&plan, &config, PATHS, &dir, &BOTH, true).unwrap();
         assert!(fs::read_to_string(&written[1]).unwrap().starts_with("# Migration another"));
         assert_eq!(fs::read_dir(&dir).unwrap().count(), 2, "nothing lies about");
+        let script = write(&plan, &config, PATHS, &dir, &[PlanFile::AwsCli], false).unwrap();
+        assert_eq!(fs::metadata(&script[0]).unwrap().permissions().mode() & 0o777, 0o755);
         let map = write(&plan, &config, PATHS, &dir, &[PlanFile::AccessMap], false).unwrap();
         let read: serde_json::Value = serde_json::from_slice(&fs::read(&map[0]).unwrap()).unwrap();
         assert_eq!(read["principals"].as_array().map(Vec::len), Some(3), "{read}");

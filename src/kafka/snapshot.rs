@@ -30,6 +30,7 @@ const BROKER_CONFIGS: &[&str] = &[
     "log.retention.hours",
     "log.retention.minutes",
     "log.retention.ms",
+    "log.segment.bytes",
     "message.max.bytes",
     "min.insync.replicas",
     "num.partitions",

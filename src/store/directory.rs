@@ -1,8 +1,9 @@
 //! Objects as files under one directory: the embedded default for one machine.
 
-use super::{Body, Capabilities, Meta, ObjectStore, PutOptions, Receipt, StoreError, StoreErrorKind, StoreResult};
+use super::{Body, Capabilities, Meta, ObjectStore, Probed, PutOptions, Receipt, StoreError, StoreErrorKind, StoreResult};
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
+use jiff::Timestamp;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, IoSlice, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
@@ -91,8 +92,8 @@ impl ObjectStore for DirectoryStore {
         })
     }
 
-    fn probe(&self) -> BoxFuture<'_, StoreResult<Capabilities>> {
-        self.blocking("", |root, _| {
+    fn probe(&self, _: Option<Timestamp>) -> BoxFuture<'_, Probed> {
+        let tried = self.blocking("", |root, _| {
             // The root comes into being with the first object; until then its nearest ancestor speaks for it.
             let folder = root.ancestors().find(|p| p.exists()).unwrap_or(Path::new("."));
             let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
@@ -104,8 +105,11 @@ impl ObjectStore for DirectoryStore {
             if read != b"probe" {
                 return Err(StoreError::new(StoreErrorKind::Permanent, format!("{} does not return what was written", folder.display())));
             }
-            Ok(Capabilities { versioning: Some(false), object_lock: Some(false) })
-        })
+            Ok(())
+        });
+        // A directory has no retention, which the configuration refuses to ask of it.
+        let capabilities = Capabilities { object_lock: Some(false), ..Capabilities::default() };
+        async move { Probed { capabilities, failures: tried.await.err().into_iter().collect(), unseen: Vec::new() } }.boxed()
     }
 
     fn location(&self, key: &str) -> String {

@@ -1,5 +1,6 @@
 //! What a store's failure means for the one who asked.
 
+use crate::domain::store_cause::{StoreCause, StoreFailure};
 use crate::error::{Code, Error};
 use std::fmt;
 
@@ -26,6 +27,7 @@ pub enum StoreErrorKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreError {
     kind: StoreErrorKind,
+    cause: StoreCause,
     seen: String,
 }
 
@@ -35,7 +37,24 @@ pub type StoreResult<T> = Result<T, StoreError>;
 impl StoreError {
     /// Makes an error; `seen` is lowercase, in the present tense, and holds no secret.
     pub fn new(kind: StoreErrorKind, seen: impl Into<String>) -> Self {
-        Self { kind, seen: seen.into() }
+        Self { kind, cause: StoreCause::Other, seen: seen.into() }
+    }
+
+    /// Says why, where that is known.
+    pub fn with_cause(self, cause: StoreCause) -> Self {
+        Self { cause, ..self }
+    }
+
+    pub fn cause(&self) -> StoreCause {
+        self.cause
+    }
+
+    /// What was seen and, where the cause is known, what helps against it.
+    pub fn told(&self) -> String {
+        match self.cause.remedy() {
+            Some(remedy) => format!("{}; {remedy}", self.seen),
+            None => self.seen.clone(),
+        }
     }
 
     pub fn kind(&self) -> StoreErrorKind {
@@ -65,6 +84,12 @@ impl From<StoreError> for Error {
             StoreErrorKind::AlreadyExists | StoreErrorKind::Corrupt => Code::StoreCorrupt,
             StoreErrorKind::Cancelled => Code::Interrupted,
         };
-        Error::new(code, error.seen)
+        Error::new(code, error.told())
+    }
+}
+
+impl From<StoreError> for StoreFailure {
+    fn from(error: StoreError) -> Self {
+        Self { cause: error.cause, seen: error.seen }
     }
 }

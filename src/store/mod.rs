@@ -50,12 +50,31 @@ pub struct Meta {
 }
 
 /// What a store can do, as seen by a probe.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Capabilities {
-    /// Every version of an object is kept. None where it could not be read.
+    /// Every version of an object is kept. None where it could not be read, or the store has no such thing.
     pub versioning: Option<bool>,
     /// Objects can be put under retention. None where it could not be read.
     pub object_lock: Option<bool>,
+    /// The retention that every new object gets by itself, in words; None where there is none, or it could not be read.
+    pub default_retention: Option<String>,
+}
+
+/// What a probe has found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Probed {
+    pub capabilities: Capabilities,
+    /// What stands in the way. Several only where each is a permission that is missing.
+    pub failures: Vec<StoreError>,
+    /// Settings that may not be read, each with the action and the resource that would permit it.
+    pub unseen: Vec<String>,
+}
+
+impl Probed {
+    /// What a store that can be used is able to; the first failure of one that cannot.
+    pub fn usable(self) -> StoreResult<Capabilities> {
+        self.failures.into_iter().next().map_or(Ok(self.capabilities), Err)
+    }
 }
 
 /// A flat space of objects under string keys.
@@ -85,10 +104,8 @@ pub trait ObjectStore: Send + Sync {
     /// Deletes an object, which need not exist; for the clean-up after probes only.
     fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, StoreResult<()>>;
 
-    /// Shows by real calls that objects can be written and read, and leaves nothing behind.
-    ///
-    /// **Errors**: `NotFound` no bucket, `Permission`, `Permanent` another Region, `Transient` no network.
-    fn probe(&self) -> BoxFuture<'_, StoreResult<Capabilities>>;
+    /// Tries by real calls whether objects can be written, under retention until then where one is given, and read; leaves nothing behind.
+    fn probe(&self, retain_until: Option<Timestamp>) -> BoxFuture<'_, Probed>;
 
     /// Where an object lies, for people: `s3://bucket/prefix/key`, or a path.
     fn location(&self, key: &str) -> String;

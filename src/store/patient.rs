@@ -60,7 +60,7 @@ impl Patience {
                 ended = tokio::time::timeout(timeout, attempt()) => ended,
             };
             let seen = match ended {
-                Ok(Err(e)) if e.kind() == StoreErrorKind::Transient => e.seen().to_owned(),
+                Ok(Err(e)) if e.kind() == StoreErrorKind::Transient => e.told(),
                 Ok(settled) => return settled,
                 Err(_) => format!("no answer within {} s", timeout.as_secs().max(1)),
             };

@@ -18,6 +18,7 @@ pub enum Tool {
     Javac,
     Maven,
     Go,
+    Python,
 }
 
 impl Tool {
@@ -27,6 +28,7 @@ impl Tool {
             Self::Javac => ("javac", "-version"),
             Self::Maven => ("mvn", "-v"),
             Self::Go => ("go", "version"),
+            Self::Python => ("python3", "--version"),
         }
     }
 
@@ -36,6 +38,7 @@ impl Tool {
             Self::Javac => "`javac` (a JDK, 17 or later) compiles the lab's Java clients",
             Self::Maven => "`mvn` (Apache Maven) downloads Kafka",
             Self::Go => "`go` (1.25 or later) builds versitygw, the S3 of the tests",
+            Self::Python => "`python3` with pip installs shellcheck and the AWS CLI, for tests/full",
         }
     }
 }
@@ -150,6 +153,15 @@ pub fn versitygw() -> PathBuf {
         command
     })
     .join("versitygw")
+}
+
+/// A Python package as `pip install --target` lays it out; its programs need `PYTHONPATH` to name the directory.
+pub fn python_package(requirement: &str) -> PathBuf {
+    publish(&format!("python-{requirement}"), &[Tool::Python], |staging| {
+        let mut command = Command::new("python3");
+        command.args(["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check", "--target"]).arg(staging).arg(requirement);
+        command
+    })
 }
 
 fn jars(name: &str) -> String {

@@ -246,6 +246,9 @@ fn frames(from: &mut TcpStream, to: &mut TcpStream, state: &KafkaState, mut look
     }
 }
 
+/// Answers every request with S3's plea for less.
+pub const SLOW_DOWN: Fault = Fault::Answer { on: "", status: "503 Service Unavailable", header: "", code: "SlowDown", message: "Please reduce your request rate." };
+
 /// What a [`FaultProxy`] does with its traffic.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Fault {
@@ -253,8 +256,8 @@ pub enum Fault {
     Pass,
     /// Closes every connection at once.
     Refuse,
-    /// Answers every request with HTTP 503 and S3's XML body.
-    Error503,
+    /// Answers requests whose first line has `on` in it with this status, header and error of S3's, and lets the others through.
+    Answer { on: &'static str, status: &'static str, header: &'static str, code: &'static str, message: &'static str },
     /// Lets so many bytes per second through on each connection, uploads and downloads alike.
     Slow { bytes_per_second: u64 },
     /// Closes each connection when it has carried so many bytes of requests.
@@ -298,10 +301,10 @@ impl FaultProxy {
         format!("http://127.0.0.1:{}", self.port())
     }
 
-    /// Switches; connections that are open are cut for [`Fault::Refuse`] and [`Fault::Error503`] and go on under the others.
+    /// Switches; connections that are open are cut for [`Fault::Refuse`] and [`Fault::Answer`] and go on under the others.
     pub fn set(&self, fault: Fault) {
         *self.state.fault.lock().unwrap() = fault;
-        if matches!(fault, Fault::Refuse | Fault::Error503) {
+        if matches!(fault, Fault::Refuse | Fault::Answer { .. }) {
             self.cut();
         }
     }
@@ -327,17 +330,14 @@ impl Drop for FaultProxy {
     }
 }
 
-fn serve_fault(state: &Arc<FaultState>, mut near: TcpStream, port: u16) -> io::Result<()> {
+fn serve_fault(state: &Arc<FaultState>, near: TcpStream, port: u16) -> io::Result<()> {
     let fault = *state.fault.lock().unwrap();
     match fault {
         Fault::Refuse => {
             state.faulted.fetch_add(1, Ordering::SeqCst);
             return near.shutdown(Shutdown::Both);
         }
-        Fault::Error503 => {
-            state.faulted.fetch_add(1, Ordering::SeqCst);
-            return answer_503(&mut near);
-        }
+        Fault::Answer { .. } => return answer_or_pass(state, fault, near, port),
         Fault::Pass | Fault::Slow { .. } | Fault::CutAfter { .. } => {}
     }
     let far = TcpStream::connect(("127.0.0.1", port))?;
@@ -396,18 +396,40 @@ fn pump(from: &mut TcpStream, to: &mut TcpStream, state: &FaultState, upload: bo
     result
 }
 
-fn answer_503(near: &mut TcpStream) -> io::Result<()> {
-    const BODY: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>";
+/// Serves one request of a connection: with the fault's answer where that is meant, else with the server's. The client comes back for its next one.
+fn answer_or_pass(state: &Arc<FaultState>, fault: Fault, mut near: TcpStream, port: u16) -> io::Result<()> {
+    let Fault::Answer { on, status, header, code, message } = fault else { unreachable!("only this fault answers by itself") };
     near.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let mut request = Vec::new();
     let mut chunk = vec![0; CHUNK];
-    if near.read(&mut chunk)? == 0 {
+    let head_end = loop {
+        if let Some(at) = request.windows(4).position(|four| four == b"\r\n\r\n") {
+            break at + 2;
+        }
+        match near.read(&mut chunk)? {
+            0 => return Ok(()),
+            count => request.extend_from_slice(&chunk[..count]),
+        }
+    };
+    let first_line = request.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    if !String::from_utf8_lossy(first_line).contains(on) {
+        let far = TcpStream::connect(("127.0.0.1", port))?;
+        let id = state.connections.lock().unwrap().add(&near, &far)?;
+        // What is not signed may be added.
+        (&far).write_all(&[&request[..head_end], b"Connection: close\r\n", &request[head_end..]].concat())?;
+        let (mut up_from, mut up_to) = (near.try_clone()?, far.try_clone()?);
+        let upward = std::thread::spawn(move || drop(io::copy(&mut up_from, &mut up_to)));
+        let _ = io::copy(&mut &far, &mut near);
+        let _ = near.shutdown(Shutdown::Both);
+        let _ = upward.join();
+        state.connections.lock().unwrap().open.remove(&id);
         return Ok(());
     }
-    let head = format!(
-        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/xml\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{BODY}",
-        BODY.len()
-    );
-    near.write_all(head.as_bytes())?;
+    state.faulted.fetch_add(1, Ordering::SeqCst);
+    let body = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>{code}</Code><Message>{message}</Message></Error>");
+    let header = if header.is_empty() { String::new() } else { format!("{header}\r\n") };
+    let head = format!("HTTP/1.1 {status}\r\n{header}Content-Type: application/xml\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+    near.write_all(format!("{head}{body}").as_bytes())?;
     near.shutdown(Shutdown::Write)?;
     // What is still being uploaded is read to its end, or a reset would overtake the answer.
     let deadline = Instant::now() + Duration::from_secs(5);

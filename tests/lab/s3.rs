@@ -7,6 +7,9 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use sha2::{Digest, Sha256};
+
 use super::process::{Process, free_port};
 use super::workdir::WorkDir;
 use super::{cache, sigv4};
@@ -46,6 +49,11 @@ impl S3 {
 
     /// The environment with which an AWS client finds its credentials here.
     pub fn env(&self) -> Vec<(String, String)> {
+        Self::credentials()
+    }
+
+    /// The same, without a server.
+    pub fn credentials() -> Vec<(String, String)> {
         [("AWS_ACCESS_KEY_ID", Self::ACCESS_KEY), ("AWS_SECRET_ACCESS_KEY", Self::SECRET_KEY), ("AWS_REGION", Self::REGION), ("AWS_EC2_METADATA_DISABLED", "true")]
             .map(|(name, value)| (name.to_string(), value.to_string()))
             .to_vec()
@@ -70,7 +78,26 @@ impl S3 {
         assert!(status == 200, "create bucket {name}: HTTP {status} {body}");
     }
 
-    /// One signed request for a path without special characters; answers status and body.
+    /// Asks for a subresource of a bucket, `?policy` for instance; anything but success is a panic.
+    #[track_caller]
+    pub fn bucket(&self, method: &str, bucket: &str, subresource: &str, body: &str) -> String {
+        // Some of S3's calls ask for a checksum of what they are sent.
+        let checksum = base64::engine::general_purpose::STANDARD.encode(Sha256::digest(body));
+        let headers: &[(&str, &str)] = if body.is_empty() { &[] } else { &[("x-amz-checksum-sha256", &checksum)] };
+        let (status, answer) = self.request(method, &format!("/{bucket}?{subresource}"), headers, body.as_bytes());
+        assert!((200..300).contains(&status), "{method} {bucket}?{subresource}: HTTP {status} {answer}");
+        answer
+    }
+
+    /// Another user, who may do nothing until a bucket's policy says otherwise.
+    pub fn create_user(&self, access_key: &str, secret_key: &str) {
+        let mut command = Command::new(cache::versitygw());
+        command.args(["admin", "--access", Self::ACCESS_KEY, "--secret", Self::SECRET_KEY, "--endpoint-url", &self.endpoint(), "create-user"]);
+        let output = command.args(["--access", access_key, "--secret", secret_key, "--role", "user"]).output().expect("versitygw runs");
+        assert!(output.status.success(), "create user: {output:?}");
+    }
+
+    /// One signed request for a path without special characters, and at most one name as its query; answers status and body.
     #[track_caller]
     pub fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> (u16, String) {
         self.try_request_through(self.port, method, path, headers, body).unwrap_or_else(|e| panic!("{method} {path} at S3: {e}"))

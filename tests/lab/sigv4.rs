@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use sha2::{Digest, Sha256};
 
-/// The headers of a signed request without a query. **Source:** AWS "Create a signed AWS API request".
+/// The headers of a signed request, whose query is one name without a value if any. **Source:** AWS "Create a signed AWS API request".
 #[allow(clippy::too_many_arguments)]
 pub fn sign(method: &str, host: &str, path: &str, headers: &[(&str, &str)], body: &[u8], access_key: &str, secret_key: &str, region: &str) -> Vec<(String, String)> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is past 1970").as_secs();
@@ -18,7 +18,8 @@ pub fn sign(method: &str, host: &str, path: &str, headers: &[(&str, &str)], body
     all.sort();
     let names = all.iter().map(|(n, _)| n.as_str()).collect::<Vec<_>>().join(";");
     let lines: String = all.iter().map(|(n, v)| format!("{n}:{v}\n")).collect();
-    let canonical = format!("{method}\n{path}\n\n{lines}\n{names}\n{payload}");
+    let (path, query) = path.split_once('?').map_or((path, String::new()), |(path, name)| (path, format!("{name}=")));
+    let canonical = format!("{method}\n{path}\n{query}\n{lines}\n{names}\n{payload}");
     let scope = format!("{date}/{region}/s3/aws4_request");
     let to_sign = format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{}", hex(&Sha256::digest(canonical)));
     let mut key = hmac(format!("AWS4{secret_key}").as_bytes(), date.as_bytes());

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::lab::proxy::SLOW_DOWN;
 use crate::lab::{Agent, Cluster, Fault, FaultProxy, KafkaProxy, Load, Options, Running, Topic, Weave};
 use crate::migration::{Lab, Migration, full};
 
@@ -172,7 +173,7 @@ fn store_fails(id: &str, megabytes: u64, fault_lasts: Duration) {
     live(&migration, &source, &topics);
     let mut running = migration.spawn("execute");
     wait_into_seed(&migration, &mut running);
-    for fault in [Fault::Refuse, Fault::Error503, Fault::CutAfter { upload_bytes: 200_000 }, Fault::Slow { bytes_per_second: 50_000 }] {
+    for fault in [Fault::Refuse, SLOW_DOWN, Fault::CutAfter { upload_bytes: 200_000 }, Fault::Slow { bytes_per_second: 50_000 }] {
         let (step, said) = (Instant::now(), running.printed().1.len());
         proxy.set(fault);
         while step.elapsed() < fault_lasts {

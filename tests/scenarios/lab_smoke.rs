@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::lab::proxy::SLOW_DOWN;
 use crate::lab::{Acl, Agent, Cluster, Consume, Fault, FaultProxy, KafkaProxy, Kferry, Load, Options, S3, Topic, agent};
 
 #[test]
@@ -192,7 +193,7 @@ fn faults_before_s3() {
     // The signature covers the Host header, so the request is signed for the proxy as a client's would be.
     let put = |bytes: usize| s3.try_request_through(proxy.port(), "PUT", "/data/key", &[], &vec![b'x'; bytes]).map(|(status, _)| status);
     assert_eq!(put(1_000), Ok(200));
-    proxy.set(Fault::Error503);
+    proxy.set(SLOW_DOWN);
     assert_eq!(put(1_000_000), Ok(503));
     proxy.set(Fault::Refuse);
     assert!(put(1_000).is_err());

@@ -10,6 +10,7 @@ mod webhook;
 
 mod apps;
 mod auth;
+mod aws_cli;
 mod compacted;
 mod crash;
 mod endgame;
@@ -31,6 +32,7 @@ mod random_logs;
 mod refusals;
 mod segments;
 mod status;
+mod stores;
 mod survey;
 mod tampering;
 mod topology;

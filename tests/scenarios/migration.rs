@@ -192,8 +192,11 @@ impl Setup {
 
     fn yaml(&self, webhook: &Webhook) -> String {
         let list = |all: &[String]| all.iter().map(|p| format!("\"{p}\"")).collect::<Vec<_>>().join(", ");
-        let store = |folder: &str| {
-            format!("    s3_bucket: {BUCKET}\n    s3_prefix: {}/{folder}/\n    region: {}\n    endpoint_url: {}\n", self.id, S3::REGION, self.s3_endpoint)
+        let store = |section: &str, folder: &str| -> String {
+            let prefix = format!("{}/{folder}/", self.id);
+            let keys = [("s3_bucket", BUCKET), ("s3_prefix", &prefix), ("region", S3::REGION), ("endpoint_url", &self.s3_endpoint)];
+            let said = |key: &str| self.sections.get(section).is_some_and(|keys| keys.contains_key(key));
+            keys.iter().filter(|(key, _)| !said(key)).map(|(key, value)| format!("    {key}: {value}\n")).collect()
         };
         let mut sections = self.sections.clone();
         let mut taken = |name: &str| -> String {
@@ -215,7 +218,7 @@ impl Setup {
         }
         let _ = write!(text, "  topics:\n    include: [{}]\n{}  groups:\n    include: [{}]\n", list(&self.topics), taken("topics"), list(&self.groups));
         text += &self.offsets.iter().map(|mode| format!("  offsets: {mode}\n")).collect::<String>();
-        let _ = write!(text, "  backup:\n{}{}  evidence:\n{}{}", store("segments"), taken("backup"), store("evidence"), taken("evidence"));
+        let _ = write!(text, "  backup:\n{}{}  evidence:\n{}{}", store("backup", "segments"), taken("backup"), store("evidence", "evidence"), taken("evidence"));
         if self.signing_key {
             text += "    signing_key_path: kferry.key\n";
         }

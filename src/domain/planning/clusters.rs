@@ -4,7 +4,7 @@ use super::acls::who_may_write;
 use super::in_place;
 use super::msk;
 use super::report::{count, names};
-use super::{Context, HealthProbe, SigningKey, StoreProbe};
+use super::{Context, HealthProbe, SigningKey, stores};
 use crate::config::model::{Config, FreezeMode};
 use crate::domain::config_diff::parse_version;
 use crate::domain::finding::{Finding, FindingCode};
@@ -13,11 +13,10 @@ use crate::domain::topology::{ClusterSnapshot, HIDDEN, MetadataMode};
 use std::collections::BTreeSet;
 
 /// What this version does not examine before a migration, to be examined by hand.
-pub const NOT_EXAMINED: [&str; 6] = [
+pub const NOT_EXAMINED: [&str; 5] = [
     "IAM policies: of permissions, only those that Kafka's own authorizer tells have been tried",
     "client quotas of single addresses that would hold kferry's host back, and replication throttles",
     "offsets that are kept outside Kafka (Flink, Spark, sink connectors): identical offsets leave them valid, for mapped topics see KF-PRE-MAPPED",
-    "network cost between zones and Regions",
     "topic creation and configuration policies of the target (create.topic.policy.class.name, alter.config.policy.class.name)",
     "how consumers will bear a pause: max.poll.interval.ms, alerts on lag, jobs that time out while producers are frozen",
 ];
@@ -88,12 +87,7 @@ pub(super) fn findings(context: &Context) -> Vec<Finding> {
     if !writers.is_empty() {
         found.push(Finding::new(FindingCode::OthersMayWrite, "target", writers.join("; ")));
     }
-    store(input.backup_store.as_ref(), "backup", FindingCode::StoreUnreachable, &mut found);
-    store(input.evidence_store.as_ref(), "evidence", FindingCode::EvidenceStoreUnreachable, &mut found);
-    if let Some(probe) = input.evidence_store.as_ref().filter(|p| input.config.evidence.object_lock && p.error.is_none() && p.object_lock != Some(true)) {
-        let seen = format!("evidence.object_lock is true; {} has none that could be seen", probe.location);
-        found.push(Finding::new(FindingCode::ObjectLockMissing, "evidence", seen));
-    }
+    found.extend(stores::findings(input));
     match &input.signing_key {
         SigningKey::Usable => {}
         SigningKey::Unset => found.push(Finding::new(FindingCode::SigningKeyMissing, "evidence", "evidence.signing_key_path is not set")),
@@ -218,13 +212,5 @@ fn allow_everyone(source: &ClusterSnapshot, target: &ClusterSnapshot, found: &mu
         (Some(s), Some(t)) if s != t => found.push(Finding::new(FindingCode::AllowEveryoneDiffers, "", format!("{s} on the source, {t} on the target"))),
         (Some(_), Some(_)) => {}
         _ => found.push(Finding::new(FindingCode::NotProbed, "", "allow.everyone.if.no.acl.found is not shown by both clusters' brokers: compare it by hand")),
-    }
-}
-
-fn store(probe: Option<&StoreProbe>, name: &str, code: FindingCode, found: &mut Vec<Finding>) {
-    match probe {
-        None => found.push(Finding::new(FindingCode::NotProbed, name, format!("the {name} store was not tried"))),
-        Some(StoreProbe { location, error: Some(error), .. }) => found.push(Finding::new(code, name, format!("{location}: {error}"))),
-        Some(_) => {}
     }
 }

@@ -49,6 +49,15 @@ pub(crate) fn config() -> Config {
         scram_secrets: ScramSecrets::List,
         offsets: OffsetsConfig { mode: OffsetsMode::Auto, identical: vec![], mapped: vec![] },
         replication_factor: None,
+        cost: CostConfig {
+            region: None,
+            segments_kept_days: 90,
+            until_cutover_ms: 7 * 86_400_000,
+            soak_ms: 7 * 86_400_000,
+            source_broker_type: None,
+            target_broker_type: None,
+            prices: BTreeMap::new(),
+        },
     }
 }
 
@@ -246,7 +255,7 @@ pub(crate) fn probes(source: &ClusterSnapshot) -> Vec<TopicProbe> {
 
 /// Everything in order: nothing that blocks.
 pub(crate) fn input<'a>(config: &'a Config, probes: &'a [TopicProbe]) -> PlanInput<'a> {
-    let store = |location: &str| Some(StoreProbe { location: location.to_owned(), error: None, object_lock: None });
+    let store = |location: &str| Some(StoreProbe { location: location.to_owned(), ..StoreProbe::default() });
     PlanInput {
         config,
         source: source(),

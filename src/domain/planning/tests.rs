@@ -10,6 +10,7 @@ use crate::domain::permissions::{Missing, Right};
 use crate::domain::plan::{OffsetMode, TopicAction};
 use crate::domain::practice::Tie;
 use crate::domain::quota::tests::quota;
+use crate::domain::store_cause::{StoreCause, StoreFailure};
 use crate::domain::topology::{ConfigSource, GroupSnapshot, HIDDEN, MetadataMode, ScramUser, TopicSnapshot};
 use crate::domain::transaction::sample;
 
@@ -58,6 +59,10 @@ fn planned(change: impl FnOnce(&mut Config, &mut PlanInput, &mut Vec<TopicProbe>
 
 fn codes(plan: &Plan) -> Vec<FindingCode> {
     plan.findings.iter().map(|f| f.code).collect()
+}
+
+fn store_fails(input: &mut PlanInput, cause: StoreCause) {
+    input.evidence_store.as_mut().unwrap().failures.push(StoreFailure { cause, seen: "seen".into() });
 }
 
 fn source_topic<'a>(input: &'a mut PlanInput, name: &str) -> &'a mut TopicSnapshot {
@@ -220,9 +225,24 @@ fn every_code_is_provoked_by_its_cause_and_by_nothing_in_a_healthy_pair() {
         (C::StaticMembers, |_, i, _| i.source.groups[0].static_members = 1),
         (C::GroupBeyondEnd, |_, i, _| i.source.groups[0].offsets[0].next_offset = 1_000_001),
         (C::GroupOnTarget, |_, i, _| i.target.as_mut().unwrap().groups.push(group("billing", 1, &[]))),
-        (C::StoreUnreachable, |_, i, _| i.backup_store.as_mut().unwrap().error = Some("access denied".into())),
-        (C::EvidenceStoreUnreachable, |_, i, _| i.evidence_store.as_mut().unwrap().error = Some("access denied".into())),
-        (C::ObjectLockMissing, |c, _, _| c.evidence.object_lock = true),
+        (C::StoreUnreachable, |_, i, _| store_fails(i, StoreCause::Other)),
+        (C::StoreBucketMissing, |_, i, _| store_fails(i, StoreCause::BucketMissing)),
+        (C::StoreDenied, |_, i, _| store_fails(i, StoreCause::Denied)),
+        (C::StoreRegion, |_, i, _| store_fails(i, StoreCause::Region)),
+        (C::StoreHostName, |_, i, _| store_fails(i, StoreCause::HostName)),
+        (C::StoreNetwork, |_, i, _| store_fails(i, StoreCause::Network)),
+        (C::StoreTls, |_, i, _| store_fails(i, StoreCause::Tls)),
+        (C::StoreCredentialsMissing, |_, i, _| store_fails(i, StoreCause::CredentialsMissing)),
+        (C::StoreCredentialsRefused, |_, i, _| store_fails(i, StoreCause::CredentialsRefused)),
+        (C::StoreCredentialsExpired, |_, i, _| store_fails(i, StoreCause::CredentialsExpired)),
+        (C::StoreClock, |_, i, _| store_fails(i, StoreCause::Clock)),
+        (C::StoreKeyDisabled, |_, i, _| store_fails(i, StoreCause::KeyDisabled)),
+        (C::StoreKeyMissing, |_, i, _| store_fails(i, StoreCause::KeyMissing)),
+        (C::StoreKeyDenied, |_, i, _| store_fails(i, StoreCause::KeyDenied)),
+        (C::StoreSettingsUnseen, |_, i, _| i.backup_store.as_mut().unwrap().unseen.push("s3:GetBucketVersioning is not permitted".into())),
+        (C::StoreVersions, |_, i, _| i.evidence_store.as_mut().unwrap().versioning = Some(false)),
+        (C::StoreRetention, |_, i, _| i.backup_store.as_mut().unwrap().default_retention = Some("COMPLIANCE, 7 years".into())),
+        (C::ObjectLockMissing, |c, i, _| (c.evidence.object_lock, i.evidence_store.as_mut().unwrap().object_lock) = (true, Some(false))),
         (C::SigningKeyMissing, |_, i, _| i.signing_key = SigningKey::Unset),
         (C::TransactionState, |_, i, _| drop(i.source.broker_configs.insert("transaction.state.log.replication.factor".into(), "4".into()))),
         (C::FreezeUnsupported, |c, _, _| c.cutover.freeze = FreezeMode::Acl),

@@ -4,9 +4,11 @@ use super::limits::STORE_TIMEOUT;
 use crate::config::Config;
 use crate::config::model::StoreConfig;
 use crate::domain::planning::{SigningKey, StoreProbe};
-use crate::error::Result;
+use crate::domain::store_cause::{StoreCause, StoreFailure};
+use crate::error::{Code, Result};
 use crate::evidence::key;
-use crate::store;
+use crate::store::{self, Capabilities, Probed};
+use jiff::{SignedDuration, Timestamp};
 
 pub(super) struct Places {
     pub backup: StoreProbe,
@@ -16,24 +18,33 @@ pub(super) struct Places {
 
 /// Tries both stores by real calls and reads the signing key; what is wrong is in the answer.
 pub(super) async fn probe(config: &Config) -> Result<Places> {
-    let (backup, evidence) = futures::join!(try_store(&config.backup), try_store(&config.evidence.store));
+    let evidence = &config.evidence;
+    let kept = SignedDuration::from_hours(24 * i64::from(evidence.retention_days));
+    let retain_until = evidence.object_lock.then(|| Timestamp::now().checked_add(kept).unwrap_or(Timestamp::MAX));
+    let (backup, evidence) = futures::join!(try_store(&config.backup, None), try_store(&evidence.store, retain_until));
     Ok(Places { backup, evidence, signing_key: signing_key(config) })
 }
 
-async fn try_store(config: &StoreConfig) -> StoreProbe {
+async fn try_store(config: &StoreConfig, retain_until: Option<Timestamp>) -> StoreProbe {
     let location = match config {
         StoreConfig::S3 { bucket, prefix, .. } => format!("s3://{bucket}/{prefix}"),
         StoreConfig::Directory { path } => path.display().to_string(),
     };
+    let failed = |cause, seen: String| StoreProbe { location: location.clone(), failures: vec![StoreFailure { cause, seen }], ..StoreProbe::default() };
     let tried = async {
-        let store = store::open(config).await.map_err(|e| e.seen().to_owned())?;
-        store.probe().await.map_err(|e| e.seen().to_owned())
+        let store = match store::open(config).await {
+            Ok(store) => store,
+            // The one value that the configuration lacks and only the environment could have given.
+            Err(e) if e.code() == Code::ConfigInvalid => return failed(StoreCause::Region, e.seen().to_owned()),
+            Err(e) => return failed(StoreCause::Other, e.seen().to_owned()),
+        };
+        let Probed { capabilities, failures, unseen } = store.probe(retain_until).await;
+        let Capabilities { versioning, object_lock, default_retention } = capabilities;
+        let failures = failures.into_iter().map(StoreFailure::from).collect();
+        StoreProbe { location: location.clone(), failures, unseen, object_lock, versioning, default_retention }
     };
     let outcome = tokio::time::timeout(STORE_TIMEOUT, tried).await;
-    match outcome.unwrap_or_else(|_| Err(format!("no answer within {} s", STORE_TIMEOUT.as_secs()))) {
-        Ok(capabilities) => StoreProbe { location, error: None, object_lock: capabilities.object_lock },
-        Err(error) => StoreProbe { location, error: Some(error), object_lock: None },
-    }
+    outcome.unwrap_or_else(|_| failed(StoreCause::Network, format!("no answer within {} s", STORE_TIMEOUT.as_secs())))
 }
 
 fn signing_key(config: &Config) -> SigningKey {

@@ -67,10 +67,10 @@ async fn no_key_leads_out_of_the_root() {
 #[tokio::test]
 async fn a_probe_leaves_nothing_and_names_what_is_missing() {
     let (dir, store) = store();
-    assert_eq!(store.probe().await.unwrap(), Capabilities { versioning: Some(false), object_lock: Some(false) });
+    assert_eq!(store.probe(None).await.usable().unwrap(), Capabilities { object_lock: Some(false), ..Capabilities::default() });
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     fs::write(dir.path().join("store"), "a file in the way").unwrap();
-    assert!(store.probe().await.is_err());
+    assert!(store.probe(None).await.usable().is_err());
     assert!(store.put("a", Body::hashed("x"), PutOptions::default()).await.is_err());
 }
 

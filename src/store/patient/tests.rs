@@ -1,6 +1,6 @@
 use super::*;
 use crate::store::directory::DirectoryStore;
-use crate::store::{Capabilities, Meta};
+use crate::store::{Meta, Probed};
 use futures::future::FutureExt;
 use std::ops::Range;
 use std::sync::Mutex;
@@ -60,8 +60,8 @@ impl ObjectStore for Flaky {
     fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, StoreResult<()>> {
         self.inner.delete(key)
     }
-    fn probe(&self) -> BoxFuture<'_, StoreResult<Capabilities>> {
-        self.inner.probe()
+    fn probe(&self, retain_until: Option<jiff::Timestamp>) -> BoxFuture<'_, Probed> {
+        self.inner.probe(retain_until)
     }
     fn location(&self, key: &str) -> String {
         self.inner.location(key)

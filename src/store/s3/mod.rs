@@ -5,7 +5,7 @@ mod error;
 mod probe;
 mod put;
 
-use super::{Body, Capabilities, Meta, ObjectStore, PutOptions, Receipt, StoreErrorKind, StoreResult};
+use super::{Body, Meta, ObjectStore, Probed, PutOptions, Receipt, StoreErrorKind, StoreResult};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::types::ChecksumMode;
 use base64::Engine;
@@ -13,6 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use error::{classify, classify_body};
 use futures::future::{BoxFuture, FutureExt};
+use jiff::Timestamp;
 use std::ops::Range;
 
 /// Stores objects in one bucket below one prefix.
@@ -124,8 +125,8 @@ impl ObjectStore for S3Store {
         .boxed()
     }
 
-    fn probe(&self) -> BoxFuture<'_, StoreResult<Capabilities>> {
-        self.probe_bucket().boxed()
+    fn probe(&self, retain_until: Option<Timestamp>) -> BoxFuture<'_, Probed> {
+        self.probe_bucket(retain_until).boxed()
     }
 
     fn location(&self, key: &str) -> String {

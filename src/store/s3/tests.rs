@@ -2,7 +2,8 @@
 
 use super::super::{StoreError, patient::Patience};
 use super::*;
-use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region, retry::RetryConfig};
+use crate::domain::store_cause::StoreCause;
+use aws_sdk_s3::config::{self, BehaviorVersion, Credentials, retry::RetryConfig};
 use sha2::{Digest, Sha256};
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -62,7 +63,7 @@ async fn serve(meets: Vec<Meet>) -> Server {
     let config = aws_sdk_s3::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .credentials_provider(Credentials::new("AK", "the-secret", None, None, "test"))
-        .region(Region::new("us-east-1"))
+        .region(config::Region::new("us-east-1"))
         .endpoint_url(endpoint)
         .retry_config(RetryConfig::disabled())
         .force_path_style(true)
@@ -111,36 +112,46 @@ async fn a_put_carries_the_callers_digest_as_checksum_and_as_signed_payload_and_
 
 #[tokio::test]
 async fn each_answer_is_told_apart() {
+    use StoreCause::*;
     use StoreErrorKind::*;
     let cases = [
-        ("404 Not Found", "NoSuchBucket", "", NotFound),
-        ("403 Forbidden", "AccessDenied", "", Permission),
-        ("403 Forbidden", "RequestTimeTooSkewed", "", Transient),
-        ("403 Forbidden", "SignatureDoesNotMatch", "", Permission),
-        ("400 Bad Request", "ExpiredToken", "", Transient),
-        ("400 Bad Request", "BadDigest", "", Corrupt),
-        ("400 Bad Request", "AuthorizationHeaderMalformed", "the region 'us-east-1' is wrong", Permanent),
-        ("400 Bad Request", "AuthorizationHeaderMalformed", "the credential is mal-formed", Permission),
-        ("301 Moved Permanently", "PermanentRedirect", "", Permanent),
-        ("409 Conflict", "ConditionalRequestConflict", "", Transient),
-        ("412 Precondition Failed", "PreconditionFailed", "", AlreadyExists),
-        ("503 Slow Down", "SlowDown", "", Transient),
-        ("500 Internal Server Error", "InternalError", "", Transient),
-        ("501 Not Implemented", "NotImplemented", "", Permanent),
-        ("400 Bad Request", "InvalidArgument", "", Permanent),
-        ("429 Too Many", "", "", Transient),
+        ("404 Not Found", "NoSuchBucket", "", NotFound, BucketMissing),
+        ("403 Forbidden", "AccessDenied", "", Permission, Denied),
+        ("403 Forbidden", "AccessDenied", "not authorized to perform: kms:GenerateDataKey", Permission, KeyDenied),
+        ("400 Bad Request", "KMS.DisabledException", "", Permission, KeyDisabled),
+        ("400 Bad Request", "KMS.KMSInvalidStateException", "", Permission, KeyDisabled),
+        ("400 Bad Request", "KMS.NotFoundException", "", Permission, KeyMissing),
+        ("400 Bad Request", "InvalidRequest", "Bucket is missing Object Lock Configuration", Permanent, ObjectLockMissing),
+        ("400 Bad Request", "InvalidRequest", "", Permanent, Other),
+        ("403 Forbidden", "RequestTimeTooSkewed", "", Transient, Clock),
+        ("403 Forbidden", "SignatureDoesNotMatch", "", Permission, CredentialsRefused),
+        ("403 Forbidden", "InvalidAccessKeyId", "", Permission, CredentialsRefused),
+        ("400 Bad Request", "ExpiredToken", "", Transient, CredentialsExpired),
+        ("400 Bad Request", "BadDigest", "", Corrupt, Other),
+        ("400 Bad Request", "AuthorizationHeaderMalformed", "the region 'us-east-1' is wrong; expecting 'eu-west-1'", Permanent, Region),
+        ("400 Bad Request", "AuthorizationHeaderMalformed", "the credential is mal-formed", Permission, CredentialsRefused),
+        ("301 Moved Permanently", "PermanentRedirect", "", Permanent, Region),
+        ("409 Conflict", "ConditionalRequestConflict", "", Transient, Other),
+        ("412 Precondition Failed", "PreconditionFailed", "", AlreadyExists, Other),
+        ("503 Slow Down", "SlowDown", "", Transient, Other),
+        ("500 Internal Server Error", "InternalError", "", Transient, Other),
+        ("501 Not Implemented", "NotImplemented", "", Permanent, Other),
+        ("400 Bad Request", "InvalidArgument", "", Permanent, Other),
+        ("429 Too Many", "", "", Transient, Other),
     ];
-    for (status, code, message, kind) in cases {
+    for (status, code, message, kind, cause) in cases {
         let xml = match code {
             "" => String::new(),
             code => format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>{message}</Message></Error>"),
         };
         let server = serve(vec![Meet::Answer(status, xml.leak())]).await;
         let error = server.store.put("k", Body::hashed("x"), PutOptions::default()).await.unwrap_err();
-        assert_eq!(error.kind(), kind, "{status} {code}: {error}");
+        assert_eq!((error.kind(), error.cause()), (kind, cause), "{status} {code} {message}: {error}");
+        assert_eq!(error.told().len() > error.seen().len(), cause != Other, "what helps is said: {}", error.told());
+        assert_eq!(crate::error::Error::from(error.clone()).seen(), error.told());
         assert!(error.seen().starts_with("writing s3://bucket/pre/k: ") && error.seen().contains(code), "{error}");
         assert!(!error.seen().contains("the-secret"), "{error}");
-        if code == "PermanentRedirect" {
+        if cause == Region {
             assert!(error.seen().contains("Region eu-west-1"), "{error}");
         }
     }
@@ -183,4 +194,52 @@ async fn listing_goes_through_every_page_and_keeps_the_prefix_out_of_the_keys() 
     let found: Vec<_> = found.iter().map(|m| (m.key.as_str(), m.size_bytes)).collect();
     assert_eq!(found, [("a/1", 5), ("a/2", 6)]);
     assert!(server.requests.lock().unwrap()[1].0.contains("continuation-token=t"));
+}
+
+const DENIED: &str = "<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code><Message>no</Message></Error>";
+const ABSENT: &str = "<?xml version=\"1.0\"?><Error><Code>NoSuchKey</Code><Message>no</Message></Error>";
+const BEGUN: &str = "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>";
+
+/// The probe of a store with retention, answered in this order: listing, reading, then as the caller says.
+async fn probed(meets: &[Meet]) -> (Probed, Vec<String>) {
+    let first = [Meet::Answer("200 OK", "<ListBucketResult/>"), Meet::Answer("404 Not Found", ABSENT)];
+    let server = serve([&first, meets].concat()).await;
+    let probed = server.store.probe(Some("2030-01-01T00:00:00Z".parse().unwrap())).await;
+    let requests = server.requests.lock().unwrap().iter().map(|(head, _)| head.clone()).collect();
+    (probed, requests)
+}
+
+#[tokio::test]
+async fn a_probe_begins_as_a_real_write_does_and_tells_retention_from_writing() {
+    let lock = "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled><Rule><DefaultRetention><Mode>GOVERNANCE</Mode><Years>1</Years></DefaultRetention></Rule></ObjectLockConfiguration>";
+    let meets = [
+        Meet::Answer("403 Forbidden", DENIED),
+        Meet::Answer("200 OK", BEGUN),
+        Meet::Answer("200 OK", ""),
+        Meet::Answer("204 No Content", ""),
+        Meet::Answer("403 Forbidden", DENIED),
+        Meet::Answer("200 OK", lock),
+    ];
+    let (probed, requests) = probed(&meets).await;
+    let failures: Vec<&str> = probed.failures.iter().map(StoreError::seen).collect();
+    assert!(failures.len() == 1 && failures[0].starts_with("s3:PutObjectRetention on arn:aws:s3:::bucket/pre/* is not permitted: "), "{failures:?}");
+    assert!(probed.unseen.len() == 1 && probed.unseen[0].starts_with("s3:GetBucketVersioning on arn:aws:s3:::bucket is not permitted"), "{:?}", probed.unseen);
+    assert_eq!((probed.capabilities.object_lock, probed.capabilities.default_retention.as_deref()), (Some(true), Some("GOVERNANCE, 1 year")));
+    let locked: Vec<bool> = requests.iter().map(|head| head.contains("x-amz-object-lock-mode: compliance\r\n") && head.contains("x-amz-object-lock-retain-until-date: 2030-01-01")).collect();
+    assert_eq!(locked, [false, false, true, false, false, false, false, false]);
+    assert!(requests[5].starts_with("delete /bucket/pre/kferry-probe-"), "{}", requests[5]);
+}
+
+#[tokio::test]
+async fn a_probe_gives_its_upload_up_whatever_became_of_the_part() {
+    let (probed, requests) = probed(&[Meet::Answer("200 OK", BEGUN), Meet::Answer("403 Forbidden", DENIED), Meet::Answer("403 Forbidden", DENIED)]).await;
+    let failures: Vec<&str> = probed.failures.iter().map(StoreError::seen).collect();
+    assert!(failures.len() == 2 && failures[0].starts_with("s3:PutObject on") && failures[1].starts_with("s3:AbortMultipartUpload on"), "{failures:?}");
+    assert!(failures[1].contains("one part of 5 bytes stays in s3://bucket/pre/"), "{failures:?}");
+    assert!(requests[4].starts_with("delete /bucket/pre/kferry-probe-"), "{}", requests[4]);
+    // What is no permission ends it there.
+    let failed = "<?xml version=\"1.0\"?><Error><Code>KMS.DisabledException</Code><Message>off</Message></Error>";
+    let (probed, requests) = self::probed(&[Meet::Answer("400 Bad Request", failed)]).await;
+    assert_eq!(probed.failures.iter().map(StoreError::cause).collect::<Vec<_>>(), [StoreCause::KeyDisabled]);
+    assert_eq!(requests.len(), 3, "{requests:?}");
 }
