@@ -27,8 +27,8 @@ const NOT_PROVOKED: [(&str, &str); 8] = [
 /// Codes that one scenario makes from the plan's own list, one permission after the other: `permissions::each_permission_…`.
 const MADE_FROM_THE_PLAN: &str = "KF-PRE-DENIED-";
 
-/// What is said of every pair.
-const ALWAYS: [&str; 4] = ["KF-PRE-DISK-ROOM", "KF-PRE-METADATA-MODES", "KF-PRE-NOT-PROBED", "KF-PRE-SIZING"];
+/// What is said of every pair, and of the bucket that scenarios share.
+const ALWAYS: [&str; 5] = ["KF-PRE-DISK-ROOM", "KF-PRE-METADATA-MODES", "KF-PRE-NOT-PROBED", "KF-PRE-SIZING", "KF-PRE-STORE-VERSIONS"];
 
 /// Where a new code has no scenario, this test fails and says so; where one gets a scenario, its exception has to go.
 #[test]
