@@ -10,6 +10,7 @@ pub use places::region_of;
 
 use crate::config::model::{Config, CostConfig};
 use crate::domain::plan::Plan;
+use crate::domain::planning::names;
 use prices::{NanoUsd, Price};
 use serde::Serialize;
 use serde::ser::Serializer;
@@ -217,14 +218,12 @@ pub struct CostEstimate {
 impl CostEstimate {
     /// In one line.
     pub fn in_words(&self) -> String {
-        let unknown = match self.unknown.join(", ") {
-            none if none.is_empty() => none,
-            names => format!("; not known and not in it: {names}"),
-        };
-        format!(
-            "about {} on AWS by list prices{unknown}; see `cost-estimate.json`",
-            self.known_usd
-        )
+        let unknown = names(&self.unknown);
+        match (self.unknown.is_empty(), self.known_usd == MicroUsd::default()) {
+            (true, _) => format!("about {} on AWS by list prices; see `cost-estimate.json`", self.known_usd),
+            (false, true) => format!("not known, for the reasons that stand in `cost-estimate.json`: {unknown}"),
+            (false, false) => format!("about {} on AWS by list prices; not known and not in it: {unknown}; see `cost-estimate.json`", self.known_usd),
+        }
     }
 }
 

@@ -39,7 +39,7 @@ fn every_code_of_precheck_has_a_scenario_that_provokes_it() {
     assert!(codes.len() > 100, "the table is not read: {codes:?}");
     let mut scenarios = String::new();
     for entry in std::fs::read_dir(root.join("tests/scenarios")).unwrap().flatten() {
-        let text = std::fs::read_to_string(entry.path()).unwrap();
+        let Ok(text) = std::fs::read_to_string(entry.path()) else { continue };
         let text = if entry.file_name() == "precheck.rs" { text.split_once("];").unwrap().1.to_owned() } else { text };
         scenarios.extend(text.lines().filter(|line| !line.trim_start().starts_with("//")));
     }
