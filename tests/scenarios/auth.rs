@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::lab::secured::{PASSWORD_VARIABLE, USER, papers, password};
 use crate::lab::{Acl, Agent, Commit, Door, Load, Options, S3, Topic, WorkDir};
 use crate::migration::{Lab, Migration, Setup};
+use crate::permissions;
 
 /// The secured pair of clusters, with the users and the ACLs of whoever migrates.
 pub fn secured() -> &'static Lab {
@@ -79,12 +80,43 @@ fn setup(lab: &Lab, id: &str, source: Door, target: Door) -> Setup {
     if matches!(target, Door::Mtls) { setup.set("acl.target_principal", &target.principal()) } else { setup }
 }
 
-/// From `plan` to `verify`, and both clusters hold the same.
+/// Both principals may do just what `plan` lists, made by a super user: first on the source, whose bindings are then copied too.
+fn permit_exactly(id: &str, source: Door, target: Door) {
+    let (lab, agent) = (secured(), Agent::shared());
+    for (cluster, door, side, standing) in [(&lab.source, source, "source", of_source as fn(&str) -> Vec<Acl>), (&lab.target, target, "target", of_target)] {
+        let planned = lab.setup(id).set("acl.source_principal", &source.principal()).set("acl.target_principal", &target.principal()).begin();
+        let rows = permissions::listed(&planned);
+        let exact: Vec<Acl> = rows.iter().filter(|row| row["side"] == side).flat_map(|row| permissions::bindings_of(&door.principal(), row)).collect();
+        agent.delete_acls(&cluster.bootstrap(), &standing(&door.principal()));
+        agent.create_acls(&cluster.bootstrap(), &exact);
+    }
+}
+
+fn put_back(bootstrap: &str, before: &[Acl]) {
+    let agent = Agent::shared();
+    let now = agent.describe_acls(bootstrap);
+    let only_in = |of: &[Acl], other: &[Acl]| of.iter().filter(|acl| !other.contains(acl)).cloned().collect::<Vec<_>>();
+    let (added, gone) = (only_in(&now, before), only_in(before, &now));
+    if !added.is_empty() {
+        agent.delete_acls(bootstrap, &added);
+    }
+    if !gone.is_empty() {
+        agent.create_acls(bootstrap, &gone);
+    }
+}
+
+/// From `plan` to `verify` with just the permissions that it needs, and both clusters hold the same.
 fn whole(id: &str, source: Door, target: Door) -> Migration {
     let migration = between(id, source, target).begin();
+    let lab = secured();
+    let before = [&lab.source, &lab.target].map(|cluster| Agent::shared().describe_acls(&cluster.bootstrap()));
+    permit_exactly(id, source, target);
     migration.run("plan").ok();
     migration.precheck();
     migration.finish();
+    for (cluster, before) in [&lab.source, &lab.target].into_iter().zip(before) {
+        put_back(&cluster.bootstrap(), &before);
+    }
     migration.expect_state("finalized");
     migration.expect_verified();
     migration.expect_same(secured(), &[format!("{id}-orders"), format!("{id}-empty")]);

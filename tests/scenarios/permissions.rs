@@ -32,12 +32,17 @@ fn clear_acls(clusters: &[&Cluster]) {
     }
 }
 
-/// A row of `plan.json`'s permissions as bindings.
+/// A row of `plan.json`'s permissions as bindings of kferry's.
 fn bindings(row: &Value) -> Vec<Acl> {
+    bindings_of(PRINCIPAL, row)
+}
+
+/// The same of another principal's.
+pub fn bindings_of(principal: &str, row: &Value) -> Vec<Acl> {
     let upper = |key: &str| row[key].as_str().unwrap().to_uppercase();
     let names = row["names"].as_array().unwrap().iter().map(|name| name.as_str().unwrap());
     let acls = names.map(|name| {
-        let acl = Acl::allow(PRINCIPAL, &upper("operation"), &upper("resource_type"), name);
+        let acl = Acl::allow(principal, &upper("operation"), &upper("resource_type"), name);
         if row["pattern_type"] == "prefixed" { acl.prefixed() } else { acl }
     });
     acls.collect()
@@ -45,7 +50,7 @@ fn bindings(row: &Value) -> Vec<Acl> {
 
 /// What `plan` lists, made by a super user before anything is granted.
 #[track_caller]
-fn listed(planned: &Migration) -> Vec<Value> {
+pub fn listed(planned: &Migration) -> Vec<Value> {
     planned.run("plan").ok();
     let plan: Value = serde_json::from_slice(&std::fs::read(planned.dir().join("plan/plan.json")).unwrap()).unwrap();
     let rows = plan["permissions"].as_array().unwrap().clone();
