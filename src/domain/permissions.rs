@@ -3,7 +3,7 @@
 use super::acl::{AclBinding, CLUSTER_NAME, Operation, PatternType, ResourceType, WILDCARD};
 use super::finding::FindingCode;
 use super::limits::CONTROLS_HANDFUL;
-use super::plan::{Plan, TopicAction};
+use super::plan::{GroupPlan, Plan, TopicAction};
 use super::quota::QuotaDiff;
 use crate::config::model::Config;
 use crate::domain::acl::DriftPolicy;
@@ -140,12 +140,15 @@ impl Subjects {
         let removes_quotas = config.on_quota_drift == DriftPolicy::Replace;
         let sets = |q: &QuotaDiff| !q.set.is_empty() || !q.withheld.is_empty() || (removes_quotas && !q.drift.is_empty());
         let controls = plan.estimate.markers.markers_estimated.saturating_add(plan.estimate.markers.holes_estimated);
+        // Who is in the way on the target may be gone by the cutover; a group of a type that is not committed stays what it is.
+        let uncommittable: BTreeSet<&str> = plan.source.groups.iter().filter(|g| g.uncommittable().is_some()).map(|g| g.group_id.as_str()).collect();
+        let is_carried = |g: &&GroupPlan| g.left_alone.is_empty() || (g.partitions > 0 && !uncommittable.contains(g.group_id.as_str()));
         Self {
             migration_id: plan.migration_id.clone(),
             topics: names(&|_| true),
             created: names(&|action| *action == TopicAction::Create),
             groups: plan.groups.iter().map(|g| g.group_id.clone()).collect(),
-            carried: plan.groups.iter().filter(|g| g.left_alone.is_empty()).map(|g| g.group_id.clone()).collect(),
+            carried: plan.groups.iter().filter(is_carried).map(|g| g.group_id.clone()).collect(),
             alters_acls: plan.acls.as_ref().is_some_and(|a| {
                 !(a.own.is_empty() && a.create.is_empty() && a.withheld.is_empty()) || (removes_acls && !a.target_only.is_empty())
             }),
@@ -161,14 +164,11 @@ pub fn needed(plan: &Plan, config: &Config) -> Vec<Permission> {
     needed_for(&Subjects::of(plan, config))
 }
 
-/// The same with the groups that the source has by now: those that came up since the plan are carried over too.
-pub fn needed_at_cutover(plan: &Plan, config: &Config, groups_now: &[String]) -> Vec<Permission> {
+/// The same with the groups that came up on the source since the plan, and those of them whose offsets will be carried over.
+pub fn needed_at_cutover(plan: &Plan, config: &Config, late: &[String], late_carried: &[String]) -> Vec<Permission> {
     let mut subjects = Subjects::of(plan, config);
-    let known: BTreeSet<String> = subjects.groups.iter().cloned().collect();
-    for group in groups_now.iter().filter(|group| !known.contains(*group)) {
-        subjects.groups.push(group.clone());
-        subjects.carried.push(group.clone());
-    }
+    subjects.groups.extend_from_slice(late);
+    subjects.carried.extend_from_slice(late_carried);
     needed_for(&subjects)
 }
 

@@ -3,6 +3,7 @@
 use super::locating;
 use crate::cli::flags;
 use crate::config::Config;
+use crate::domain::plan::Plan;
 use crate::error::{Code, Error, Result};
 use crate::journal::Journal;
 use crate::kafka::cluster::{Cluster, Side};
@@ -106,6 +107,23 @@ pub struct Clusters {
 }
 
 impl Clusters {
+    /// Connects to both clusters of a migration that has begun, looked up first where they are given by ARN.
+    ///
+    /// Where it is `urgent`, since producers stand still or have to be told, the plan's addresses are tried before anything is
+    /// looked up. **Errors**: as for [`locating::locate_both`] and [`Clusters::connect`].
+    async fn find(config: &Config, plan: Option<&Plan>, urgent: bool) -> Result<(Config, Self)> {
+        if let Some(plan) = plan.filter(|plan| urgent && (plan.source_msk.is_some() || plan.target_msk.is_some())) {
+            let planned = locating::as_planned(config, plan);
+            match Self::connect(&planned).await {
+                Ok(clusters) => return Ok((planned, clusters)),
+                Err(error) => tracing::warn!(%error, "the clusters are looked up again"),
+            }
+        }
+        let located = locating::locate_both(config, plan).await?;
+        let clusters = Self::connect(&located).await?;
+        Ok((located, clusters))
+    }
+
     pub async fn connect(config: &Config) -> Result<Self> {
         let (source_cluster, target_cluster) =
             futures::try_join!(Cluster::connect(Side::Source, &config.source), Cluster::connect(Side::Target, &config.target))?;
@@ -139,8 +157,8 @@ impl Context {
             return Err(Error::new(Code::StateIllegal, format!("`{command}` is not legal in state {state}; {next}")));
         }
         let interrupt = Interrupt::listen()?;
-        let config = interrupt.or(locating::locate_both(&config, journal.migration().map(|m| &*m.plan))).await?;
-        let clusters = interrupt.or(Clusters::connect(&config)).await?;
+        let plan = journal.migration().map(|m| &*m.plan);
+        let (config, clusters) = interrupt.or(Clusters::find(&config, plan, state >= State::Cutover)).await?;
         let store = store::open(&config.backup).await?;
         check_clusters(&journal, &clusters)?;
         let mut context = Self { config, journal, clusters, store, interrupt };

@@ -2,7 +2,7 @@
 
 mod clients;
 mod health;
-mod limits;
+pub mod limits;
 mod places;
 mod read_rate;
 pub mod rights;

@@ -8,6 +8,7 @@ use super::context::Context;
 use super::copying::planned_partitions;
 use super::rollback::ours;
 use super::{quotas, scram_secrets, topics};
+use crate::config::model::ScramSecrets;
 use crate::domain::acl::DriftPolicy;
 use crate::domain::partition::TopicPartition;
 use crate::domain::plan::{Plan, TopicAction, TopicPlan};
@@ -23,7 +24,9 @@ pub async fn copy(context: &mut Context) -> Result<()> {
     let interrupt = context.interrupt.clone();
     let bindings = interrupt.or(copy_acls(context, &plan)).await?;
     interrupt.or(copy_quotas(context, &plan)).await?;
-    interrupt.or(scram_secrets::associate(context, &plan.scram_secrets)).await?;
+    // Not asked for any more: the way out where one of them can never be associated.
+    let secrets = if context.config.scram_secrets == ScramSecrets::Associate { &plan.scram_secrets[..] } else { &[] };
+    interrupt.or(scram_secrets::associate(context, secrets)).await?;
     for topic in &plan.topics {
         context.interrupt.check()?;
         match topic.action {

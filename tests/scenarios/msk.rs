@@ -97,8 +97,8 @@ fn a_whole_migration_by_arns_on_both_sides() {
     there.sort();
     assert_eq!(there, users);
 
-    // A migration that is under way does not need the control plane.
-    msk.fail("GetBootstrapBrokers", "", None, AWAY);
+    // A migration that is under way does not need the control plane, nor credentials for it.
+    msk.fail("GetBootstrapBrokers", "", None, ACCESS_DENIED);
     let outcome = migration.cutover();
     assert!(outcome.stderr.contains("the bootstrap servers that the plan was made with are used"), "{outcome}");
     msk.recover();

@@ -163,17 +163,22 @@ fn with_exactly_what_is_listed_a_migration_passes_and_one_fewer_is_named() {
 fn late_group(migration: &Migration, lab: &Lab, topic: &str) -> Vec<Acl> {
     let (agent, source, target) = (Agent::shared(), lab.source.bootstrap(), lab.target.bootstrap());
     agent.commit_group_offsets(&source, "perm-late", &[Commit::new(topic, 1, 33, "")]);
+    // Nothing of this one will be committed on the target: READ there is not asked for once it can be described.
+    agent.create_topics(&source, &[Topic::new("outside-perm", 1)]);
+    agent.commit_group_offsets(&source, "perm-elsewhere", &[Commit::new("outside-perm", 0, 0, "")]);
     let refused = migration.run("cutover").expect_code(4);
     assert!(refused.stderr.contains("error[KF-PERMISSION-MISSING]"), "{refused}");
     // Without READ the target does not tell of DELETE.
-    for missing in ["source: DESCRIBE on GROUP perm-late", "target: READ on GROUP perm-late"] {
+    for missing in ["source: DESCRIBE on GROUP perm-elsewhere, perm-late", "target: READ on GROUP perm-elsewhere, perm-late"] {
         assert!(refused.stderr.contains(missing), "{missing}: {refused}");
     }
     assert!(migration.fact("cutover_started").is_none() && migration.webhook.events().is_empty(), "nobody was to be frozen");
     let binding = |operation| Acl::allow(PRINCIPAL, operation, "GROUP", "perm-late");
     let late = vec![binding("DESCRIBE"), binding("READ"), binding("DELETE")];
-    agent.create_acls(&source, &late[..1]);
-    agent.create_acls(&target, &late[1..]);
+    let elsewhere = Acl::allow(PRINCIPAL, "DESCRIBE", "GROUP", "perm-elsewhere");
+    let late: Vec<Acl> = [vec![elsewhere], late].concat();
+    agent.create_acls(&source, &late[..2]);
+    agent.create_acls(&target, &late[2..]);
     let warned = migration.run("execute").ok();
     assert!(warned.stderr.contains("the source's ACLs have changed since the plan") && warned.stderr.contains("perm-late"), "{warned}");
     late

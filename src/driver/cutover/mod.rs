@@ -75,8 +75,8 @@ async fn go(context: &mut Context) -> Result<()> {
     }
     freeze.ready()?;
     check_source(context).await?;
-    permissions::check(context).await?;
     health::wait_until_healthy(context, true).await?;
+    permissions::check(context).await?;
     let mut copying = Copying::begin(context).await?;
     copying.copier().tail();
     let result = attempt(context, &mut copying, &freeze).await;
