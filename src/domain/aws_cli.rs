@@ -179,7 +179,9 @@ fn head(plan: &Plan, step: ClusterStep) -> String {
          # It looks before it makes anything, asks before each step, and can be run again. It deletes nothing.\n\
          # It was tried on an S3 server of another make and a double of MSK's control plane, not on AWS.\n\
          # --dry-run shows what it would do.\n\
-         set -euo pipefail\n",
+         set -euo pipefail\n\
+         # bash 4.4 and later; for an earlier one the functions look at what they substitute themselves.\n\
+         shopt -s inherit_errexit 2>/dev/null || true\n",
         id = in_comment(&plan.migration_id),
         version = plan.kferry_version,
         at = in_comment(&plan.created_at),
@@ -227,6 +229,13 @@ fn values(plan: &Plan, config: &Config, buckets: &[Bucket], step: ClusterStep) -
         if n == "BACKUP" {
             // Within a JSON string.
             let folder = segment::all_segments(b.prefix, &plan.migration_id);
+            let own = format!("{}{}/", b.prefix, plan.migration_id);
+            let _ = writeln!(out, "readonly UPLOADS_PREFIX={}", quoted(&in_json(&own)));
+            let _ = writeln!(
+                out,
+                "readonly LIFECYCLE_RULES={}",
+                quoted(&named(&plan.migration_id, "._-"))
+            );
             let _ = writeln!(
                 out,
                 "readonly SEGMENTS_PREFIX={}",
@@ -362,12 +371,33 @@ fn plain(text: &str) -> String {
         .collect()
 }
 
+/// Whether both stores are one bucket. On AWS its name alone says so, whichever way in is named; two servers of one's own may have a bucket
+/// of one name each. In doubt it is one: then nothing is locked by default.
+fn is_same(a: &Bucket, b: &Bucket) -> bool {
+    let apart = match (a.endpoint_url, b.endpoint_url) {
+        (Some(x), Some(y)) => {
+            let plain = |url: &str| url.trim_end_matches('/').to_ascii_lowercase();
+            plain(x) != plain(y) && !(is_aws(x) && is_aws(y))
+        }
+        _ => false,
+    };
+    a.bucket == b.bucket && !apart
+}
+
+fn is_aws(endpoint_url: &str) -> bool {
+    let url = endpoint_url.to_ascii_lowercase();
+    let rest = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
+    let host = rest.split(['/', ':']).next().unwrap_or_default();
+    [".amazonaws.com", ".amazonaws.com.cn"]
+        .iter()
+        .any(|domain| host.ends_with(domain))
+}
+
 fn buckets_step(config: &Config, buckets: &[Bucket]) -> String {
     if buckets.is_empty() {
         return "\nbuckets() { say \"both stores are directories: there is no bucket to make\"; }\n".to_owned();
     }
-    let same =
-        matches!(buckets, [a, b] if (a.bucket, a.endpoint_url) == (b.bucket, b.endpoint_url));
+    let same = matches!(buckets, [a, b] if is_same(a, b));
     let locked = config.evidence.object_lock;
     let mut out = String::from("\nbuckets() {\n");
     for b in buckets {
@@ -386,7 +416,7 @@ fn buckets_step(config: &Config, buckets: &[Bucket]) -> String {
             config.evidence.retention_days
         );
     }
-    out.push_str("  confirmed \"Buckets that are missing are made, and so are settings that are.\" || return 0\n");
+    out.push_str("  confirmed \"Buckets that are missing are made, whole. One that is there keeps its key, versions and locks; its public access is blocked, and lifecycle rules are added.\" || return 0\n");
     for b in buckets {
         let n = b.name;
         let evidence = n == "EVIDENCE" || same;
@@ -404,7 +434,7 @@ fn buckets_step(config: &Config, buckets: &[Bucket]) -> String {
         if n == "BACKUP" {
             let _ = writeln!(
                 out,
-                "  ensure_lifecycle \"$BACKUP_BUCKET\" \"$SEGMENTS_PREFIX\" \"$SEGMENTS_KEPT_DAYS\""
+                "  ensure_lifecycle \"$BACKUP_BUCKET\" \"$UPLOADS_PREFIX\" \"$SEGMENTS_PREFIX\" \"$SEGMENTS_KEPT_DAYS\" \"$LIFECYCLE_RULES\""
             );
         }
         if n == "EVIDENCE" {

@@ -293,15 +293,10 @@ fn assumptions(plan: &Plan, config: &Config) -> Vec<String> {
             config.cost.segments_kept_days
         ),
     ];
-    let unsized_partitions = plan
-        .topics
-        .iter()
-        .flat_map(|t| &t.partitions)
-        .filter(|p| p.size_bytes.is_none())
-        .count();
+    let unsized_partitions = items::unsized_partitions(plan);
     if unsized_partitions > 0 {
         assumed.push(format!(
-            "{unsized_partitions} partitions whose size is not known are counted as empty"
+            "{unsized_partitions} partitions have a size that is not known, and what hangs on the bytes of all is null"
         ));
     }
     assumed

@@ -154,6 +154,9 @@ pub struct Written {
     pub records: u64,
     /// Of that many records, if they are as large as those that their topics hold.
     pub bytes: u64,
+    /// Of the records, those of topics that do not tell how large theirs are; `bytes` is without them.
+    #[serde(default)]
+    pub unsized_records: u64,
     /// The time between both looks.
     pub window_ms: u64,
 }

@@ -75,6 +75,9 @@ pub struct PartitionProbe {
     pub timestamp_max_ms: Option<i64>,
     /// Largest batch that was seen, header included.
     pub batch_bytes_max: i64,
+    /// Bytes of the batches that were looked at, and their records.
+    pub sampled_bytes: u64,
+    pub sampled_records: u64,
     /// The largest record that was seen in a batch that is not small: its offset, and what it takes in a batch of its own.
     pub record_bytes_max: Option<(i64, i64)>,
     /// Why the partition could not be sampled.

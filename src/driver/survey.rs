@@ -29,7 +29,6 @@ use crate::kafka::target::Target;
 use crate::telemetry::steps::Steps;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
 
 /// Where Kafka keeps transactions; its health says whether a sentinel can be written.
 const TRANSACTION_STATE: &str = "__transaction_state";
@@ -82,7 +81,6 @@ async fn survey_both(config: &Config, migration_id: Option<String>, shown: &Step
         Ok(read) => read,
         Err(source) => return Err(Unread { source, target: connected.err(), located }),
     };
-    let seen_at = Instant::now();
     let selected: Vec<&TopicSnapshot> = source.snapshot.topics.iter().filter(|t| t.name != TRANSACTION_STATE).collect();
     let read_target = async {
         match connected {
@@ -92,6 +90,7 @@ async fn survey_both(config: &Config, migration_id: Option<String>, shown: &Step
     };
     let partitions: Vec<TopicPartition> = selected.iter().flat_map(|t| t.partitions.iter().filter(|p| p.leader.is_some()).map(|p| TopicPartition::new(t.name.as_str(), p.partition))).collect();
     let hasty = source.reader.with_patience(limits::PATIENCE);
+    let first_ends = written::look(&source.reader, &selected).await;
     let before = Box::pin(clients::look(&source.reader, &partitions)).await;
     let ((probes, sampling), source_health, open_transactions, target, witnesses) = futures::join!(
         sampling::sample(&source.reader, &selected, shown),
@@ -103,7 +102,7 @@ async fn survey_both(config: &Config, migration_id: Option<String>, shown: &Step
     // Alone, so that nothing else of ours slows it down.
     shown.at("reading the source as fast as it goes, for a second");
     let source_bytes_per_second = read_rate::observe(&source.reader, &selected).await;
-    let written = written::observe(&source.reader, &selected, seen_at).await;
+    let written = written::observe(&source.reader, &selected, &first_ends, &probes).await;
     let (target, target_health, target_defaults, write_txn_markers, target_operations, target_error) = match target {
         Ok(target) => (Some(target.snapshot), Some(target.health), target.defaults, target.write_txn_markers, target.operations, None),
         Err(error) => (None, None, None, None, None, Some(error)),

@@ -8,6 +8,7 @@ use crate::domain::practice::Practice;
 use crate::error::Result;
 use futures::future::join_all;
 use kafka_protocol::messages::DescribeLogDirsRequest;
+use std::collections::BTreeSet;
 
 impl Metadata {
     /// Counts replicas, leaders that are not the preferred ones, and brokers that are not there.
@@ -74,9 +75,8 @@ impl Reader {
         let response = connection.call(version, &DescribeLogDirsRequest::default().with_topics(Some(Vec::new()))).await?;
         Failure::check_code(response.error_code)?;
         let working: Vec<_> = response.results.iter().filter(|d| d.error_code == 0).collect();
-        // Each directory is taken for a volume of its own, which is what several are for.
-        let told: Vec<i64> = working.iter().map(|d| d.usable_bytes).filter(|bytes| *bytes >= 0).collect();
-        Ok((working.len(), (!told.is_empty()).then(|| told.iter().sum())))
+        let volumes: Vec<(i64, i64)> = working.iter().map(|d| (d.usable_bytes, d.total_bytes)).collect();
+        Ok((working.len(), free_bytes(&volumes)))
     }
 
     /// A broker's features, finalized and at most supported, and whether it takes part in a migration from ZooKeeper.
@@ -89,9 +89,26 @@ impl Reader {
     }
 }
 
+/// What is free, by the usable and total bytes that each directory tells of its volume: none where one does not tell.
+///
+/// Directories are taken for volumes of their own, which is what several are for, save where both numbers are the same: these share one.
+fn free_bytes(directories: &[(i64, i64)]) -> Option<i64> {
+    let volumes: BTreeSet<(i64, i64)> = directories.iter().copied().collect();
+    let told = !volumes.is_empty() && volumes.iter().all(|(usable, _)| *usable >= 0);
+    told.then(|| volumes.iter().map(|(usable, _)| *usable).fold(0, i64::saturating_add))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn directories_on_one_volume_are_counted_once() {
+        assert_eq!(free_bytes(&[(40, 100), (40, 100)]), Some(40));
+        assert_eq!(free_bytes(&[(40, 100), (40, 200), (30, 100), (40, 100)]), Some(110));
+        assert_eq!(free_bytes(&[(0, 100)]), Some(0), "full, and it says so");
+        assert_eq!([free_bytes(&[]), free_bytes(&[(-1, -1)]), free_bytes(&[(40, 100), (-1, -1)])], [None; 3]);
+    }
     use crate::kafka::metadata::{BrokerNode, Leader, PartitionMetadata, TopicMetadata};
 
     #[test]

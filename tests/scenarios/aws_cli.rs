@@ -180,6 +180,22 @@ fn the_script_makes_both_buckets_and_can_be_run_again() {
             && !again.contains("put-bucket-versioning"),
         "{again}"
     );
+    // A bucket that was there before, with Object Lock and without a default retention, gets none.
+    let others = "kferry-script-others";
+    lab.s3.create_locked_bucket(others);
+    let text = std::fs::read_to_string(&script).unwrap();
+    let dir = WorkDir::new("script-others");
+    let elsewhere = dir.file("aws-cli.sh", &text.replace(evidence, others));
+    let left = done(shell.run(&elsewhere, &["--yes", "--only", "buckets"]));
+    assert!(
+        left.contains("bucket kferry-script-others was there before and has no default retention"),
+        "{left}"
+    );
+    let lock = lab.s3.bucket("GET", others, "object-lock", "");
+    assert!(
+        lock.contains("Enabled") && !lock.contains("COMPLIANCE"),
+        "{lock}"
+    );
 
     refused(
         run(&["--yes", "--only", "policies"]),
@@ -286,16 +302,28 @@ fn serve(mut stream: TcpStream, kept: &Mutex<Vec<(String, Value)>>) -> std::io::
         return stream.write_all(format!("{head}{answer}").as_bytes());
     }
     let (status, answer) = match route.trim_end_matches(" HTTP/1.1") {
+        // On its second page: the first has none.
+        "GET /api/v2/clusters" if made && !line.contains("nextToken=") => (
+            "200 OK",
+            json!({"clusterInfoList": [], "nextToken": "more"}),
+        ),
         "GET /api/v2/clusters" if made => (
             "200 OK",
             json!({"clusterInfoList": [{"clusterName": "source-cluster-id-made", "clusterArn": ARN}]}),
         ),
         "GET /api/v2/clusters" => ("200 OK", json!({"clusterInfoList": []})),
+        "GET /v1/kafka-versions" if !line.contains("nextToken=") => (
+            "200 OK",
+            json!({"kafkaVersions": [{"version": "3.9.x.kraft", "status": "ACTIVE"}, {"version": "3.9.x", "status": "ACTIVE"}], "nextToken": "more"}),
+        ),
         "GET /v1/kafka-versions" => (
             "200 OK",
-            json!({"kafkaVersions": [{"version": "3.9.x.kraft", "status": "ACTIVE"}, {"version": "3.9.x", "status": "ACTIVE"}]}),
+            json!({"kafkaVersions": [{"version": "3.8.x", "status": "ACTIVE"}]}),
         ),
         "GET /v1/configurations" => ("200 OK", json!({"configurations": []})),
+        "POST /v1/configurations" if body.contains("not-permitted") => {
+            ("403 Forbidden", json!({"message": "not permitted"}))
+        }
         "POST /v1/configurations" => (
             "200 OK",
             json!({"arn": "arn:aws:kafka:eu-west-1:123456789012:configuration/c/1", "latestRevision": {"revision": 1}}),
@@ -364,6 +392,14 @@ fn the_script_makes_a_cluster_as_the_services_model_has_it() {
         dry.contains("\"NumberOfBrokerNodes\": 3") && msk.sent("POST").is_empty(),
         "{dry}"
     );
+    // Without its configuration no cluster is made.
+    let unpermitted =
+        with("CONFIGURATION_NAME", "not-permitted").run(&script, &["--yes", "--only", "cluster"]);
+    assert!(
+        !unpermitted.status.success() && msk.sent("POST /api/v2/clusters").is_empty(),
+        "{}",
+        said(&unpermitted)
+    );
 
     let made = done(Shell::new(env.clone()).run(&script, &["--yes", "--only", "cluster"]));
     assert!(
@@ -397,7 +433,7 @@ fn the_script_makes_a_cluster_as_the_services_model_has_it() {
         json!({"arn": "arn:aws:kafka:eu-west-1:123456789012:configuration/c/1", "revision": 1})
     );
     use base64::Engine as _;
-    let properties = msk.sent("POST /v1/configurations")[0]["serverProperties"]
+    let properties = msk.sent("POST /v1/configurations").last().unwrap()["serverProperties"]
         .as_str()
         .unwrap()
         .to_owned();

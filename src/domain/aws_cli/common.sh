@@ -91,4 +91,16 @@ found() {
   die "cannot go on: $*"
 }
 
+# Leaves of ANSWER the first line that says something. As text the CLI answers page by page: one without the thing gives nothing, or None.
+first() {
+  local line
+  while IFS= read -r line; do
+    if [[ -n "$line" && "$line" != None ]]; then
+      ANSWER="$line"
+      return 0
+    fi
+  done <<<"$ANSWER"
+  ANSWER=
+}
+
 command -v aws >/dev/null || die "the AWS CLI is not there; see https://docs.aws.amazon.com/cli/"

@@ -9,8 +9,7 @@ use std::fmt::Write as _;
 /// Settings of brokers that an MSK configuration takes and that are worth carrying over; of those in a plan.
 ///
 /// Source: "Custom Amazon MSK configurations". Versions of protocols and formats, authorizers and listeners are MSK's own.
-pub(crate) const CARRIED: [&str; 24] = [
-    "allow.everyone.if.no.acl.found",
+pub(crate) const CARRIED: [&str; 23] = [
     "auto.create.topics.enable",
     "compression.type",
     "default.replication.factor",
@@ -44,10 +43,15 @@ const BOUND: [&str; 4] = [
     "log.message.timestamp.difference.max.ms",
 ];
 
+/// Never carried over: while the ACLs are not there yet, `false` locks everybody out, kferry too; `true` is MSK's default.
+const ALLOW_EVERYONE: &str = "allow.everyone.if.no.acl.found";
+
 /// `server_properties`, `client_authentication` and the values that go with them.
 pub(super) fn functions(plan: &Plan, config: &Config) -> String {
     let mut out = String::from(
-        "\n# The source's effective settings of those that MSK lets be set; topics bring their own besides.\nserver_properties() {\n  cat <<'PROPERTIES'\n",
+        "\n# The source's effective settings of those that MSK lets be set; topics bring their own besides.\n\
+         # allow.everyone.if.no.acl.found is not among them: set it to false in the cluster's configuration once the ACLs are there.\n\
+         server_properties() {\n  cat <<'PROPERTIES'\n",
     );
     for (name, value) in settings(plan) {
         // Writing to a String cannot err.
@@ -74,6 +78,7 @@ fn settings(plan: &Plan) -> BTreeMap<&str, &str> {
         .into_iter()
         .flat_map(|configuration| &configuration.server_properties);
     let own = own
+        .filter(|(name, _)| name.as_str() != ALLOW_EVERYONE)
         .filter(|(name, _)| !BOUND.iter().any(|bound| name.starts_with(bound)))
         .map(|(name, value)| (name.as_str(), value.as_str()));
     let told = CARRIED
@@ -99,7 +104,7 @@ fn client_authentication(mode: AuthMode) -> String {
             return "client_authentication() {\n  \
                     [[ -n \"$CERTIFICATE_AUTHORITY_ARNS\" ]] || die \"CERTIFICATE_AUTHORITY_ARNS is not set; see the top of this script\"\n  \
                     local authorities\n  \
-                    authorities=\"$(json_list CERTIFICATE_AUTHORITY_ARNS \"$CERTIFICATE_AUTHORITY_ARNS\" '^arn:[a-z-]+:acm-pca:')\"\n  \
+                    authorities=\"$(json_list CERTIFICATE_AUTHORITY_ARNS \"$CERTIFICATE_AUTHORITY_ARNS\" '^arn:[a-z-]+:acm-pca:')\" || return 1\n  \
                     printf '{\"Tls\":{\"Enabled\":true,\"CertificateAuthorityArnList\":%s}}' \"$authorities\"\n}\nreadonly CLIENT_BROKER=TLS\n"
                 .to_owned();
         }

@@ -36,6 +36,7 @@ fn on_msk(mode: AuthMode) -> (Plan, Config) {
         [
             ("log.retention.hours", "72"),
             ("unclean.leader.election.enable", "false"),
+            ("allow.everyone.if.no.acl.found", "false"),
             ("inter.broker.protocol.version", "3.9"),
             ("super.users", HIDDEN_USERS),
         ]
@@ -69,6 +70,10 @@ fn a_migration_on_msk_gets_buckets_a_policy_and_a_cluster() {
     let (plan, config) = on_msk(AuthMode::ScramSha512);
     let script = render(&plan, &config);
     parses(&script).unwrap();
+    assert!(
+        !script.contains("\nallow.everyone.if.no.acl.found="),
+        "the ACLs are not there yet"
+    );
     assert!(
         !script.contains("inter.broker.protocol.version") && !script.contains(HIDDEN_USERS),
         "what is the source's own is not carried over"
@@ -196,6 +201,40 @@ fn one_bucket_for_both_is_locked_by_bundle_and_not_by_default() {
     assert!(script.contains("both stores are directories") && !script.contains("aws s3api"));
 }
 
+/// AWS has many names for the door to one bucket; two servers of one's own may each have a bucket of that name.
+#[test]
+fn one_bucket_is_known_by_its_name() {
+    let at = |endpoint_url| Bucket {
+        name: "BACKUP",
+        bucket: "shop",
+        prefix: "",
+        region: None,
+        endpoint_url,
+        kms_key_arn: None,
+    };
+    let aws = "https://s3.eu-west-1.amazonaws.com";
+    let vpce = "https://bucket.vpce-1.s3.eu-west-1.vpce.amazonaws.com:443/";
+    let (mine, yours) = ("http://s3.mine:9000", "http://s3.yours:9000");
+    for (a, b, same) in [
+        (None, None, true),
+        (None, Some(aws), true),
+        (Some(vpce), Some(aws), true),
+        (Some(mine), None, true),
+        (Some(mine), Some("http://S3.mine:9000/"), true),
+        (Some(mine), Some(yours), false),
+        (Some(mine), Some(aws), false),
+    ] {
+        assert_eq!(is_same(&at(a), &at(b)), same, "{a:?} {b:?}");
+    }
+    assert!(!is_same(
+        &at(None),
+        &Bucket {
+            bucket: "other",
+            ..at(None)
+        }
+    ));
+}
+
 #[test]
 fn volumes_have_room_for_the_data_with_its_replicas() {
     let (mut plan, config) = on_msk(AuthMode::Iam);
@@ -220,6 +259,7 @@ fn a_source_that_msk_describes_is_followed() {
         ("num.io.threads", "16"),
         ("zookeeper.session.timeout.ms", "18000"),
         ("log.retention.hours", "1"),
+        ("allow.everyone.if.no.acl.found", "false"),
     ];
     msk.configuration = Some(crate::domain::msk::MskConfiguration {
         arn: "arn".to_owned(),
@@ -234,6 +274,7 @@ fn a_source_that_msk_describes_is_followed() {
         script.contains("BROKER_INSTANCE_TYPE:-kafka.m5.2xlarge}")
             && script.contains("EBS_GIB_PER_BROKER:-777}")
     );
+    assert!(!script.contains("\nallow.everyone.if.no.acl.found="));
     assert!(script.contains("\nnum.io.threads=16\n") && !script.contains("zookeeper.session"));
     assert!(
         script.contains("\nlog.retention.hours=72\n")

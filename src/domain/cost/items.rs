@@ -40,18 +40,40 @@ pub(super) fn all(plan: &Plan, config: &Config, terms: &Terms<'_>) -> Vec<Item> 
     let data = Data {
         bytes: sizes.iter().sum(),
         puts,
+        unsized_partitions: unsized_partitions(plan),
     };
     let mut items = segments(&data, config, terms);
     items.extend(evidence(plan, config, terms));
     items.extend(transfer(plan, config, &data, terms));
     items.extend(brokers(plan, config, terms));
-    items.extend(unknowable());
+    items.extend(unknowable(plan));
     items
 }
 
 struct Data {
     bytes: i64,
     puts: i64,
+    unsized_partitions: usize,
+}
+
+impl Data {
+    /// Why `bytes` and `puts` are not known, where they are not.
+    fn unknown(&self) -> Option<String> {
+        let of = self.unsized_partitions;
+        (of > 0).then(|| format!("the brokers do not tell the size of {of} partitions; the others have {} bytes", grouped(self.bytes)))
+    }
+
+    /// The item, unless it hangs on a size that is not known.
+    fn sized(&self, item: Item) -> Item {
+        match self.unknown() {
+            Some(why) => Item::unknown(item.id, item.group, item.what, &why),
+            None => item,
+        }
+    }
+}
+
+pub(super) fn unsized_partitions(plan: &Plan) -> usize {
+    plan.topics.iter().flat_map(|t| &t.partitions).filter(|p| p.size_bytes.is_none()).count()
 }
 
 /// Writes of one partition's segments and manifests.
@@ -91,7 +113,7 @@ fn segments(data: &Data, config: &Config, terms: &Terms<'_>) -> Vec<Item> {
     let at_aws = endpoint_url.is_none();
     let months = f64::from(config.cost.segments_kept_days) / MONTH_DAYS;
     let mut items = vec![
-        terms.stored(
+        data.sized(terms.stored(
             at_aws,
             "segments_storage",
             Group::Storage,
@@ -99,8 +121,8 @@ fn segments(data: &Data, config: &Config, terms: &Terms<'_>) -> Vec<Item> {
             Price::S3Storage,
             gib(data.bytes) * months,
             format!("{} bytes / 2^30 × {} days kept / (365 / 12) days a month", grouped(data.bytes), config.cost.segments_kept_days),
-        ),
-        terms.stored(
+        )),
+        data.sized(terms.stored(
             at_aws,
             "segments_puts",
             Group::Requests,
@@ -114,7 +136,7 @@ fn segments(data: &Data, config: &Config, terms: &Terms<'_>) -> Vec<Item> {
                 grouped(PART_BYTES),
                 grouped(SINGLE_PUT_MAX_BYTES)
             ),
-        ),
+        )),
         terms.stored(at_aws, "trials", Group::Requests, "trying both stores", Price::S3Put, TRIALS * 3.0 / 1000.0, format!("{TRIALS} trials (plan, precheck, execute) × (1 LIST, 2 of an upload that is given up) / 1,000")),
         terms.stored(
             at_aws,
@@ -131,7 +153,7 @@ fn segments(data: &Data, config: &Config, terms: &Terms<'_>) -> Vec<Item> {
             "{} writes / 10,000, one data key for each; fewer with an S3 Bucket Key",
             grouped(data.puts)
         );
-        items.push(terms.stored(
+        items.push(data.sized(terms.stored(
             at_aws,
             "segments_kms",
             Group::Requests,
@@ -139,7 +161,7 @@ fn segments(data: &Data, config: &Config, terms: &Terms<'_>) -> Vec<Item> {
             Price::Kms,
             data.puts as f64 / 10_000.0,
             formula,
-        ));
+        )));
     }
     items.push(Item::unknown(
         "proofs_storage",
@@ -230,7 +252,13 @@ fn transfer(plan: &Plan, config: &Config, data: &Data, terms: &Terms<'_>) -> Vec
         .zip([&source_region, &target_region])
         .map(|(pass, region)| cross_az(pass, region.as_deref(), data, terms))
         .collect();
-    items.push(replication(plan, config, terms, target_region.as_deref()));
+    items.push(replication(
+        plan,
+        config,
+        data,
+        terms,
+        target_region.as_deref(),
+    ));
 
     // kferry runs where most of the bytes go.
     let here = target_region.as_deref();
@@ -278,17 +306,23 @@ fn cross_az(pass: &Pass<'_>, region: Option<&str>, data: &Data, terms: &Terms<'_
         pass.words,
         zones - 1
     );
-    terms.item(
+    data.sized(terms.item(
         pass.id,
         Group::Transfer,
         pass.what,
         Price::CrossAz,
         quantity,
         formula,
-    )
+    ))
 }
 
-fn replication(plan: &Plan, config: &Config, terms: &Terms<'_>, region: Option<&str>) -> Item {
+fn replication(
+    plan: &Plan,
+    config: &Config,
+    data: &Data,
+    terms: &Terms<'_>,
+    region: Option<&str>,
+) -> Item {
     let (id, what) = (
         "target_replication",
         "replicating between the target's zones",
@@ -344,14 +378,14 @@ fn replication(plan: &Plan, config: &Config, terms: &Terms<'_>, region: Option<&
         "{} bytes / 2^30: each topic's, times its replicas in other zones than the leader's, of {zones}",
         grouped(bytes)
     );
-    terms.item(
+    data.sized(terms.item(
         id,
         Group::Transfer,
         what,
         Price::CrossAz,
         gib(bytes),
         formula,
-    )
+    ))
 }
 
 fn cross_region(
@@ -376,14 +410,14 @@ fn cross_region(
                 "{} bytes, once / 2^30, from {from} to {to}",
                 grouped(data.bytes)
             );
-            terms.item(
+            data.sized(terms.item(
                 id,
                 Group::Transfer,
                 what,
                 Price::CrossRegion,
                 gib(data.bytes),
                 formula,
-            )
+            ))
         }
         _ => Item::unknown(
             id,
@@ -535,13 +569,21 @@ fn of_brokers(
 }
 
 /// What nothing here could tell.
-fn unknowable() -> Vec<Item> {
+fn unknowable(plan: &Plan) -> Vec<Item> {
+    let rate = match &plan.estimate.written {
+        Some(written) => format!(
+            "producers wrote {} bytes a second, as seen over {} ms, which says little about all the time until the cutover",
+            grouped(i64::try_from(written.bytes_per_second()).unwrap_or(i64::MAX)),
+            grouped(i64::try_from(written.window_ms).unwrap_or(i64::MAX))
+        ),
+        None => "how fast they write was not observed".to_owned(),
+    };
     vec![
         Item::unknown(
             "tail",
             Group::Storage,
             "what producers add until the cutover",
-            "how fast they write was not observed; it is stored, sent and kept like the rest",
+            &format!("{rate}; it is stored, sent and kept like the rest"),
         ),
         Item::unknown(
             "host",

@@ -207,6 +207,31 @@ fn what_is_not_known_is_null_with_a_reason() {
 }
 
 #[test]
+fn what_hangs_on_sizes_is_null_where_one_is_not_told() {
+    let (mut plan, config) = one_tebibyte();
+    let mut silent = plan.topics[0].partitions[0].clone();
+    silent.size_bytes = None;
+    plan.topics[0].partitions.push(silent);
+    let estimate = build(&plan, &config);
+    for id in ["segments_storage", "segments_puts", "source_cross_az", "target_cross_az", "target_replication", "source_cross_region"] {
+        let item = item(&estimate, id);
+        assert!(item.usd.is_none() && item.quantity.is_none() && estimate.unknown.contains(&id), "{item:?}");
+        let why = "the brokers do not tell the size of 1 partitions; the others have 1,099,511,627,776 bytes";
+        assert_eq!(item.unknown.as_deref(), Some(why));
+    }
+    assert_eq!(usd(&estimate, "store_cross_region"), 0, "within a Region");
+}
+
+#[test]
+fn what_producers_add_is_told_by_what_was_seen_of_them() {
+    let (mut plan, config) = one_tebibyte();
+    let tail = |plan: &Plan| item(&build(plan, &config), "tail").unknown.clone().unwrap();
+    assert!(tail(&plan).starts_with("producers wrote 100,000 bytes a second, as seen over 1,500 ms"), "{}", tail(&plan));
+    plan.estimate.written = None;
+    assert!(tail(&plan).starts_with("how fast they write was not observed"), "{}", tail(&plan));
+}
+
+#[test]
 fn another_regions_prices_are_said_to_be_missing() {
     let (plan, mut config) = one_tebibyte();
     config.cost.region = Some("sa-east-1".to_owned());

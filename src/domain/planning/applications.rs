@@ -5,7 +5,7 @@ use super::Context;
 use crate::domain::finding::{Finding, FindingCode};
 use crate::domain::plan::{OffsetMode, TopicPlan};
 use crate::domain::topology::GroupSnapshot;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How Kafka Streams ends the names of its own topics, which begin with the application's id. Source: "Manage Kafka Streams application topics".
 const STREAMS_TOPICS: [&str; 2] = ["-changelog", "-repartition"];
@@ -36,13 +36,17 @@ fn streams(context: &Context, topics: &BTreeSet<&str>, selected: &BTreeSet<&str>
     let input = context.input;
     let by_type = |g: &GroupSnapshot| g.group_type.eq_ignore_ascii_case("streams");
     let groups: BTreeSet<&str> = input.source.groups.iter().map(|g| g.group_id.as_str()).chain(input.other_groups.iter().map(String::as_str)).collect();
-    let of_group = |group: &str| -> Vec<&str> {
-        let own = |topic: &&str| topic.strip_prefix(group).is_some_and(|rest| rest.starts_with('-')) && STREAMS_TOPICS.iter().any(|end| topic.ends_with(end));
-        topics.iter().copied().filter(own).collect()
-    };
+    // `app-2-…` belongs to `app-2`, although `app` is there too.
+    let owner = |topic: &str| groups.iter().copied().filter(|group| topic.strip_prefix(group).is_some_and(|rest| rest.starts_with('-'))).max_by_key(|group| group.len());
+    let mut owned: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for topic in topics.iter().copied().filter(|topic| STREAMS_TOPICS.iter().any(|end| topic.ends_with(end))) {
+        if let Some(group) = owner(topic) {
+            owned.entry(group).or_default().push(topic);
+        }
+    }
     let (mut list, mut moved) = (Vec::new(), Vec::new());
-    for group in groups {
-        let own = of_group(group);
+    for group in groups.iter().copied() {
+        let own = owned.remove(group).unwrap_or_default();
         let known = input.source.groups.iter().find(|g| g.group_id == group);
         if own.is_empty() && !known.is_some_and(by_type) {
             continue;

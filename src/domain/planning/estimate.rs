@@ -102,7 +102,10 @@ pub(crate) fn seed_in_words(e: &Estimate) -> String {
         return format!("{seed}; how fast producers write was not observed, so that the time to catch up with them is not in it");
     };
     let window = format!("as seen over {}.{} s", written.window_ms / 1000, written.window_ms % 1000 / 100);
-    let rate = format!("{} records/s, {}/s", per_thousands(written.records_per_second()), per_second(written.bytes_per_second()));
+    let mut rate = format!("{} records/s, {}/s", per_thousands(written.records_per_second()), per_second(written.bytes_per_second()));
+    if written.unsized_records > 0 {
+        rate.push_str(&format!(" (without the bytes of {} of {} records, whose size no sample tells)", per_thousands(written.unsized_records), per_thousands(written.records)));
+    }
     match (written.records, e.catch_up_seconds) {
         (0, _) => format!("{seed}; producers wrote nothing, {window}"),
         (_, Some(seconds)) => format!("{seed}, then {} to catch up with producers at {rate}, {window}", duration(seconds)),
@@ -148,7 +151,7 @@ mod tests {
     use crate::domain::plan::Written;
 
     fn with(written: Option<(u64, u64, u64)>, catch_up_seconds: Option<u64>) -> Estimate {
-        let written = written.map(|(records, bytes, window_ms)| Written { records, bytes, window_ms });
+        let written = written.map(|(records, bytes, window_ms)| Written { records, bytes, unsized_records: 0, window_ms });
         Estimate { seed_seconds: 100, written, catch_up_seconds, ..Estimate::default() }
     }
 

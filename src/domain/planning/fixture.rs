@@ -277,7 +277,7 @@ pub(crate) fn input<'a>(config: &'a Config, probes: &'a [TopicProbe]) -> PlanInp
         probes,
         source_bytes_per_second: None,
         clients: Some(Clients::default()),
-        written: Some(Written { records: 1_500, bytes: 150_000, window_ms: 1_500 }),
+        written: Some(Written { records: 1_500, bytes: 150_000, unsized_records: 0, window_ms: 1_500 }),
         sampling: Some(sampling()),
         write_txn_markers: Some(true),
         target_operations: None,

@@ -778,7 +778,7 @@ fn who_is_away_what_lags_and_what_is_nearly_full_is_told_in_words() {
     assert!(absent.seen.contains("brokers that replicas are assigned to and that are not there: 7") && absent.seen.contains("fewer in-sync replicas than min.insync.replicas"), "{}", absent.seen);
     let migrating = told(FindingCode::SourceMigrating, |_, i, _| source_practice(i).migrating = [1, 2].into());
     assert_eq!(migrating.seen, "brokers that say zkMigrationReady: 1, 2");
-    let nearly = told(FindingCode::DiskShort, |_, i, _| target_practice(i).free_bytes = [(1, 1_000_000_000)].into());
+    let nearly = told(FindingCode::DiskShort, |_, i, _| target_practice(i).free_bytes = [(1, 1_000_000_000), (2, 0), (3, 0)].into());
     assert_eq!(nearly.severity, Severity::Warning, "{}", nearly.seen);
     let three = told(FindingCode::Controllers, |_, i, _| target_practice(i).voters = Some([1, 2, 3].into()));
     assert_eq!((three.severity, three.seen.as_str()), (Severity::Information, "nodes that are broker and controller at once: 1, 2, 3"));
@@ -789,6 +789,48 @@ fn who_is_away_what_lags_and_what_is_nearly_full_is_told_in_words() {
     assert!(led.seen.contains("2 of the source's 10 partitions are not led by their first replica"), "{}", led.seen);
     let old = told(FindingCode::OldClients, |_, i, _| i.clients.as_mut().unwrap().first_protocol = vec!["billing".into()]);
     assert!(old.seen.contains("look at these first: billing"), "{}", old.seen);
+}
+
+#[test]
+fn a_copy_is_too_large_only_where_every_broker_told_its_room() {
+    let room = |free: &[(i32, i64)], absent: &[i32], change: fn(&mut PlanInput)| {
+        let plan = planned(|_, i, _| {
+            target_practice(i).free_bytes = free.iter().copied().collect();
+            target_practice(i).absent = absent.iter().copied().collect();
+            change(i);
+        });
+        let of = |code| plan.findings.iter().find(|f| f.code == code).cloned();
+        (of(FindingCode::DiskRoom).unwrap(), of(FindingCode::DiskShort))
+    };
+    let all = [(1, 300_000_000), (2, 0), (3, 0)];
+    assert_eq!(room(&all, &[], |_| {}).1.unwrap().severity, Severity::Blocker);
+    for (free, absent, who) in [(&all[..2], &[][..], "brokers 3"), (&all[..1], &[], "brokers 2, 3"), (&all, &[7], "brokers 7")] {
+        let (told, short) = room(free, absent, |_| {});
+        assert!(short.is_none() && told.seen.ends_with(&format!("have 300.0 MB free, which is not told by {who}")), "{}", told.seen);
+        assert_eq!(told.severity, Severity::Warning);
+    }
+    let (told, short) = room(&[(1, 3_000_000_000)], &[], |_| {});
+    assert_eq!((told.severity, short), (Severity::Information, None));
+    // Fillers for 100 million offsets are deleted as the copy goes: what needs hardly any room does not block for them.
+    let filled = |i: &mut PlanInput| *source_topic(i, "orders") = topic("orders", (3, 9), 3, &[(100_000_000, 100_000_010)], &[]);
+    let (_, short) = room(&[(1, 10_000_000), (2, 0), (3, 0)], &[], filled);
+    let short = short.unwrap();
+    assert!(short.severity == Severity::Warning && short.seen.contains("prefix fillers"), "{}", short.seen);
+    assert_eq!(room(&[(1, 1_000_000_000_000), (2, 0), (3, 0)], &[], filled).1, None);
+}
+
+#[test]
+fn topics_of_an_application_belong_to_the_longest_name_that_fits() {
+    let plan = planned(|_, i, _| {
+        for name in ["app-counts-changelog", "app-2-counts-changelog", "app-2-keys-repartition"] {
+            i.source.topics.push(topic(name, (3, 9), 3, &[(0, 1)], &[]));
+        }
+        i.source.groups.extend(["app", "app-2"].map(|id| group(id, 0, &[])));
+    });
+    let streams = plan.findings.iter().find(|f| f.code == FindingCode::Streams).unwrap();
+    let list = "2 applications: app (1 topic of its own: app-counts-changelog), app-2 (2 topics of its own: app-2-counts-changelog, app-2-keys-repartition)";
+    assert!(streams.seen.starts_with(list), "{}", streams.seen);
+    assert!(!codes(&plan).contains(&FindingCode::ApplicationPartly));
 }
 
 #[test]

@@ -60,5 +60,9 @@ pub const RATE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Bytes below which round trips, not bytes, would be measured.
 pub const RATE_BYTES_MIN: u64 = 8 * 1024 * 1024;
 
+/// Bytes for each offset of a log from which on a log of which there is no sample does not tell how large its records are: what was deleted before its
+/// start may still lie in its files, as in repartition topics.
+pub const UNSAMPLED_RECORD_BYTES_MAX: i64 = 4 * 1024;
+
 /// The time below which two looks at the log ends say nothing of how fast producers write.
 pub const WRITTEN_WINDOW_MIN: Duration = Duration::from_millis(250);

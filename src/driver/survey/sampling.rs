@@ -8,6 +8,7 @@ use crate::domain::plan::Sampling;
 use crate::domain::planning::{PartitionProbe, Sample, TopicProbe};
 use crate::domain::record;
 use crate::domain::topology::TopicSnapshot;
+use crate::error::{Code, Error};
 use crate::kafka::offsets::OffsetAt;
 use crate::kafka::source::Reader;
 use crate::telemetry::steps::Steps;
@@ -31,6 +32,8 @@ struct Log {
     too_large: Vec<i64>,
     /// The first control record that was seen.
     control_at: Option<i64>,
+    /// Its leader did not answer for as long as there was patience; it is not asked again.
+    unreachable: bool,
     probe: PartitionProbe,
 }
 
@@ -63,7 +66,7 @@ fn logs(topics: &[&TopicSnapshot]) -> (Vec<Log>, usize) {
                 let (start, end) = (p.log_start?, p.log_end?);
                 let probe = PartitionProbe { partition: p.partition, ..PartitionProbe::default() };
                 let partition = TopicPartition::new(topic.name.as_str(), p.partition);
-                let log = Log { partition, start, end, first: start, batch_bytes_max, seen: Vec::new(), too_large: Vec::new(), control_at: None, probe };
+                let log = Log { partition, start, end, first: start, batch_bytes_max, seen: Vec::new(), too_large: Vec::new(), control_at: None, unreachable: false, probe };
                 (p.leader.is_some() && end > start).then_some((p.size_bytes.unwrap_or(0), log))
             })
             .collect();
@@ -124,7 +127,7 @@ impl<'a> Sampler<'a> {
 
     /// The same with the log's index. Never more is asked for at once than the budget still has, whatever comes.
     async fn read_places(&mut self, logs: &mut [Log], bytes_max: usize, place: impl Fn(usize, &Log) -> Option<i64>) {
-        let chosen: Vec<(usize, i64)> = logs.iter().enumerate().filter_map(|(index, log)| Some((index, place(index, log)?))).collect();
+        let chosen: Vec<(usize, i64)> = logs.iter().enumerate().filter(|(_, log)| !log.unreachable).filter_map(|(index, log)| Some((index, place(index, log)?))).collect();
         let mut rest = &chosen[..];
         while !rest.is_empty() {
             let affordable = (self.bytes_left / bytes_max.max(1)).min(SAMPLES_AT_ONCE_MAX);
@@ -146,7 +149,7 @@ impl<'a> Sampler<'a> {
                         self.bytes_left = self.bytes_left.saturating_sub(records.len());
                         log.absorb(*offset, records);
                     }
-                    (None, Some(error)) => log.probe.error = Some(error.seen().to_owned()),
+                    (None, Some(error)) => log.failed(&error),
                     (None, None) => {}
                 }
             }
@@ -190,6 +193,12 @@ impl Log {
     /// The offset, unless its batch has been looked at.
     fn unseen(&self, offset: i64) -> Option<i64> {
         (!self.seen.iter().any(|range| range.contains(&offset))).then_some(offset)
+    }
+
+    /// A place could not be looked at. What a broker refuses there it may hand out at another.
+    fn failed(&mut self, error: &Error) {
+        self.unreachable |= !matches!(error.code(), Code::KafkaRefused | Code::KafkaProtocol);
+        self.probe.error = Some(error.seen().to_owned());
     }
 
     /// Takes in the bytes that were fetched at `offset`.
@@ -329,6 +338,10 @@ fn look_at(probe: &mut PartitionProbe, batch: &Batch) {
     probe.batches += 1;
     probe.magic_min = Some(probe.magic_min.map_or(2, |m| m.min(2)));
     probe.batch_bytes_max = probe.batch_bytes_max.max(batch.bytes().len() as i64);
+    if batch.record_count > 0 {
+        probe.sampled_bytes += batch.bytes().len() as u64;
+        probe.sampled_records += u64::from(batch.record_count.unsigned_abs());
+    }
     if batch.is_control() {
         probe.control = true;
         return;
@@ -374,6 +387,7 @@ mod tests {
             seen: Vec::new(),
             too_large: Vec::new(),
             control_at: None,
+            unreachable: false,
             probe: PartitionProbe::default(),
         }
     }
@@ -521,6 +535,23 @@ mod tests {
         within.absorb(500_000, [batch(1_000_000, 10, 10, 0)].concat().into());
         within.absorb(250_000, [batch(1_000_000, 10, 10, 0), batch(1_000_010, 5, 5, 0)].concat().into());
         assert_eq!(samples(&within), [(250_000..500_000, 0, 250_000, 0), (500_000..1_000_000, 0, 500_000, 1), (1_000_000..1_000_010, 0, 0, 0), (1_000_010..1_000_015, 0, 0, 0)]);
+    }
+
+    #[test]
+    fn a_log_whose_leader_does_not_answer_is_not_asked_again() {
+        let mut silent = log(0, 10);
+        silent.failed(&Error::new(Code::KafkaRefused, "OFFSET_OUT_OF_RANGE"));
+        assert!(!silent.unreachable, "the log may begin later by now");
+        silent.failed(&Error::new(Code::SourceUnavailable, "no answer"));
+        assert!(silent.unreachable && silent.probe.error.is_some());
+    }
+
+    #[test]
+    fn samples_tell_how_large_records_are() {
+        let (data, emptied) = (batch(0, 10, 10, 0), compacted(10, &[], Codec::None));
+        let mut log = log(0, 30);
+        log.absorb(0, [data.clone(), emptied].concat().into());
+        assert_eq!((log.probe.sampled_bytes, log.probe.sampled_records), (data.len() as u64, 10));
     }
 
     #[test]
