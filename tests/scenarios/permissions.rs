@@ -180,6 +180,7 @@ fn late_group(migration: &Migration, lab: &Lab, topic: &str) -> Vec<Acl> {
     agent.create_acls(&source, &late[..2]);
     agent.create_acls(&target, &late[2..]);
     let warned = migration.run("execute").ok();
+    agent.delete_groups(&source, &["perm-elsewhere"]);
     assert!(warned.stderr.contains("the source's ACLs have changed since the plan") && warned.stderr.contains("perm-late"), "{warned}");
     late
 }

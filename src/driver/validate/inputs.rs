@@ -202,7 +202,11 @@ async fn groups(context: &Context, migration: &Migration, report: &CutoverReport
         let described = context.clusters.source.describe_groups(&listed).await?;
         let committable = described.into_iter().filter(|g| g.uncommittable().is_none());
         let source_now: Committed = committable.map(|g| (g.group_id, translated(g.offsets))).collect();
-        let on_target: BTreeSet<String> = carried.iter().chain(source_now.keys()).cloned().collect();
+        // Groups of other topics are none of this migration's, and kferry need not be permitted to look at them on the target.
+        let copied: BTreeSet<&TopicPartition> = report.partitions.iter().map(|p| &p.partition).collect();
+        let of_copy = |offsets: &[CommittedOffset]| offsets.iter().any(|o| copied.contains(&TopicPartition::new(o.topic.as_str(), o.partition)));
+        let concerned = source_now.iter().filter(|(_, offsets)| of_copy(offsets)).map(|(group, _)| group);
+        let on_target: BTreeSet<String> = carried.iter().chain(concerned).cloned().collect();
         let target_now = context.clusters.target.group_offsets(&on_target.into_iter().collect::<Vec<_>>(), false).await?;
         Ok(GroupFacts { source, source_now, target_now, ends })
     };
