@@ -28,14 +28,21 @@ fn generated<T: JsonSchema>(title: &str) -> Value {
 fn close(schema: &mut Value) {
     match schema {
         Value::Object(members) => {
-            if members.contains_key("properties") {
-                let alternatives = ["oneOf", "anyOf", "allOf"].iter().any(|key| members.contains_key(*key));
+            let alternatives = ["oneOf", "anyOf", "allOf"].iter().any(|key| members.contains_key(*key));
+            let has_members = members.contains_key("properties");
+            if has_members {
                 members.insert(if alternatives { "unevaluatedProperties" } else { "additionalProperties" }.to_owned(), json!(false));
             }
             if let Some(Value::String(words)) = members.get_mut("description") {
                 *words = Regex::new(r"\bNone\b").unwrap().replace_all(&words.replace('\n', " "), "null").into_owned();
             }
             members.values_mut().for_each(close);
+            // An alternative of an object with members of its own does not know those: the object as a whole is closed.
+            if has_members && alternatives {
+                for (_, branches) in members.iter_mut().filter(|(key, _)| ["oneOf", "anyOf", "allOf"].contains(&key.as_str())) {
+                    branches.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut).for_each(|branch| drop(branch.remove("additionalProperties")));
+                }
+            }
         }
         Value::Array(items) => items.iter_mut().for_each(close),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
