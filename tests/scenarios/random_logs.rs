@@ -329,6 +329,12 @@ fn one_seed_makes_the_same_logs_again() {
 }
 
 #[test]
+fn random_logs_are_the_same_on_the_target() {
+    Round::new(Lab::shared(), "somechance", 60, 4).run(seed() + 101);
+}
+
+#[test]
+#[ignore = "slow: tests/full runs it"]
 fn two_hundred_random_logs_are_the_same_on_the_target() {
     Round::new(Lab::shared(), "chance", 200, 4).run(seed());
 }
