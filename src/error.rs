@@ -149,6 +149,11 @@ codes! {
     Bug, "KF-BUG", Bug, Never, "this is a defect in kferry; please report it with the message and the journal";
 }
 
+/// The page that explains a code of errors or findings, below the repository's root.
+pub fn page(code: &str) -> String {
+    format!("runbooks/errors/{code}.md")
+}
+
 /// An error with its code and what was seen; the code's table gives the remedy and the exit code.
 #[derive(Clone, Debug)]
 pub struct Error {

@@ -11,6 +11,7 @@ use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
+use std::error::Error as StdError;
 use std::time::Duration;
 
 /// Attempts that the SDK makes by itself: one repetition covers a kept-alive connection that the server has just closed,
@@ -86,4 +87,18 @@ pub async fn token_config(region: Option<String>, profile: Option<String>) -> Sd
         loader = loader.profile_name(profile).credentials_provider(of_profile);
     }
     loader.load().await
+}
+
+/// An error and what it was caused by, in their own words; only the first line: what a program of the operator's has printed may be a secret.
+pub fn in_words(error: &(dyn StdError + 'static)) -> String {
+    let mut seen = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let words = error.to_string();
+        if !seen.ends_with(&words) {
+            seen = format!("{seen}: {words}");
+        }
+        cause = error.source();
+    }
+    seen.lines().next().unwrap_or_default().trim().to_owned()
 }

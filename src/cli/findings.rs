@@ -1,5 +1,6 @@
 //! Text for people: what precheck found, most urgent first.
 
+use crate::error::page;
 use crate::domain::finding::{Finding, FindingCode, Severity};
 use crate::domain::limits::{ROWS_OF_FINDING_MAX, SUBJECTS_SHOWN_MAX};
 use crate::domain::plan::Plan;
@@ -90,9 +91,9 @@ pub fn findings(findings: &[Finding], colour: Colour) -> String {
                     remedies.push(&f.remedy);
                 }
             }
-            let page = format!("runbooks/errors/{}.md", code.as_str());
+            let explained = page(code.as_str());
             for (index, remedy) in remedies.iter().take(ROWS_OF_FINDING_MAX).enumerate() {
-                let page = if index == 0 { format!(" ({page})") } else { String::new() };
+                let page = if index == 0 { format!(" ({explained})") } else { String::new() };
                 let _ = writeln!(out, "    → {remedy}{page}");
             }
         }

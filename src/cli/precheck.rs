@@ -5,7 +5,7 @@ use crate::domain::finding::{Finding, FindingCode, Severity};
 use crate::domain::topology::{ClusterSnapshot, MetadataMode};
 use crate::driver::context::{Interrupt, block_on};
 use crate::driver::survey::{self, Precheck};
-use crate::error::{Code, Error, Exit, Result};
+use crate::error::{Code, Error, Exit, Result, page};
 use crate::telemetry::steps::Steps;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -162,7 +162,7 @@ fn output(found: &Precheck) -> PrecheckOutput<'_> {
 
 fn described(finding: &Finding) -> FindingOutput<'_> {
     let Finding { code, severity, subject, seen, remedy } = finding;
-    FindingOutput { code: *code, severity: *severity, subject, title: code.title(), seen, why: code.why(), remedy, page: format!("runbooks/errors/{}.md", code.as_str()) }
+    FindingOutput { code: *code, severity: *severity, subject, title: code.title(), seen, why: code.why(), remedy, page: page(code.as_str()) }
 }
 
 fn describe(cluster: &ClusterSnapshot) -> ClusterOutput<'_> {

@@ -1,7 +1,7 @@
 //! Results on standard output, errors on standard error, and the process's exit code.
 
 use super::Output;
-use crate::error::{Code, Error, Exit, Retry};
+use crate::error::{Code, Error, Exit, Retry, page};
 use serde::Serialize;
 use std::io::Write;
 use std::process::ExitCode;
@@ -85,7 +85,7 @@ pub(super) fn object(error: &Error) -> ErrorOutput<'_> {
                 Retry::Never => "never",
             },
             exit_code: code.exit() as u8,
-            page: format!("runbooks/errors/{}.md", code.as_str()),
+            page: page(code.as_str()),
         },
     }
 }

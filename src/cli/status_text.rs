@@ -1,5 +1,6 @@
 //! A migration's status as text for people.
 
+use crate::error::page;
 use crate::driver::status::{CutoverStatus, FailureStatus, GroupStatus, PartitionStatus, Progress, Status};
 use crate::machine::state::State;
 use crate::telemetry::{bytes, count, duration};
@@ -144,7 +145,7 @@ fn failed(failure: &FailureStatus, status: &Status) -> [String; 2] {
     let ago_ms = (status.now.as_millisecond() - failure.at.as_millisecond()).max(0).unsigned_abs();
     [
         format!("{} ago, in {}: {}: {}", duration(ago_ms), failure.state, failure.code, failure.seen),
-        format!("→ {} (runbooks/errors/{}.md)", failure.remedy, failure.code),
+        format!("→ {} ({})", failure.remedy, page(&failure.code)),
     ]
 }
 

@@ -10,6 +10,7 @@ pub(crate) use settings::CARRIED;
 use super::limits::NAMES_SHOWN_MAX;
 use super::msk::{self, ClusterArn};
 use super::plan::Plan;
+use super::planning::replicated_bytes;
 use super::topology::ClusterSnapshot;
 use super::{cost, segment};
 use crate::config::model::{AuthMode, ClusterConfig, Config, StoreConfig};
@@ -278,17 +279,7 @@ fn cluster_values(plan: &Plan, config: &Config) -> String {
         .map(|arn| arn.region)
         .or_else(|| cost::region_of(&config.source, Some(&plan.source)));
     let brokers = plan.source.brokers.len().max(1) as i64;
-    let bytes: i64 = plan
-        .topics
-        .iter()
-        .map(|t| {
-            t.partitions
-                .iter()
-                .filter_map(|p| p.size_bytes)
-                .sum::<i64>()
-                * i64::from(t.replication_factor)
-        })
-        .sum();
+    let bytes = replicated_bytes(&plan.topics);
     let per_broker = bytes / brokers * (100 + VOLUME_HEADROOM_PERCENT) / 100;
     let msk = plan.source_msk.as_ref();
     let at_source = msk.and_then(|msk| msk.volume_gib).map_or(0, i64::from);

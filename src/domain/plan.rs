@@ -91,6 +91,15 @@ pub struct TopicPlan {
     pub drift: BTreeMap<String, ConfigValue>,
 }
 
+impl TopicPlan {
+    /// What its partitions have on the leaders' disks; those whose size is not known count nothing.
+    ///
+    /// **Units**: bytes.
+    pub fn size_bytes(&self) -> i64 {
+        self.partitions.iter().filter_map(|p| p.size_bytes).fold(0, i64::saturating_add)
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct GroupPlan {

@@ -90,8 +90,8 @@ async fn survey_both(config: &Config, migration_id: Option<String>, shown: &Step
     };
     let partitions: Vec<TopicPartition> = selected.iter().flat_map(|t| t.partitions.iter().filter(|p| p.leader.is_some()).map(|p| TopicPartition::new(t.name.as_str(), p.partition))).collect();
     let hasty = source.reader.with_patience(limits::PATIENCE);
-    let first_ends = written::look(&source.reader, &selected).await;
     let before = Box::pin(clients::look(&source.reader, &partitions)).await;
+    let first_ends = written::look(&source.reader, &partitions).await;
     let ((probes, sampling), source_health, open_transactions, target, witnesses) = futures::join!(
         sampling::sample(&source.reader, &selected, shown),
         health::probe(&source.reader),
@@ -102,7 +102,8 @@ async fn survey_both(config: &Config, migration_id: Option<String>, shown: &Step
     // Alone, so that nothing else of ours slows it down.
     shown.at("reading the source as fast as it goes, for a second");
     let source_bytes_per_second = read_rate::observe(&source.reader, &selected).await;
-    let written = written::observe(&source.reader, &selected, &first_ends, &probes).await;
+    let last_ends = written::look(&source.reader, &partitions).await;
+    let written = written::observed(&selected, &first_ends, &last_ends, &probes);
     let (target, target_health, target_defaults, write_txn_markers, target_operations, target_error) = match target {
         Ok(target) => (Some(target.snapshot), Some(target.health), target.defaults, target.write_txn_markers, target.operations, None),
         Err(error) => (None, None, None, None, None, Some(error)),
@@ -111,7 +112,7 @@ async fn survey_both(config: &Config, migration_id: Option<String>, shown: &Step
         Some(target) => planning::asked_for_their_protocol(&source.snapshot, target),
         None => Vec::new(),
     };
-    let clients = Box::pin(clients::compare(&source.reader, before, &partitions, &source.other_topics, &consumer_groups)).await;
+    let clients = Box::pin(clients::compare(&source.reader, before, [&first_ends, &last_ends], &partitions, &source.other_topics, &consumer_groups)).await;
     let mut plan = planning::build(PlanInput {
         config,
         source: source.snapshot,

@@ -93,40 +93,47 @@ impl ControlPlane {
     }
 
     async fn nodes(&self) -> Result<Vec<NodeInfo>> {
-        let (mut nodes, mut token) = (Vec::new(), None);
-        for _ in 0..PAGES_MAX {
+        const ACTION: &str = "kafka:ListNodes";
+        self.pages(ACTION, |token| async {
             let page = self.client.list_nodes().cluster_arn(&self.cluster_arn).set_next_token(token).send().await;
-            let page = page.map_err(|e| self.refusal("kafka:ListNodes", e))?;
-            nodes.extend(page.node_info_list.unwrap_or_default());
-            token = page.next_token.filter(|token| !token.is_empty());
-            if token.is_none() {
-                return Ok(nodes);
-            }
-        }
-        Err(self.endless("kafka:ListNodes"))
+            let page = page.map_err(|e| self.refusal(ACTION, e))?;
+            Ok((page.node_info_list, page.next_token))
+        })
+        .await
     }
 
     /// The ARNs of the secrets that are associated with the cluster, in their order.
     ///
     /// **Errors**: KF-MSK-….
     pub async fn scram_secrets(&self) -> Result<Vec<String>> {
-        let (mut secrets, mut token) = (Vec::new(), None);
-        for _ in 0..PAGES_MAX {
-            let page = self.client.list_scram_secrets().cluster_arn(&self.cluster_arn).set_next_token(token).send().await;
-            let page = page.map_err(|e| self.refusal("kafka:ListScramSecrets", e))?;
-            secrets.extend(page.secret_arn_list.unwrap_or_default());
-            token = page.next_token.filter(|token| !token.is_empty());
-            if token.is_none() {
-                secrets.sort();
-                secrets.dedup();
-                return Ok(secrets);
-            }
-        }
-        Err(self.endless("kafka:ListScramSecrets"))
+        const ACTION: &str = "kafka:ListScramSecrets";
+        let mut secrets = self
+            .pages(ACTION, |token| async {
+                let page = self.client.list_scram_secrets().cluster_arn(&self.cluster_arn).set_next_token(token).send().await;
+                let page = page.map_err(|e| self.refusal(ACTION, e))?;
+                Ok((page.secret_arn_list, page.next_token))
+            })
+            .await?;
+        secrets.sort();
+        secrets.dedup();
+        Ok(secrets)
     }
 
-    fn endless(&self, action: &str) -> Error {
-        Error::new(Code::MskRefused, format!("{}: {action} does not come to an end within {PAGES_MAX} pages", self.side))
+    /// A whole list: `page` reads the one behind a token, and answers it with the token of the next.
+    async fn pages<T, F>(&self, action: &'static str, page: impl Fn(Option<String>) -> F) -> Result<Vec<T>>
+    where
+        F: Future<Output = Result<(Option<Vec<T>>, Option<String>)>>,
+    {
+        let (mut all, mut token) = (Vec::new(), None);
+        for _ in 0..PAGES_MAX {
+            let (rows, next) = page(token).await?;
+            all.extend(rows.unwrap_or_default());
+            token = next.filter(|token| !token.is_empty());
+            if token.is_none() {
+                return Ok(all);
+            }
+        }
+        Err(Error::new(Code::MskRefused, format!("{}: {action} does not come to an end within {PAGES_MAX} pages", self.side)))
     }
 
     async fn configuration(&self, arn: String, revision: i64) -> Result<MskConfiguration> {

@@ -1,5 +1,6 @@
 //! What a call of the control plane that failed comes to.
 
+use crate::aws::in_words;
 use crate::error::{Code, Error};
 use crate::kafka::cluster::Side;
 use aws_credential_types::provider::error::CredentialsError;
@@ -87,21 +88,6 @@ fn of_chain(error: &(dyn StdError + 'static)) -> (Code, String) {
     // Said where no provider is configured at all.
     let code = if words.contains("identity") || words.contains("auth scheme") { Code::MskCredentials } else { Code::MskUnreachable };
     (code, words)
-}
-
-/// The error and what it was caused by; the first line of each, since what an operator's own program has printed may be a secret.
-fn in_words(error: &(dyn StdError + 'static)) -> String {
-    let mut seen = String::new();
-    let mut cause = Some(error);
-    while let Some(at) = cause {
-        let words = at.to_string();
-        let words = words.lines().next().unwrap_or_default().trim();
-        if !words.is_empty() && !seen.ends_with(words) {
-            seen = if seen.is_empty() { words.to_owned() } else { format!("{seen}: {words}") };
-        }
-        cause = at.source();
-    }
-    seen
 }
 
 #[cfg(test)]

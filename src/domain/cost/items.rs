@@ -366,13 +366,7 @@ fn replication(
     let bytes: i64 = plan
         .topics
         .iter()
-        .map(|t| {
-            t.partitions
-                .iter()
-                .filter_map(|p| p.size_bytes)
-                .sum::<i64>()
-                * elsewhere(t.replication_factor)
-        })
+        .map(|t| t.size_bytes() * elsewhere(t.replication_factor))
         .sum();
     let formula = format!(
         "{} bytes / 2^30: each topic's, times its replicas in other zones than the leader's, of {zones}",

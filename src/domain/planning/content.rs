@@ -224,8 +224,11 @@ pub(super) fn needed_bytes(topics: &[TopicPlan]) -> i64 {
     replicated_bytes(topics).saturating_add(control_bytes(topics))
 }
 
-pub(super) fn replicated_bytes(topics: &[TopicPlan]) -> i64 {
-    let of = |t: &TopicPlan| t.partitions.iter().filter_map(|p| p.size_bytes).sum::<i64>().saturating_mul(i64::from(t.replication_factor));
+/// What the topics have on disk, times their replicas on the target.
+///
+/// **Units**: bytes.
+pub(in crate::domain) fn replicated_bytes(topics: &[TopicPlan]) -> i64 {
+    let of = |t: &TopicPlan| t.size_bytes().saturating_mul(i64::from(t.replication_factor));
     topics.iter().map(of).fold(0, i64::saturating_add)
 }
 

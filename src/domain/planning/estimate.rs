@@ -14,7 +14,7 @@ struct Rate {
 pub(super) fn estimate(input: &PlanInput, topics: &[TopicPlan]) -> Estimate {
     let partitions: Vec<_> = topics.iter().flat_map(|t| &t.partitions).collect();
     let records_max = partitions.iter().map(|p| (p.log_end - p.log_start).max(0)).sum();
-    let size_bytes: i64 = partitions.iter().filter_map(|p| p.size_bytes).sum();
+    let size_bytes = topics.iter().map(TopicPlan::size_bytes).fold(0, i64::saturating_add);
     let unsized_partitions = partitions.iter().filter(|p| p.size_bytes.is_none()).count();
     let prefix_fillers: i64 = partitions.iter().map(|p| p.prefix_fillers).sum();
 

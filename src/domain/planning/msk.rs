@@ -56,7 +56,7 @@ fn cross_region(config: &Config, topics: &[TopicPlan], found: &mut Vec<Finding>)
     if let (Some(source), Some(target)) = (region(&config.source.cluster_arn), region(&config.target.cluster_arn))
         && source != target
     {
-        let size: i64 = topics.iter().flat_map(|t| &t.partitions).filter_map(|p| p.size_bytes).fold(0, i64::saturating_add);
+        let size: i64 = topics.iter().map(TopicPlan::size_bytes).fold(0, i64::saturating_add);
         let seen = format!("from {source} to {target}: at least {} cross the border once, all that is written until the cutover too, and the target is read again for the proof", bytes(size));
         found.push(Finding::new(FindingCode::CrossRegion, "", seen));
     }

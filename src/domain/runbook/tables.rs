@@ -43,7 +43,7 @@ pub(super) fn topics(plan: &Plan) -> String {
             TopicAction::Adopt => "adopted, it exists and is empty",
         };
         let records: i64 = t.partitions.iter().map(|p| p.log_end - p.log_start).sum();
-        let size: i64 = t.partitions.iter().filter_map(|p| p.size_bytes).sum();
+        let size = t.size_bytes();
         let fillers: i64 = t.partitions.iter().map(|p| p.prefix_fillers).sum();
         let replicas = match (t.source_replication_factor, t.replication_factor) {
             (s, r) if s == r => r.to_string(),
@@ -56,9 +56,8 @@ pub(super) fn topics(plan: &Plan) -> String {
         return out;
     }
     // Of many, what is not ordinary is what a reader looks for, and then what takes long.
-    let size = |t: &TopicPlan| t.partitions.iter().filter_map(|p| p.size_bytes).sum::<i64>();
     let mut topics: Vec<&TopicPlan> = plan.topics.iter().collect();
-    topics.sort_by_key(|t| (is_ordinary(t), std::cmp::Reverse(size(t))));
+    topics.sort_by_key(|t| (is_ordinary(t), std::cmp::Reverse(t.size_bytes())));
     let special = topics.iter().filter(|t| !is_ordinary(t)).count();
     let words = format!("Of {} topics, {special} take more than to be created and copied as they are: these stand first, then the largest ones.\n", topics.len());
     out = out.replacen("\n| topic |", &format!("\n{words}\n| topic |"), 1);

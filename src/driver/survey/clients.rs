@@ -1,30 +1,25 @@
 //! Who writes to the source and reads from it, beyond its groups: two looks, before and after everything else is read.
 
 use super::limits::PATIENCE;
+use super::written::LogEnds;
 use crate::domain::partition::TopicPartition;
 use crate::domain::practice::{Clients, Tie};
-use crate::kafka::offsets::OffsetAt;
 use crate::kafka::producers::ActiveProducer;
 use crate::kafka::source::Reader;
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
 
 /// What the leaders say of their producers.
 type Producers = BTreeMap<TopicPartition, Vec<ActiveProducer>>;
 
-/// The first look: producers before ends, so that who wrote between both ends has changed between both looks at the producers.
+/// The first look. It comes before the first look at the log ends, so that who wrote between both ends has changed between both looks at the producers.
 pub(super) struct Before {
-    at: Instant,
     producers: Option<Producers>,
-    ends: BTreeMap<TopicPartition, i64>,
     not_read: Vec<String>,
 }
 
 pub(super) async fn look(reader: &Reader, partitions: &[TopicPartition]) -> Before {
-    let hasty = reader.with_patience(PATIENCE);
-    let at = Instant::now();
     let mut not_read = Vec::new();
-    let producers = match hasty.producers(partitions).await {
+    let producers = match reader.with_patience(PATIENCE).producers(partitions).await {
         Ok(Some(producers)) => Some(producers),
         Ok(None) => {
             not_read.push("who writes to the selected topics (brokers older than 2.8 do not tell)".to_owned());
@@ -35,19 +30,11 @@ pub(super) async fn look(reader: &Reader, partitions: &[TopicPartition]) -> Befo
             None
         }
     };
-    let ends = match &producers {
-        Some(_) => ends(&hasty, partitions).await,
-        None => BTreeMap::new(),
-    };
-    Before { at, producers, ends, not_read }
+    Before { producers, not_read }
 }
 
-async fn ends(reader: &Reader, partitions: &[TopicPartition]) -> BTreeMap<TopicPartition, i64> {
-    reader.list_offsets_each(partitions, OffsetAt::HighWatermark).await.0.into_iter().map(|(partition, end)| (partition, end.offset)).collect()
-}
-
-/// The second look. `other_topics` are those of the source that are not selected, `consumer_groups` those whose members are asked how they speak.
-pub(super) async fn compare(reader: &Reader, before: Before, partitions: &[TopicPartition], other_topics: &[String], consumer_groups: &[String]) -> Clients {
+/// The second look, after the second one at the log ends. `other_topics` are those of the source that are not selected, `consumer_groups` those whose members are asked how they speak.
+pub(super) async fn compare(reader: &Reader, before: Before, ends: [&LogEnds; 2], partitions: &[TopicPartition], other_topics: &[String], consumer_groups: &[String]) -> Clients {
     let hasty = reader.with_patience(PATIENCE);
     let mut clients = Clients { not_read: before.not_read, ..Clients::default() };
     if !consumer_groups.is_empty() {
@@ -55,8 +42,8 @@ pub(super) async fn compare(reader: &Reader, before: Before, partitions: &[Topic
         clients.first_protocol = versions.into_iter().filter(|(_, version)| *version <= 0).map(|(group, _)| group).collect();
     }
     let Some(first) = before.producers else { return clients };
-    let ends = ends(&hasty, partitions).await;
-    clients.watched_ms = u64::try_from(before.at.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let [first_ends, ends] = ends;
+    clients.watched_ms = u64::try_from(ends.since(first_ends).as_millis()).unwrap_or(u64::MAX);
     let second = match hasty.producers(partitions).await {
         Ok(second) => second.unwrap_or_default(),
         Err(error) => {
@@ -64,7 +51,7 @@ pub(super) async fn compare(reader: &Reader, before: Before, partitions: &[Topic
             return clients;
         }
     };
-    let growing: Vec<&TopicPartition> = ends.iter().filter(|(p, end)| before.ends.get(p).is_some_and(|before| before < end)).map(|(p, _)| p).collect();
+    let growing: Vec<&TopicPartition> = ends.ends.iter().filter(|(p, end)| first_ends.ends.get(p).is_some_and(|before| before < end)).map(|(p, _)| p).collect();
     clients.unnamed = growing.iter().filter(|p| nobody_wrote(first.get(p), second.get(p))).map(ToString::to_string).collect();
     clients.growing = growing.iter().map(ToString::to_string).collect();
     clients.producer_ids = second.values().flatten().map(|p| p.producer_id).collect::<BTreeSet<i64>>().len();

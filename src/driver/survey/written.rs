@@ -11,31 +11,33 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// Where the logs ended, and when.
-pub(super) struct Look {
+pub(super) struct LogEnds {
     at: Instant,
-    ends: BTreeMap<TopicPartition, i64>,
+    pub ends: BTreeMap<TopicPartition, i64>,
+}
+
+impl LogEnds {
+    pub fn since(&self, first: &LogEnds) -> Duration {
+        self.at.saturating_duration_since(first.at)
+    }
 }
 
 /// Where the logs end now. The snapshot's ends are older than what has been read since.
-pub(super) async fn look(source: &Reader, topics: &[&TopicSnapshot]) -> Look {
-    let partitions = |t: &&TopicSnapshot| t.partitions.iter().filter(|p| p.leader.is_some() && p.log_end.is_some()).map(|p| TopicPartition::new(t.name.as_str(), p.partition)).collect::<Vec<_>>();
-    let partitions: Vec<TopicPartition> = topics.iter().flat_map(partitions).collect();
+pub(super) async fn look(source: &Reader, partitions: &[TopicPartition]) -> LogEnds {
     let at = Instant::now();
     if partitions.is_empty() {
-        return Look { at, ends: BTreeMap::new() };
+        return LogEnds { at, ends: BTreeMap::new() };
     }
-    let (ends, _) = source.with_patience(PATIENCE).list_offsets_each(&partitions, OffsetAt::HighWatermark).await;
-    Look { at, ends: ends.into_iter().map(|(partition, listed)| (partition, listed.offset)).collect() }
+    let (ends, _) = source.with_patience(PATIENCE).list_offsets_each(partitions, OffsetAt::HighWatermark).await;
+    LogEnds { at, ends: ends.into_iter().map(|(partition, listed)| (partition, listed.offset)).collect() }
 }
 
-/// What has been added since the first look; None where that is too short ago to tell, or the source does not answer.
-pub(super) async fn observe(source: &Reader, topics: &[&TopicSnapshot], first: &Look, probes: &[TopicProbe]) -> Option<Written> {
-    if first.ends.is_empty() {
+/// What has been added between two looks; None where they are too close to tell, or the source does not answer.
+pub(super) fn observed(topics: &[&TopicSnapshot], first: &LogEnds, last: &LogEnds, probes: &[TopicProbe]) -> Option<Written> {
+    if first.ends.is_empty() || last.ends.is_empty() {
         return None;
     }
-    let now = look(source, topics).await;
-    let window = now.at.saturating_duration_since(first.at);
-    (!now.ends.is_empty()).then(|| between(topics, &first.ends, &now.ends, window, probes))?
+    between(topics, &first.ends, &last.ends, last.since(first), probes)
 }
 
 fn between(topics: &[&TopicSnapshot], first: &BTreeMap<TopicPartition, i64>, now: &BTreeMap<TopicPartition, i64>, window: Duration, probes: &[TopicProbe]) -> Option<Written> {

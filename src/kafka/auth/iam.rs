@@ -11,7 +11,6 @@ use aws_sigv4::http_request::{SignableBody, SignableRequest, SignatureLocation, 
 use aws_sigv4::sign::v4;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use std::error::Error as _;
 use std::fmt;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{Mutex, OnceCell};
@@ -96,7 +95,7 @@ impl Signer {
             match tokio::time::timeout(CREDENTIALS_TIMEOUT, provider.provide_credentials()).await {
                 Ok(Ok(credentials)) => return Ok(credentials),
                 Ok(Err(error)) => {
-                    seen = in_words(&error);
+                    seen = crate::aws::in_words(&error);
                     if matches!(error, CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_)) {
                         break;
                     }
@@ -118,20 +117,6 @@ impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Token").field("expires_at", &self.expires_at).finish_non_exhaustive()
     }
-}
-
-/// The error and what it was caused by, in its own words; what a program of the operator's has printed is left out: it may be a secret.
-fn in_words(error: &CredentialsError) -> String {
-    let mut seen = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let words = error.to_string();
-        if !seen.ends_with(&words) {
-            seen = format!("{seen}: {words}");
-        }
-        cause = error.source();
-    }
-    seen.lines().next().unwrap_or_default().trim().to_owned()
 }
 
 /// How long credentials are still valid; None where they do not expire.
