@@ -141,7 +141,7 @@ pub struct Estimate {
     /// where they were not observed, or write faster than the copy is expected to be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub catch_up_seconds: Option<u64>,
-    /// How fast producers wrote while the plan was made; None where that was too short to tell.
+    /// How fast producers wrote while the plan was made; None where the source did not answer twice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub written: Option<Written>,
     /// How long producers will be frozen; None in plans from before it was estimated.

@@ -166,7 +166,7 @@ pub struct PlanInput<'a> {
     pub source_bytes_per_second: Option<u64>,
     /// None where nobody looked.
     pub clients: Option<Clients>,
-    /// How fast producers write; None where the survey was too short to tell.
+    /// How fast producers write; None where the source did not answer twice.
     pub written: Option<Written>,
     /// How much was looked at for `probes`.
     pub sampling: Option<Sampling>,

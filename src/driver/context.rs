@@ -1,5 +1,6 @@
 //! What every command that works on a migration starts with: runtime, clusters, stores, journal, signals.
 
+use super::limits::GIVEN_UP_PATIENCE;
 use super::locating;
 use crate::cli::flags;
 use crate::config::Config;
@@ -27,7 +28,8 @@ pub fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
         .map_err(|e| Error::new(Code::Bug, format!("the async runtime cannot start: {e}")))?;
     // On the heap: unoptimised, a command is too much for the stack to carry around.
     let result = runtime.block_on(Box::pin(future));
-    // What is still under way (a long poll, a dropped upload) is not waited for.
+    runtime.block_on(store::given_up(GIVEN_UP_PATIENCE));
+    // What else is still under way (a long poll) is not waited for.
     runtime.shutdown_background();
     result
 }
@@ -196,6 +198,11 @@ impl Context {
 
     pub fn complete(&mut self, id: u64, outcome: impl Into<String>) -> Result<()> {
         self.record(Fact::EffectCompleted { id, outcome: outcome.into() }).map(drop)
+    }
+
+    /// Journals that an effect was certainly not made.
+    pub fn refuse(&mut self, id: u64, seen: impl Into<String>) -> Result<()> {
+        self.record(Fact::EffectRefused { id, seen: seen.into() }).map(drop)
     }
 
     /// Journals why a command ends without having done its work, and passes the error on.

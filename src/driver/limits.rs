@@ -17,6 +17,9 @@ pub const STOP_PATIENCE: Duration = Duration::from_secs(3);
 /// The same after the commit, when no later run copies: what is not in the store by then is listed as not covered.
 pub const LAST_SEGMENTS_PATIENCE: Duration = Duration::from_secs(300);
 
+/// How long a command that ends waits until the uploads that it has given up are taken back.
+pub const GIVEN_UP_PATIENCE: Duration = Duration::from_secs(3);
+
 /// Pause between two looks at a transaction of an earlier run that is being decided.
 pub const DECISION_POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// How long the target's last stable offsets may take to reach its ends once all is copied.

@@ -5,6 +5,8 @@
 use super::context::Context;
 #[cfg(feature = "aws")]
 use super::effects::{intend_once, open};
+#[cfg(feature = "aws")]
+use crate::error::Code;
 use crate::error::Result;
 #[cfg(feature = "aws")]
 use {
@@ -56,7 +58,8 @@ pub async fn disassociate(context: &mut Context) -> Result<usize> {
         match (effect, there.contains(&secret)) {
             (Effect::AssociateScramSecret { .. }, true) => context.complete(id, "associated before the crash, and undone now")?,
             (Effect::DisassociateScramSecret { .. }, false) => context.complete(id, "gone before the crash")?,
-            // What was never associated stays an intention; what is still to go goes below, under its own number.
+            (Effect::AssociateScramSecret { .. }, false) => context.refuse(id, "never associated")?,
+            // What is still to go goes below, under its own number.
             _ => {}
         }
     }
@@ -87,19 +90,32 @@ impl Way {
     }
 }
 
-/// Performs one effect for each secret, several in one call; answers those that the service has not taken, whose intentions stay open.
+/// Performs one effect for each secret, several in one call; answers those that the service has not taken.
+///
+/// What it has not taken is no intention of kferry's any more: who associates that by hand finds it untouched by a rollback.
 #[cfg(feature = "aws")]
 async fn in_batches(context: &mut Context, plane: &ControlPlane, secrets: &[String], way: Way) -> Result<Vec<Unprocessed>> {
     let mut left = Vec::new();
     for batch in secrets.chunks(BATCH_MAX) {
         let ids = batch.iter().map(|secret| intend_once(context, way.effect(secret.clone()))).collect::<Result<Vec<u64>>>()?;
-        let (unprocessed, outcome) = match way {
-            Way::Associate => (plane.associate(batch).await?, "associated"),
-            Way::Disassociate => (plane.disassociate(batch).await?, "disassociated"),
+        let (answer, outcome) = match way {
+            Way::Associate => (plane.associate(batch).await, "associated"),
+            Way::Disassociate => (plane.disassociate(batch).await, "disassociated"),
+        };
+        let unprocessed = match answer {
+            Ok(unprocessed) => unprocessed,
+            Err(error) => {
+                // Who may not ask has not been served by an earlier attempt either; any other failure may have come after the deed.
+                if error.code() == Code::MskAccessDenied {
+                    ids.iter().try_for_each(|id| context.refuse(*id, Code::MskAccessDenied.as_str()))?;
+                }
+                return Err(error);
+            }
         };
         for (secret, id) in batch.iter().zip(ids) {
-            if !unprocessed.iter().any(|u| u.secret_arn == *secret) {
-                context.complete(id, outcome)?;
+            match unprocessed.iter().find(|u| u.secret_arn == *secret) {
+                Some(refused) => context.refuse(id, refused.why.as_str())?,
+                None => context.complete(id, outcome)?,
             }
         }
         left.extend(unprocessed);

@@ -102,7 +102,7 @@ async fn survey_both(config: &Config, migration_id: Option<String>, shown: &Step
     // Alone, so that nothing else of ours slows it down.
     shown.at("reading the source as fast as it goes, for a second");
     let source_bytes_per_second = read_rate::observe(&source.reader, &selected).await;
-    let last_ends = written::look(&source.reader, &partitions).await;
+    let last_ends = written::look_again(&source.reader, &partitions, &first_ends).await;
     let written = written::observed(&selected, &first_ends, &last_ends, &probes);
     let (target, target_health, target_defaults, write_txn_markers, target_operations, target_error) = match target {
         Ok(target) => (Some(target.snapshot), Some(target.health), target.defaults, target.write_txn_markers, target.operations, None),

@@ -48,7 +48,7 @@ pub async fn missing(cluster: &Cluster, side: ClusterSide, needed: &[Permission]
     let groups: BTreeSet<&str> = if side == ClusterSide::Source { names(&needed, ResourceType::Group) } else { BTreeSet::new() };
     let mut patience = cluster.patience("ask what is permitted");
     let told = loop {
-        match Told::ask(cluster, &topics, &groups).await {
+        match Told::ask(cluster, side, &topics, &groups).await {
             Ok(told) => break told,
             Err(failure) => patience.wait(failure).await?,
         }
@@ -80,7 +80,7 @@ pub async fn missing(cluster: &Cluster, side: ClusterSide, needed: &[Permission]
 pub async fn on_cluster(cluster: &Cluster) -> Result<Option<Vec<Operation>>> {
     let mut patience = cluster.patience("ask what is permitted on the cluster");
     loop {
-        match Told::ask(cluster, &BTreeSet::new(), &BTreeSet::new()).await {
+        match Told::ask(cluster, ClusterSide::Target, &BTreeSet::new(), &BTreeSet::new()).await {
             Ok(told) => return Ok(told.cluster.map(|bits| Operation::ALL.iter().copied().filter(|op| holds(bits, *op)).collect())),
             Err(failure) => patience.wait(failure).await?,
         }
@@ -107,7 +107,8 @@ fn holds(bits: i32, operation: Operation) -> bool {
 }
 
 impl Told {
-    async fn ask(cluster: &Cluster, topics: &BTreeSet<&str>, groups: &BTreeSet<&str>) -> std::result::Result<Self, Failure> {
+    /// The topics of the source exist: a broker that does not know one has just come up, and is asked again.
+    async fn ask(cluster: &Cluster, side: ClusterSide, topics: &BTreeSet<&str>, groups: &BTreeSet<&str>) -> std::result::Result<Self, Failure> {
         let connection = cluster.try_any().await?;
         // Later versions tell of topics only, and DescribeCluster of the cluster.
         let version = negotiate::<MetadataRequest>(&connection, 8, 10)?;
@@ -124,8 +125,15 @@ impl Told {
                 .with_include_topic_authorized_operations(true);
             let answer = connection.call(version, &request).await?;
             told.cluster = Some(answer.cluster_authorized_operations).filter(|bits| *bits != i32::MIN);
-            let present = answer.topics.into_iter().filter(|t| t.error_code == 0 && t.topic_authorized_operations != i32::MIN);
-            told.topics.extend(present.filter_map(|t| Some((t.name?.to_string(), t.topic_authorized_operations))));
+            for topic in answer.topics {
+                match Failure::check_code(topic.error_code) {
+                    Ok(()) if topic.topic_authorized_operations != i32::MIN => {
+                        told.topics.extend(topic.name.map(|name| (name.to_string(), topic.topic_authorized_operations)));
+                    }
+                    Err(failure) if side == ClusterSide::Source && failure.kafka_error() != Some(ResponseError::TopicAuthorizationFailed) => return Err(failure),
+                    Ok(()) | Err(_) => {}
+                }
+            }
         }
         told.ask_groups(cluster, groups).await?;
         Ok(told)

@@ -262,6 +262,8 @@ pub enum Fact {
     RolledBack { topics_deleted: usize, bindings_deleted: usize },
     EffectIntended { id: u64, effect: Effect },
     EffectCompleted { id: u64, outcome: String },
+    /// It was certainly not made, and is not tried again under this number: what is found there later is somebody else's.
+    EffectRefused { id: u64, seen: String },
     AttemptFailed { code: String, seen: String, remedy: String },
     Interrupted { signal: String },
     ClusterObserved { cluster: String, snapshot: Box<ClusterSnapshot> },

@@ -202,7 +202,7 @@ impl Migration {
 
     /// The state after `fact`, if it may happen now.
     ///
-    /// Beyond [`State::after`]: an effect completes once, after its intention; the steps of a cutover name the attempt
+    /// Beyond [`State::after`]: an effect completes or is refused once, after its intention; the steps of a cutover name the attempt
     /// under way; a cutover is committed only with its freeze proven, its sentinels written and its drain done; only
     /// what passed validation is finalized.
     ///
@@ -213,7 +213,7 @@ impl Migration {
             Fact::EffectIntended { id, .. } if *id < self.footprint.next_effect_id() => {
                 return Err(illegal(fact, format!("with the effect number {id}, which was used before")));
             }
-            Fact::EffectCompleted { id, .. } if !self.footprint.is_pending(*id) => {
+            Fact::EffectCompleted { id, .. } | Fact::EffectRefused { id, .. } if !self.footprint.is_pending(*id) => {
                 return Err(illegal(fact, format!("for effect {id}, which is not under way")));
             }
             Fact::CutoverStarted { attempt } if *attempt <= self.cutover_attempt => {
@@ -378,6 +378,7 @@ impl Migration {
                     self.forget_copy(&topic);
                 }
             }
+            Fact::EffectRefused { id, .. } => self.footprint.give_up(*id),
             Fact::AttemptFailed { code, seen, remedy } => self.fail(at, code, seen, remedy),
             Fact::ClusterObserved { cluster, snapshot } => {
                 self.observed.insert(cluster.clone(), (**snapshot).clone());

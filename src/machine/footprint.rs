@@ -61,6 +61,11 @@ impl Footprint {
         self.pending.insert(id, effect.clone());
     }
 
+    /// Closes the intention of what was not made.
+    pub(super) fn give_up(&mut self, id: u64) {
+        self.pending.remove(&id);
+    }
+
     /// Closes an intention and returns its effect.
     pub(super) fn complete(&mut self, id: u64) -> Option<Effect> {
         let effect = self.pending.remove(&id)?;
@@ -229,7 +234,10 @@ mod tests {
         let secret_arn = crate::machine::sample::scram_secret();
         perform(&mut footprint, Effect::AssociateScramSecret { secret_arn: secret_arn.clone() });
         assert!(footprint.scram_secrets.contains(&secret_arn));
-        perform(&mut footprint, Effect::DisassociateScramSecret { secret_arn });
-        assert_eq!(footprint, Footprint { last_effect_id: 8, ..Default::default() });
+        perform(&mut footprint, Effect::DisassociateScramSecret { secret_arn: secret_arn.clone() });
+        // Refused: found there later, it is somebody else's.
+        footprint.intend(9, &Effect::AssociateScramSecret { secret_arn });
+        footprint.give_up(9);
+        assert_eq!(footprint, Footprint { last_effect_id: 9, ..Default::default() });
     }
 }

@@ -271,6 +271,9 @@ pub fn facts() -> Vec<Fact> {
         facts.push(Fact::EffectIntended { id, effect });
         facts.push(Fact::EffectCompleted { id, outcome: "done".into() });
     }
+    let id = effects().len() as u64 + 1;
+    facts.push(Fact::EffectIntended { id, effect: Effect::AssociateScramSecret { secret_arn: scram_secret() } });
+    facts.push(Fact::EffectRefused { id, seen: "InvalidSecret".into() });
     facts
 }
 
@@ -371,9 +374,10 @@ fn every_fact_is_among_the_samples() {
         Fact::ProducerRenewed { .. } => 33,
         Fact::LateWritesAccepted { .. } => 34,
         Fact::OffsetsMapped { .. } => 35,
+        Fact::EffectRefused { .. } => 36,
     };
     let numbers: std::collections::BTreeSet<i32> = facts().iter().map(number).collect();
-    assert_eq!(numbers.into_iter().collect::<Vec<_>>(), (0..=35).collect::<Vec<_>>());
+    assert_eq!(numbers.into_iter().collect::<Vec<_>>(), (0..=36).collect::<Vec<_>>());
 }
 
 #[test]

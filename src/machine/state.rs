@@ -101,7 +101,7 @@ impl State {
                 | Fact::PartitionQuarantined { .. } | Fact::ProducersFrozen { .. } | Fact::FreezeProven { .. }
                 | Fact::SentinelsWritten { .. } | Fact::Drained { .. } | Fact::GroupOffsetsCommitted { .. }
                 | Fact::TargetReleased { .. } | Fact::LateWritesAccepted { .. } | Fact::Validated { .. } | Fact::BundleStored { .. }
-                | Fact::EffectIntended { .. } | Fact::EffectCompleted { .. } | Fact::AttemptFailed { .. }
+                | Fact::EffectIntended { .. } | Fact::EffectCompleted { .. } | Fact::EffectRefused { .. } | Fact::AttemptFailed { .. }
                 | Fact::Interrupted { .. } | Fact::ClusterObserved { .. },
             ) => return Ok(None),
         };

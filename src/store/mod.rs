@@ -17,6 +17,7 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What a put asks for beside the content.
 #[derive(Clone, Debug, Default)]
@@ -109,6 +110,14 @@ pub trait ObjectStore: Send + Sync {
 
     /// Where an object lies, for people: `s3://bucket/prefix/key`, or a path.
     fn location(&self, key: &str) -> String;
+}
+
+/// Waits until the uploads that were given up on the way are taken back, `patience` at most.
+pub async fn given_up(patience: Duration) {
+    #[cfg(feature = "aws")]
+    let _ = tokio::time::timeout(patience, s3::aborted()).await;
+    #[cfg(not(feature = "aws"))]
+    let _ = patience;
 }
 
 /// Opens the configured store. Touches no object; for S3 the AWS chain is asked for Region and credentials.

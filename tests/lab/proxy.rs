@@ -268,6 +268,8 @@ pub enum Fault {
     Refuse,
     /// Answers requests whose first line has `on` in it with this status, header and error of S3's, and lets the others through.
     Answer { on: &'static str, status: &'static str, header: &'static str, code: &'static str, message: &'static str },
+    /// Lets requests whose first line has `on` in it through to nobody, and never answers them.
+    Hold { on: &'static str },
     /// Lets so many bytes per second through on each connection, uploads and downloads alike.
     Slow { bytes_per_second: u64 },
     /// Closes each connection when it has carried so many bytes of requests.
@@ -311,10 +313,10 @@ impl FaultProxy {
         format!("http://127.0.0.1:{}", self.port())
     }
 
-    /// Switches; connections that are open are cut for [`Fault::Refuse`] and [`Fault::Answer`] and go on under the others.
+    /// Switches; connections that are open are cut for [`Fault::Refuse`], [`Fault::Answer`] and [`Fault::Hold`], and go on under the others.
     pub fn set(&self, fault: Fault) {
         *self.state.fault.lock().unwrap() = fault;
-        if matches!(fault, Fault::Refuse | Fault::Answer { .. }) {
+        if matches!(fault, Fault::Refuse | Fault::Answer { .. } | Fault::Hold { .. }) {
             self.cut();
         }
     }
@@ -347,7 +349,7 @@ fn serve_fault(state: &Arc<FaultState>, near: TcpStream, port: u16) -> io::Resul
             state.faulted.fetch_add(1, Ordering::SeqCst);
             return near.shutdown(Shutdown::Both);
         }
-        Fault::Answer { .. } => return answer_or_pass(state, fault, near, port),
+        Fault::Answer { on, .. } | Fault::Hold { on } => return fault_or_pass(state, (fault, on), near, port),
         Fault::Pass | Fault::Slow { .. } | Fault::CutAfter { .. } => {}
     }
     let far = TcpStream::connect(("127.0.0.1", port))?;
@@ -406,9 +408,8 @@ fn pump(from: &mut TcpStream, to: &mut TcpStream, state: &FaultState, upload: bo
     result
 }
 
-/// Serves one request of a connection: with the fault's answer where that is meant, else with the server's. The client comes back for its next one.
-fn answer_or_pass(state: &Arc<FaultState>, fault: Fault, mut near: TcpStream, port: u16) -> io::Result<()> {
-    let Fault::Answer { on, status, header, code, message } = fault else { unreachable!("only this fault answers by itself") };
+/// Serves one request of a connection: as the fault does where that is meant, else with the server's answer. The client comes back for its next one.
+fn fault_or_pass(state: &Arc<FaultState>, (fault, on): (Fault, &str), mut near: TcpStream, port: u16) -> io::Result<()> {
     near.set_read_timeout(Some(Duration::from_secs(5)))?;
     let mut request = Vec::new();
     let mut chunk = vec![0; CHUNK];
@@ -436,6 +437,12 @@ fn answer_or_pass(state: &Arc<FaultState>, fault: Fault, mut near: TcpStream, po
         return Ok(());
     }
     state.faulted.fetch_add(1, Ordering::SeqCst);
+    let Fault::Answer { status, header, code, message, .. } = fault else {
+        // Until the client goes away.
+        near.set_read_timeout(None)?;
+        while near.read(&mut chunk)? > 0 {}
+        return Ok(());
+    };
     let body = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>{code}</Code><Message>{message}</Message></Error>");
     let header = if header.is_empty() { String::new() } else { format!("{header}\r\n") };
     let head = format!("HTTP/1.1 {status}\r\n{header}Content-Type: application/xml\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());

@@ -99,10 +99,8 @@ fn settled(text: &str, migration: &Migration) -> String {
         (r"about \d+ ms", "about N ms"),
         (r"\d+ ms drain", "N ms drain"),
         (r"at \d+ places", "at N places"),
-        // How fast producers write is not told where a fast machine has looked for too short a time.
         (r"\| seed \| [^|]+\|", "| seed | … |"),
         (r"\*\*Takes\*\*: SEED [^\n]+", "**Takes**: SEED …"),
-        (r"drain not estimated", "N ms drain"),
         (r"\| findings \| [^|]+\|", "| findings | … |"),
         (r"by kferry \d+\.\d+\.\d+", "by kferry VERSION"),
         (r#""kferry_version": "[^"]+""#, r#""kferry_version": "VERSION""#),

@@ -122,7 +122,7 @@ fn wait_for(what: &str, holds: impl Fn() -> bool) {
 fn what_kferry_has_associated_is_taken_away_by_a_rollback_and_nothing_else() {
     let msk = Msk::start();
     let (_, source, target) = shared(&msk, "msk-back", 10);
-    let users: Vec<String> = (10..22).map(|n| Msk::secret(&format!("user-{n}"))).collect();
+    let users: Vec<String> = (10..23).map(|n| Msk::secret(&format!("user-{n}"))).collect();
     let theirs = vec![Msk::secret("theirs"), users[3].clone()];
     msk.edit(&source, |c| c.secrets = users.clone());
     msk.edit(&target, |c| c.secrets = theirs.clone());
@@ -135,19 +135,26 @@ fn what_kferry_has_associated_is_taken_away_by_a_rollback_and_nothing_else() {
     wait_for("the first batch", || msk.secrets(&target).len() == 12);
     running.kill();
     msk.hold(None);
+    // What the service refuses and somebody then associates by hand is his.
+    let by_hand = &users[12];
+    msk.refuse_secret(by_hand, Some("SecretEncryptedWithDefaultKey"));
+    migration.run("execute").expect_code(1);
+    msk.refuse_secret(by_hand, None);
+    msk.edit(&target, |c| c.secrets.push(by_hand.clone()));
     migration.execute();
-    assert_eq!((msk.secrets(&target).len(), batches("BatchAssociate")), (13, 2), "{:?}", msk.calls());
+    assert_eq!((msk.secrets(&target).len(), batches("BatchAssociate")), (14, 2), "{:?}", msk.calls());
 
     msk.hold(Some("BatchDisassociateScramSecret"));
     let running = migration.spawn("rollback");
-    wait_for("the first batch", || msk.secrets(&target).len() == 3);
+    wait_for("the first batch", || msk.secrets(&target).len() == 4);
     running.kill();
     msk.hold(None);
     migration.run("rollback").ok();
     migration.expect_state("rolled_back");
-    let mut left = msk.secrets(&target);
+    let (mut left, mut expected) = (msk.secrets(&target), [theirs, vec![by_hand.clone()]].concat());
     left.sort();
-    assert_eq!((left, batches("BatchDisassociate")), (theirs, 2));
+    expected.sort();
+    assert_eq!((left, batches("BatchDisassociate")), (expected, 2));
     assert_eq!(msk.secrets(&source), users);
 }
 

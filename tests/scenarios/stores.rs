@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -365,6 +366,33 @@ fn a_locked_bucket_is_tried_and_keeps_nothing_of_it() {
         "an upload is left"
     );
     expect(setup(), 4, &[("OBJECT-LOCK", "evidence")]);
+}
+
+#[test]
+fn a_precheck_that_is_interrupted_in_its_upload_takes_it_back() {
+    let lab = Lab::shared();
+    topic(lab);
+    let bucket = "kferry-interrupted";
+    lab.s3.create_bucket(bucket);
+    let uploads = || lab.s3.bucket("GET", bucket, "uploads", "").matches("<Upload>").count();
+    // The first is kept waiting in its part, the second in taking the upload back.
+    for held in ["partNumber=1", "DELETE"] {
+        let proxy = FaultProxy::start(lab.s3.port());
+        proxy.set(Fault::Hold { on: held });
+        let migration = lab.setup("stores").store_through(&proxy).set("backup.s3_bucket", bucket).begin();
+        let mut running = migration.spawn("precheck");
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while uploads() == 0 || proxy.faulted() == 0 {
+            assert!(Instant::now() < deadline, "no upload of precheck's is held by {held}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        if held == "DELETE" {
+            proxy.set(Fault::Pass);
+        }
+        running.interrupt();
+        running.wait(Duration::from_secs(20)).expect_code(130);
+        assert_eq!(uploads(), 0, "held by {held}");
+    }
 }
 
 /// The estimate's quantities beside what then lay in the store; its prices are nobody's here, since the server is not AWS's.

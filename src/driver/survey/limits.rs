@@ -64,5 +64,5 @@ pub const RATE_BYTES_MIN: u64 = 8 * 1024 * 1024;
 /// start may still lie in its files, as in repartition topics.
 pub const UNSAMPLED_RECORD_BYTES_MAX: i64 = 4 * 1024;
 
-/// The time below which two looks at the log ends say nothing of how fast producers write.
-pub const WRITTEN_WINDOW_MIN: Duration = Duration::from_millis(250);
+/// The time between two looks at the log ends below which they say too little of how fast producers write; it is waited for.
+pub const WRITTEN_WINDOW_MIN: Duration = Duration::from_millis(500);

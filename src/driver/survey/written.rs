@@ -32,18 +32,23 @@ pub(super) async fn look(source: &Reader, partitions: &[TopicPartition]) -> LogE
     LogEnds { at, ends: ends.into_iter().map(|(partition, listed)| (partition, listed.offset)).collect() }
 }
 
-/// What has been added between two looks; None where they are too close to tell, or the source does not answer.
+/// The second look, long enough after the first to tell how fast producers write.
+pub(super) async fn look_again(source: &Reader, partitions: &[TopicPartition], first: &LogEnds) -> LogEnds {
+    if !first.ends.is_empty() {
+        tokio::time::sleep_until((first.at + WRITTEN_WINDOW_MIN).into()).await;
+    }
+    look(source, partitions).await
+}
+
+/// What has been added between two looks; None where the source did not answer one of them.
 pub(super) fn observed(topics: &[&TopicSnapshot], first: &LogEnds, last: &LogEnds, probes: &[TopicProbe]) -> Option<Written> {
     if first.ends.is_empty() || last.ends.is_empty() {
         return None;
     }
-    between(topics, &first.ends, &last.ends, last.since(first), probes)
+    Some(between(topics, &first.ends, &last.ends, last.since(first), probes))
 }
 
-fn between(topics: &[&TopicSnapshot], first: &BTreeMap<TopicPartition, i64>, now: &BTreeMap<TopicPartition, i64>, window: Duration, probes: &[TopicProbe]) -> Option<Written> {
-    if window < WRITTEN_WINDOW_MIN {
-        return None;
-    }
+fn between(topics: &[&TopicSnapshot], first: &BTreeMap<TopicPartition, i64>, now: &BTreeMap<TopicPartition, i64>, window: Duration, probes: &[TopicProbe]) -> Written {
     let mut written = Written { records: 0, bytes: 0, unsized_records: 0, window_ms: u64::try_from(window.as_millis()).unwrap_or(u64::MAX) };
     for topic in topics {
         let added = topic.partitions.iter().filter_map(|p| {
@@ -60,7 +65,7 @@ fn between(topics: &[&TopicSnapshot], first: &BTreeMap<TopicPartition, i64>, now
             None => written.unsized_records = written.unsized_records.saturating_add(added),
         }
     }
-    Some(written)
+    written
 }
 
 /// Bytes, and how many records they are: of the samples where there are any, otherwise of the whole logs where that can be told from them.
@@ -97,13 +102,12 @@ mod tests {
         let bytes: i64 = orders.partitions.iter().filter_map(|p| p.size_bytes).sum();
         // The ends of the first look count, not the snapshot's; what has no end in one of them does not.
         let (first, now) = (ends(&[(0, 5_000), (1, 70)]), ends(&[(0, 6_000), (1, 65), (2, 9)]));
-        let written = between(&topics, &first, &now, Duration::from_secs(2), &[]).unwrap();
+        let written = between(&topics, &first, &now, Duration::from_secs(2), &[]);
         assert_eq!(written, Written { records: 1_000, bytes: (1_000 * bytes / held) as u64, unsized_records: 0, window_ms: 2_000 });
         assert_eq!((written.records_per_second(), written.bytes_per_second()), (500, written.bytes / 2));
-        assert_eq!(between(&topics, &first, &now, Duration::from_millis(100), &[]), None);
         let of = |sampled_bytes, sampled_records| PartitionProbe { sampled_bytes, sampled_records, ..PartitionProbe::default() };
         let probe = TopicProbe { topic: "orders".to_owned(), partitions: vec![of(5_000, 10), of(0, 0), of(1_000, 5)] };
-        assert_eq!(between(&topics, &first, &now, Duration::from_secs(2), &[probe]).unwrap().bytes, 400_000);
+        assert_eq!(between(&topics, &first, &now, Duration::from_secs(2), &[probe]).bytes, 400_000);
     }
 
     #[test]
@@ -111,7 +115,7 @@ mod tests {
         let mut orders = fixture::topic("orders", (3, 9), 3, &[(999_950, 1_000_000)], &[]);
         orders.partitions[0].size_bytes = Some(100_000_000);
         let (first, now) = (ends(&[(0, 1_000_000)]), ends(&[(0, 1_004_000)]));
-        let of = |topic: &TopicSnapshot| between(&[topic], &first, &now, Duration::from_secs(1), &[]).unwrap();
+        let of = |topic: &TopicSnapshot| between(&[topic], &first, &now, Duration::from_secs(1), &[]);
         assert_eq!(of(&orders), Written { records: 4_000, bytes: 0, unsized_records: 4_000, window_ms: 1_000 });
         orders.partitions[0].log_start = Some(1_000_000);
         assert_eq!(of(&orders).unsized_records, 4_000, "nothing is left of it");

@@ -169,13 +169,15 @@ fn facts_that_contradict_what_went_before_are_refused() {
     let intended = |id| Fact::EffectIntended { id, effect: Effect::NotifyCommitted { attempt: 1 } };
     let completed = |id| Fact::EffectCompleted { id, outcome: String::new() };
     let mut seed = in_state(State::Seed);
-    for fact in [completed(1), completed(7), intended(1), Fact::TargetReleased { topics: 0, bindings: 0 }, Fact::Drained { attempt: 1 }, planned()] {
+    let refused = |id| Fact::EffectRefused { id, seen: String::new() };
+    for fact in [completed(1), completed(7), refused(7), intended(1), Fact::TargetReleased { topics: 0, bindings: 0 }, Fact::Drained { attempt: 1 }, planned()] {
         let before = seed.clone();
         assert_eq!(seed.apply(9, at(9), &fact).unwrap_err().code(), Code::StateIllegal, "{fact:?}");
         assert_eq!(seed, before);
     }
     seed.apply(9, at(9), &intended(2)).unwrap();
-    seed.apply(10, at(10), &completed(2)).unwrap();
+    seed.apply(10, at(10), &refused(2)).unwrap();
+    assert!(seed.check(&completed(2)).is_err(), "what was refused does not complete");
     assert!(in_state(State::Cutover).check(&Fact::Drained { attempt: 2 }).is_err());
     assert!(Migration::begin(1, at(1), &Fact::PrecheckStarted).is_err());
 }
@@ -234,6 +236,11 @@ fn fitted(migration: &Migration, fact: Fact, number: u64) -> Fact {
             let ids: Vec<_> = migration.footprint.pending.keys().collect();
             let id = if ids.is_empty() { 0 } else { *ids[number as usize % ids.len()] };
             Fact::EffectCompleted { id, outcome }
+        }
+        Fact::EffectRefused { seen, .. } => {
+            let ids: Vec<_> = migration.footprint.pending.keys().collect();
+            let id = if ids.is_empty() { 0 } else { *ids[number as usize % ids.len()] };
+            Fact::EffectRefused { id, seen }
         }
         other => other,
     }

@@ -5,6 +5,8 @@ mod error;
 mod probe;
 mod put;
 
+pub(super) use put::aborted;
+
 use super::{Body, Meta, ObjectStore, Probed, PutOptions, Receipt, StoreErrorKind, StoreResult};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::types::ChecksumMode;

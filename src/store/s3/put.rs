@@ -16,7 +16,9 @@ use base64::Engine;
 use bytes::Bytes;
 use futures::stream::{StreamExt, TryStreamExt};
 use sha2::{Digest, Sha256};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+use tokio::task::JoinHandle;
 
 /// Up to this size an object is one PUT.
 const SINGLE_PUT_MAX_BYTES: u64 = 64 << 20;
@@ -141,6 +143,9 @@ impl S3Store {
     }
 }
 
+/// Dropped uploads that are being aborted.
+static ABORTS: Mutex<Vec<JoinHandle<()>>> = Mutex::new(Vec::new());
+
 /// A multipart upload that is under way. Dropped before its end, it is aborted, as far as the network allows.
 pub(super) struct Upload {
     client: Client,
@@ -177,9 +182,10 @@ impl Upload {
 
     /// Gives the upload up; its parts are gone.
     pub(super) async fn abort(mut self, what: impl Fn() -> String) -> StoreResult<()> {
-        self.open = false;
         let request = self.client.abort_multipart_upload().bucket(&self.bucket).key(&self.full_key).upload_id(&self.id);
-        request.send().await.map_err(|e| classify(what(), &e))?;
+        let answer = request.send().await;
+        self.open = false;
+        answer.map_err(|e| classify(what(), &e))?;
         Ok(())
     }
 
@@ -194,13 +200,22 @@ impl Drop for Upload {
         if self.open {
             let request = self.client.abort_multipart_upload().bucket(&self.bucket).key(&self.full_key).upload_id(&self.id);
             // What stays behind is found and removed by the bucket's own lifecycle rule for incomplete uploads.
-            runtime.spawn(async move {
+            let abort = runtime.spawn(async move {
                 if let Err(e) = request.send().await {
                     tracing::warn!(error = %classify("aborting an upload", &e), "parts of an unfinished upload stay in the bucket");
                 }
             });
+            let mut aborts = ABORTS.lock().unwrap_or_else(PoisonError::into_inner);
+            aborts.retain(|abort| !abort.is_finished());
+            aborts.push(abort);
         }
     }
+}
+
+/// Waits until the uploads that were dropped are aborted.
+pub(in crate::store) async fn aborted() {
+    let aborts = std::mem::take(&mut *ABORTS.lock().unwrap_or_else(PoisonError::into_inner));
+    futures::future::join_all(aborts).await;
 }
 
 fn date(at: jiff::Timestamp) -> DateTime {
