@@ -63,6 +63,7 @@ macro_rules! codes {
 
 codes! {
     ConfigInvalid, "KF-CONFIG-INVALID", Config, AfterFix, "correct the configuration at the line named; nothing has been touched";
+    ConfigChanged, "KF-CONFIG-CHANGED", Config, AfterFix, "put back what the plan was made with; to migrate something else, or to store it elsewhere, run `rollback` and begin anew";
     ConfigUnreadable, "KF-CONFIG-UNREADABLE", Config, AfterFix, "check the path given with --config and its permissions";
     ConfigUnsupported, "KF-CONFIG-UNSUPPORTED", Config, AfterFix, "this build cannot do what the configuration asks for; the message says what it can";
     UsageInvalid, "KF-USAGE", Usage, AfterFix, "see `kferry COMMAND --help`";

@@ -1,10 +1,9 @@
 //! What every command that works on a migration starts with: runtime, clusters, stores, journal, signals.
 
 use super::limits::GIVEN_UP_PATIENCE;
-use super::locating;
+use super::{changes, locating};
 use crate::cli::flags;
 use crate::config::Config;
-use crate::domain::plan::Plan;
 use crate::error::{Code, Error, Result};
 use crate::journal::Journal;
 use crate::kafka::cluster::{Cluster, Side};
@@ -113,15 +112,15 @@ impl Clusters {
     ///
     /// Where it is `urgent`, since producers stand still or have to be told, the plan's addresses are tried before anything is
     /// looked up. **Errors**: as for [`locating::locate_both`] and [`Clusters::connect`].
-    async fn find(config: &Config, plan: Option<&Plan>, urgent: bool) -> Result<(Config, Self)> {
-        if let Some(plan) = plan.filter(|plan| urgent && (plan.source_msk.is_some() || plan.target_msk.is_some())) {
-            let planned = locating::as_planned(config, plan);
+    async fn find(config: &Config, migration: Option<&Migration>, urgent: bool) -> Result<(Config, Self)> {
+        if let Some(migration) = migration.filter(|m| urgent && (m.plan.source_msk.is_some() || m.plan.target_msk.is_some())) {
+            let planned = locating::recalled_both(config, migration);
             match Self::connect(&planned).await {
                 Ok(clusters) => return Ok((planned, clusters)),
                 Err(error) => tracing::warn!(%error, "the clusters are looked up again"),
             }
         }
-        let located = locating::locate_both(config, plan).await?;
+        let located = locating::locate_both(config, migration).await?;
         let clusters = Self::connect(&located).await?;
         Ok((located, clusters))
     }
@@ -159,8 +158,9 @@ impl Context {
             return Err(Error::new(Code::StateIllegal, format!("`{command}` is not legal in state {state}; {next}")));
         }
         let interrupt = Interrupt::listen()?;
-        let plan = journal.migration().map(|m| &*m.plan);
-        let (config, clusters) = interrupt.or(Clusters::find(&config, plan, state >= State::Cutover)).await?;
+        let migration = journal.migration();
+        migration.map_or(Ok(()), |migration| changes::check(&config, migration, command))?;
+        let (config, clusters) = interrupt.or(Clusters::find(&config, migration, state >= State::Cutover)).await?;
         let store = store::open(&config.backup).await?;
         check_clusters(&journal, &clusters)?;
         let mut context = Self { config, journal, clusters, store, interrupt };

@@ -62,7 +62,8 @@ async fn open(config: &Config, args: &flags::Migration) -> Result<Context> {
     license::obtain(license::FEATURE, &plan.migration_id, Timestamp::now(), None)?;
     let plan_json = findings::plan_json(&plan).map_err(|e| Error::new(Code::Bug, format!("the plan cannot be written: {e}")))?;
     let plan_sha256 = plan.sha256().to_string();
-    journal.append(&Fact::MigrationPlanned { plan: Box::new(plan), plan_sha256, config_sha256: config.digest() }, Timestamp::now())?;
+    let (config_sha256, effective) = (config.digest(), config.effective());
+    journal.append(&Fact::MigrationPlanned { plan: Box::new(plan), plan_sha256, config_sha256, config: effective }, Timestamp::now())?;
     let _ = std::fs::write(args.journal_dir.join("plan.json"), plan_json);
     let mut context = Context { config: config.clone(), journal, clusters, store, interrupt };
     context.grant()?;

@@ -6,6 +6,7 @@ use crate::domain::msk::MskCluster;
 use crate::domain::plan::Plan;
 use crate::error::{Code, Error, Result};
 use crate::kafka::cluster::Side;
+use crate::machine::fold::Migration;
 
 /// What the control plane says of a cluster that is given by its ARN; None for any other.
 ///
@@ -41,23 +42,21 @@ pub async fn locate(side: Side, config: &ClusterConfig) -> Result<ClusterConfig>
 /// Both clusters, located. A migration that has begun goes on with the addresses of its plan while the control plane is away.
 ///
 /// **Errors**: as for [`describe`].
-pub async fn locate_both(config: &Config, plan: Option<&Plan>) -> Result<Config> {
-    let (source, target) = futures::try_join!(
-        locate_or_recall(Side::Source, &config.source, plan.and_then(|p| p.source_msk.as_ref())),
-        locate_or_recall(Side::Target, &config.target, plan.and_then(|p| p.target_msk.as_ref())),
-    )?;
+pub async fn locate_both(config: &Config, migration: Option<&Migration>) -> Result<Config> {
+    let (source, target) = futures::try_join!(locate_or_recall(Side::Source, config, migration), locate_or_recall(Side::Target, config, migration))?;
     Ok(Config { source, target, ..config.clone() })
 }
 
 /// One cluster, as [`locate_both`] does it.
 ///
 /// **Errors**: as for [`describe`].
-pub async fn locate_or_recall(side: Side, config: &ClusterConfig, planned: Option<&MskCluster>) -> Result<ClusterConfig> {
-    let error = match locate(side, config).await {
+pub async fn locate_or_recall(side: Side, config: &Config, migration: Option<&Migration>) -> Result<ClusterConfig> {
+    let cluster = of(side, config);
+    let error = match locate(side, cluster).await {
         Ok(located) => return Ok(located),
         Err(error) => error,
     };
-    let known = recalled(config, planned);
+    let known = migration.map_or_else(|| cluster.clone(), |migration| recalled(side, config, migration));
     // Whatever the reason: producers may be waiting, and that these are the plan's clusters is made sure of by their ids.
     if known.bootstrap_servers.is_empty() {
         return Err(error);
@@ -67,16 +66,39 @@ pub async fn locate_or_recall(side: Side, config: &ClusterConfig, planned: Optio
 }
 
 /// Both clusters, as [`recalled`].
-pub fn as_planned(config: &Config, plan: &Plan) -> Config {
-    let (source, target) = (recalled(&config.source, plan.source_msk.as_ref()), recalled(&config.target, plan.target_msk.as_ref()));
+pub fn recalled_both(config: &Config, migration: &Migration) -> Config {
+    let (source, target) = (recalled(Side::Source, config, migration), recalled(Side::Target, config, migration));
     Config { source, target, ..config.clone() }
 }
 
-/// The cluster with the bootstrap servers of the journal's plan, where it is given by its ARN; nothing is looked up.
-pub fn recalled(config: &ClusterConfig, planned: Option<&MskCluster>) -> ClusterConfig {
-    match planned.filter(|msk| Some(&msk.arn) == config.cluster_arn.as_ref()) {
-        Some(msk) => with_servers(config, msk),
-        None => config.clone(),
+/// The cluster with the bootstrap servers of the journal's plan, where it is given by the same ARN, network and kind of authentication; nothing is looked up.
+pub fn recalled(side: Side, config: &Config, migration: &Migration) -> ClusterConfig {
+    let (cluster, planned) = (of(side, config), planned(side, &migration.plan));
+    let (now, then) = (&config.effective()[side.as_str()], &migration.config[side.as_str()]);
+    let same_way = ["cluster_arn", "network", "auth_mode"].iter().all(|key| now[key] == then[key]);
+    match planned.filter(|_| same_way) {
+        Some(msk) => with_servers(cluster, msk),
+        None => cluster.clone(),
+    }
+}
+
+/// Both clusters, with the bootstrap servers of the plan that was just made of them.
+pub fn as_described(config: &Config, plan: &Plan) -> Config {
+    let described = |side| planned(side, plan).map_or_else(|| of(side, config).clone(), |msk| with_servers(of(side, config), msk));
+    Config { source: described(Side::Source), target: described(Side::Target), ..config.clone() }
+}
+
+fn of(side: Side, config: &Config) -> &ClusterConfig {
+    match side {
+        Side::Source => &config.source,
+        Side::Target => &config.target,
+    }
+}
+
+fn planned(side: Side, plan: &Plan) -> Option<&MskCluster> {
+    match side {
+        Side::Source => plan.source_msk.as_ref(),
+        Side::Target => plan.target_msk.as_ref(),
     }
 }
 

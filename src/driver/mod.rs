@@ -2,6 +2,7 @@
 
 mod aborters;
 pub mod acls;
+mod changes;
 pub mod context;
 pub mod copier;
 pub mod copying;

@@ -8,7 +8,7 @@ use crate::domain::cost;
 use crate::domain::iam_policy;
 use crate::domain::plan::Plan;
 use crate::domain::runbook::{self, Paths};
-use crate::driver::locating::as_planned;
+use crate::driver::locating::as_described;
 use crate::error::{Code, Error, Result};
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
@@ -89,7 +89,7 @@ pub fn write(plan: &Plan, config: &Config, paths: Paths, dir: &Path, files: &[Pl
     if !force {
         refuse_to_overwrite(dir, files)?;
     }
-    let config = &as_planned(config, plan);
+    let config = &as_described(config, plan);
     let unwritable = |path: &Path, e: io::Error| Error::new(Code::UsageInvalid, format!("{}: {e}", path.display()));
     fs::create_dir_all(dir).map_err(|e| unwritable(dir, e))?;
     let mut written = Vec::with_capacity(files.len());

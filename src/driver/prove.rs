@@ -168,7 +168,7 @@ fn corrupt(store: &dyn ObjectStore, key: &str, what: &str) -> Error {
 
 /// The target's batch that holds an offset.
 async fn batch_of(config: &Config, migration: &Migration, partition: &TopicPartition, offset: i64) -> Result<Batch> {
-    let located = locating::locate_or_recall(Side::Target, &config.target, migration.plan.target_msk.as_ref()).await?;
+    let located = locating::locate_or_recall(Side::Target, config, Some(migration)).await?;
     let target = Target::new(&Cluster::connect(Side::Target, &located).await?);
     if let Some(planned) = migration.plan.target.as_ref().filter(|planned| planned.cluster_id != target.cluster_id()) {
         let seen = format!("the target is cluster {}, but the journal's plan was made for {}", target.cluster_id(), planned.cluster_id);

@@ -24,6 +24,14 @@ pub enum Side {
 }
 
 impl Side {
+    /// As the configuration names it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Side::Source => "source",
+            Side::Target => "target",
+        }
+    }
+
     /// The code for a cluster that does not answer.
     pub fn unavailable(self) -> Code {
         match self {
@@ -35,10 +43,7 @@ impl Side {
 
 impl fmt::Display for Side {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Side::Source => "source",
-            Side::Target => "target",
-        })
+        f.write_str(self.as_str())
     }
 }
 

@@ -11,6 +11,7 @@ use crate::evidence::merkle::Frontier;
 use crate::license::Grant;
 use crate::validation::report::ValidationReport;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Something that changes the world. Journaled as intended before it is performed and as completed after;
@@ -221,7 +222,8 @@ pub struct CutoverReport {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "fact", rename_all = "snake_case")]
 pub enum Fact {
-    MigrationPlanned { plan: Box<Plan>, plan_sha256: String, config_sha256: String },
+    /// `config` is what takes effect, without anything secret ([`Config::effective`](crate::config::Config::effective)); `config_sha256` is its digest.
+    MigrationPlanned { plan: Box<Plan>, plan_sha256: String, config_sha256: String, config: Value },
     GrantRecorded { grant: Grant },
     PrecheckStarted,
     PrecheckCompleted { blockers: usize, warnings: usize, informations: usize },

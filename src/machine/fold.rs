@@ -13,6 +13,7 @@ use crate::license::Grant;
 use crate::validation::report::{Outcome, ValidationReport};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -25,6 +26,8 @@ pub struct Migration {
     pub plan: Arc<Plan>,
     pub plan_sha256: String,
     pub config_sha256: String,
+    /// The configuration that the plan was made with, as it takes effect.
+    pub config: Value,
     pub grant: Option<Grant>,
     /// The last precheck that came to its end.
     pub precheck: Option<PrecheckCounts>,
@@ -169,7 +172,7 @@ impl Migration {
     ///
     /// **Errors**: KF-STATE-ILLEGAL for any other.
     pub fn begin(seq: u64, at: Timestamp, fact: &Fact) -> Result<Self> {
-        let Fact::MigrationPlanned { plan, plan_sha256, config_sha256 } = fact else {
+        let Fact::MigrationPlanned { plan, plan_sha256, config_sha256, config } = fact else {
             return Err(illegal(fact, "as a journal's first fact"));
         };
         Ok(Self {
@@ -178,6 +181,7 @@ impl Migration {
             plan: Arc::new((**plan).clone()),
             plan_sha256: plan_sha256.clone(),
             config_sha256: config_sha256.clone(),
+            config: config.clone(),
             grant: None,
             precheck: None,
             seed_attempt: 0,

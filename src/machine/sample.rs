@@ -126,7 +126,7 @@ pub fn planned() -> Fact {
 }
 
 pub fn planned_with(plan: Plan) -> Fact {
-    Fact::MigrationPlanned { plan_sha256: plan.sha256().to_string(), plan: Box::new(plan), config_sha256: "c0".repeat(32) }
+    Fact::MigrationPlanned { plan_sha256: plan.sha256().to_string(), plan: Box::new(plan), config_sha256: "c0".repeat(32), config: serde_json::json!({ "topics": { "include": ["*"], "exclude": [] } }) }
 }
 
 pub fn grant() -> Grant {

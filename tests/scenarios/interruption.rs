@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::lab::{Agent, Commit, Load, Topic};
-use crate::migration::{Lab, Migration};
+use crate::migration::{BUCKET, Lab, Migration};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -50,10 +50,23 @@ fn in_seed_and_a_second_process_is_refused() {
     migration.expect_state("seed");
     expect_no_groups(&migration);
 
+    // What the plan has settled does not change on the way: neither what is copied, nor where it is stored.
+    let path = migration.dir().join("kferry.yaml");
+    let configuration = std::fs::read_to_string(&path).unwrap();
+    let bucket = format!("s3_bucket: {BUCKET}");
+    for (planned, now, key) in [("  topics:\n", "  topics:\n    exclude: [\"sigint-none\"]\n", "topics.exclude was []"), (bucket.as_str(), "s3_bucket: kferry-elsewhere", "backup.s3_bucket was")] {
+        std::fs::write(&path, configuration.replacen(planned, now, 1)).unwrap();
+        let refused = migration.run("execute").expect_code(6);
+        assert!(refused.stderr.contains("error[KF-CONFIG-CHANGED]") && refused.stderr.contains(key), "{refused}");
+    }
+    // What else is changed is told, and taken.
+    std::fs::write(&path, configuration.replacen("drain_stable_window: 1s", "drain_stable_window: 1500ms", 1)).unwrap();
+
     let mut running = migration.spawn("execute");
     std::thread::sleep(Duration::from_millis(1_500));
     running.terminate();
-    running.wait(Duration::from_secs(20)).expect_code(130);
+    let outcome = running.wait(Duration::from_secs(20)).expect_code(130);
+    assert!(outcome.stderr.contains("cutover.drain_stable_window_ms was 1000 and is 1500"), "{outcome}");
     migration.expect_state("seed");
     expect_no_groups(&migration);
     conclude(&migration);

@@ -61,8 +61,8 @@ impl<'a> Looker<'a> {
         if migration.state.terminal() {
             return Look::default();
         }
-        let source = recalled(&self.config.source, migration.plan.source_msk.as_ref());
-        let target = recalled(&self.config.target, migration.plan.target_msk.as_ref());
+        let source = recalled(Side::Source, &self.config, migration);
+        let target = recalled(Side::Target, &self.config, migration);
         let planned_target = migration.plan.target.as_ref().map(|t| t.cluster_id.as_str());
         let (source, target) = futures::join!(
             look_at(Side::Source, &source, &mut self.source, Some(&migration.plan.source.cluster_id), migration),

@@ -10,6 +10,7 @@ use crate::domain::partition::TopicPartition;
 use crate::domain::runbook::{Paths, command};
 use crate::domain::transaction::OpenTransaction;
 use crate::driver::copying::planned_partitions;
+use crate::kafka::cluster::Side;
 use crate::evidence::comparison::Comparison;
 use crate::journal::Writer;
 use crate::machine::fold::{Migration, Stage};
@@ -36,7 +37,7 @@ pub(super) struct Facts<'a> {
 impl Facts<'_> {
     /// The source's bootstrap servers, as Kafka's tools take them.
     pub(super) fn source_servers(&self) -> String {
-        recalled(&self.config.source, self.migration.plan.source_msk.as_ref()).bootstrap_servers.join(",")
+        recalled(Side::Source, self.config, self.migration).bootstrap_servers.join(",")
     }
 }
 

@@ -173,7 +173,7 @@ fn the_plans_digest_is_computed_anew() {
     let journaled = plan.sha256().to_string();
     plan.topics[0].replication_factor = 2;
     let computed = plan.sha256().to_string();
-    facts[0] = Fact::MigrationPlanned { plan: Box::new(plan), plan_sha256: journaled.clone(), config_sha256: "c0".repeat(32) };
+    facts[0] = Fact::MigrationPlanned { plan: Box::new(plan), plan_sha256: journaled.clone(), config_sha256: "c0".repeat(32), config: serde_json::Value::Null };
     assert_eq!(with_journal(facts), format!("the journal's plan hashes to {computed}, but it was journaled as {journaled}"));
 }
 

@@ -93,8 +93,8 @@ fn an_illegal_fact_is_refused_and_leaves_no_trace() {
 fn a_plan_is_journaled_under_its_own_digest_only() {
     let dir = dir();
     let mut journal = Journal::open(dir.path()).unwrap();
-    let Fact::MigrationPlanned { plan, config_sha256, .. } = planned() else { unreachable!() };
-    let error = journal.append(&Fact::MigrationPlanned { plan, plan_sha256: "00".repeat(32), config_sha256 }, now()).unwrap_err();
+    let Fact::MigrationPlanned { plan, config_sha256, config, .. } = planned() else { unreachable!() };
+    let error = journal.append(&Fact::MigrationPlanned { plan, plan_sha256: "00".repeat(32), config_sha256, config }, now()).unwrap_err();
     assert_eq!((error.code(), journal.chain().entries()), (Code::Bug, 0));
 }
 
