@@ -14,13 +14,11 @@ use crate::migration::{BUCKET, Lab};
 use crate::survey::{Desk, everything, expect_found, found, only};
 
 /// The codes that no scenario provokes, each with the reason; unit tests of `src/domain/planning/` provoke all of them.
-const NOT_PROVOKED: [(&str, &str); 8] = [
+const NOT_PROVOKED: [(&str, &str); 6] = [
     ("KF-PRE-MSK-DISK-TIGHT", "volumes come in whole GiB, which no log of the lab comes near to"),
     ("KF-PRE-SOURCE-TOO-OLD", "the lab has no brokers older than 2.7"),
     ("KF-PRE-TARGET-TOO-OLD", "the lab has no brokers older than 3.0"),
     ("KF-PRE-TIERED-STORAGE", "brokers want a remote storage manager, which the lab has none of"),
-    ("KF-PRE-ALLOW-EVERYONE", "brokers of 3.9 and 4.1 hide the setting, which is told as KF-PRE-NOT-PROBED"),
-    ("KF-PRE-ACL-INTERNAL", "such bindings are Amazon MSK's, and its brokers are known by their names"),
     ("KF-PRE-PREFIX-TOO-DEAR", "ten thousand million offsets take minutes and gigabytes to come by"),
     ("KF-PRE-MAP-TOO-LARGE", "five million runs of records take as many transactions"),
 ];
