@@ -94,6 +94,9 @@ kafka_names! {
 /// The resource name, and the host, that stand for every one. Source: `ResourcePattern.WILDCARD_RESOURCE`, `AclEntry.WILDCARD_HOST`.
 pub const WILDCARD: &str = "*";
 
+/// The brokers' setting that lets everyone at resources without bindings.
+pub const ALLOW_EVERYONE: &str = "allow.everyone.if.no.acl.found";
+
 /// The principal that stands for every one. Source: `AclEntry.WILDCARD_PRINCIPAL`.
 pub const EVERYBODY: &str = "User:*";
 

@@ -306,6 +306,19 @@ impl Cluster {
         self.launch(node);
     }
 
+    /// Puts an empty log that begins at this offset in the place of a partition's: as it is where all before it was deleted.
+    /// The broker was stopped by `stop_broker`; no other has a replica.
+    pub fn begin_log_at(&self, broker: i32, topic: &str, partition: i32, offset: i64) {
+        assert!(!self.is_running(broker), "broker {broker} is running");
+        let dir = self.log_dir(broker).join(format!("{topic}-{partition}"));
+        for path in std::fs::read_dir(&dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display())).flatten().map(|entry| entry.path()) {
+            if path.extension().is_some_and(|e| ["log", "index", "timeindex", "snapshot"].iter().any(|of_segments| e == *of_segments)) {
+                std::fs::remove_file(path).unwrap();
+            }
+        }
+        std::fs::write(dir.join(format!("{offset:020}.log")), "").unwrap();
+    }
+
     pub fn is_running(&self, broker: i32) -> bool {
         self.node(broker).process.lock().unwrap().as_mut().is_some_and(Process::is_running)
     }

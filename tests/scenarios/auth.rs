@@ -68,7 +68,8 @@ pub fn between(id: &str, source: Door, target: Door) -> Setup {
     setup(lab, id, source, target)
 }
 
-fn setup(lab: &Lab, id: &str, source: Door, target: Door) -> Setup {
+/// A migration in by these two doors; its topics are the caller's to make.
+pub fn setup(lab: &Lab, id: &str, source: Door, target: Door) -> Setup {
     let setup = lab
         .setup(id)
         .source(&lab.source.door(source))
@@ -213,7 +214,7 @@ fn a_certificate_that_is_asked_for_besides_a_password_is_given_or_missed_by_name
 }
 
 /// Lines below `auth:` with one of them changed, or with one more.
-fn with(mut lines: Vec<(&'static str, String)>, key: &'static str, value: impl ToString) -> Vec<(&'static str, String)> {
+pub fn with(mut lines: Vec<(&'static str, String)>, key: &'static str, value: impl ToString) -> Vec<(&'static str, String)> {
     lines.retain(|(have, _)| *have != key);
     lines.push((key, value.to_string()));
     lines

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::auth::{between, secured};
-use crate::lab::{Agent, Door, Load, Msk, MskFailure, S3, Topic};
+use crate::lab::{Acl, Agent, Door, Load, Msk, MskFailure, S3, Topic};
 use crate::migration::{Lab, Migration, Setup};
 
 const ACCESS_DENIED: MskFailure = MskFailure { status: 403, error_type: "AccessDeniedException", message: "User: arn:aws:iam::123456789012:user/kferry is not authorized" };
@@ -272,6 +272,45 @@ fn what_the_control_plane_says_is_found() {
     let same = found(&by_arns("msk-found", &msk, &source, &source, &[]).begin());
     expect(&same, "KF-PRE-SAME-CLUSTER", "blocker", "", &["both have the ARN"]);
     assert_eq!(same.iter().filter(|f| f.0 == "KF-PRE-SAME-CLUSTER").count(), 1);
+}
+
+/// Brokers hide whether they let everyone at what has no bindings, and do not say whose a binding is; that they are MSK's tells both.
+#[test]
+fn what_only_an_msk_cluster_tells_of_its_bindings_is_found() {
+    let (lab, agent, msk, door) = (secured(), Agent::shared(), Msk::start(), Door::Scram512);
+    let source = msk.add("old", "3.9.x", json!({ "bootstrapBrokerStringSaslScram": lab.source.door(door) }));
+    let target = msk.add("new", "4.1.x.kraft", json!({ "bootstrapBrokerStringSaslScram": lab.target.door(door) }));
+    let brokers = Acl::allow("User:CN=*.old.abc123.c2.kafka.us-east-1.amazonaws.com", "READ", "TOPIC", "msk-own-orders");
+    agent.create_acls(&lab.source.bootstrap(), std::slice::from_ref(&brokers));
+    let of_brokers = |plan: &Value, list: &str| plan["acls"][list].as_array().is_some_and(|all| all.iter().any(|b| b["principal"] == brokers.principal.as_str()));
+    let by_hand = |found: &[(String, String, String, String)]| found.iter().any(|f| f.0 == "KF-PRE-NOT-PROBED" && f.3.contains("allow.everyone.if.no.acl.found"));
+    let has = |found: &[(String, String, String, String)], code: &str| found.iter().any(|f| f.0 == code);
+
+    let migration = between("msk-own", door, door).source_by_arn(&source, &[]).target_by_arn(&target, &[]).env("AWS_ENDPOINT_URL_KAFKA", &msk.endpoint()).begin();
+    let of = |properties: [&str; 2]| {
+        for (arn, text) in [&source, &target].into_iter().zip(properties) {
+            msk.edit(arn, |c| c.properties = text.into());
+        }
+        found(&migration)
+    };
+    let differ = of(["allow.everyone.if.no.acl.found=false\n", "num.partitions=3\n"]);
+    expect(&differ, "KF-PRE-ALLOW-EVERYONE", "warning", "", &["false on the source (by its MSK configuration), true on the target (MSK's default"]);
+    assert!(!by_hand(&differ), "{differ:?}");
+    let agree = of(["allow.everyone.if.no.acl.found=false\n", "allow.everyone.if.no.acl.found=false\n"]);
+    assert!(!has(&agree, "KF-PRE-ALLOW-EVERYONE") && !by_hand(&agree), "{agree:?}");
+    expect(&agree, "KF-PRE-ACL-INTERNAL", "information", "source", &[&brokers.principal]);
+    migration.run("plan").ok();
+    let plan = migration.expect_plan();
+    assert!(of_brokers(&plan, "internal") && !of_brokers(&plan, "create"), "{}", plan["acls"]);
+
+    // The same brokers by their addresses are anybody's.
+    let plain = between("msk-not", door, door).begin();
+    let unknown = found(&plain);
+    assert!(by_hand(&unknown) && !has(&unknown, "KF-PRE-ALLOW-EVERYONE") && !has(&unknown, "KF-PRE-ACL-INTERNAL"), "{unknown:?}");
+    plain.run("plan").ok();
+    let plan = plain.expect_plan();
+    assert!(of_brokers(&plan, "create") && !of_brokers(&plan, "internal"), "{}", plan["acls"]);
+    agent.delete_acls(&lab.source.bootstrap(), std::slice::from_ref(&brokers));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The target cluster's settings and its way in, as functions of the script.
 
 use crate::config::model::{AuthMode, Config};
+use crate::domain::acl::ALLOW_EVERYONE;
 use crate::domain::plan::Plan;
 use crate::domain::topology::HIDDEN;
 use std::collections::BTreeMap;
@@ -43,9 +44,6 @@ const BOUND: [&str; 4] = [
     "log.message.timestamp.difference.max.ms",
 ];
 
-/// Never carried over: while the ACLs are not there yet, `false` locks everybody out, kferry too; `true` is MSK's default.
-const ALLOW_EVERYONE: &str = "allow.everyone.if.no.acl.found";
-
 /// `server_properties`, `client_authentication` and the values that go with them.
 pub(super) fn functions(plan: &Plan, config: &Config) -> String {
     let mut out = String::from(
@@ -78,6 +76,7 @@ fn settings(plan: &Plan) -> BTreeMap<&str, &str> {
         .into_iter()
         .flat_map(|configuration| &configuration.server_properties);
     let own = own
+        // While the ACLs are not there yet, `false` locks everybody out, kferry too; `true` is MSK's default.
         .filter(|(name, _)| name.as_str() != ALLOW_EVERYONE)
         .filter(|(name, _)| !BOUND.iter().any(|bound| name.starts_with(bound)))
         .map(|(name, value)| (name.as_str(), value.as_str()));

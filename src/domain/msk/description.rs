@@ -1,5 +1,6 @@
 //! What the MSK control plane says of one cluster.
 
+use crate::domain::acl::ALLOW_EVERYONE;
 use crate::domain::topology::MetadataMode;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -107,6 +108,20 @@ impl MskCluster {
         }
     }
 
+    /// `allow.everyone.if.no.acl.found`, and where it is from. None where the configuration could not be read.
+    ///
+    /// **Source**: "Default Amazon MSK configuration" and "Apache Kafka ACLs" in its developer guide: true where nobody sets it.
+    pub fn allow_everyone(&self) -> Option<(String, &'static str)> {
+        match &self.configuration {
+            Some(configuration) => Some(match configuration.server_properties.get(ALLOW_EVERYONE) {
+                Some(value) => (value.to_ascii_lowercase(), "by its MSK configuration"),
+                None => ("true".to_owned(), "MSK's default, its configuration does not set it"),
+            }),
+            None if self.not_read.is_empty() => Some(("true".to_owned(), "MSK's default, it has no configuration of its own")),
+            None => None,
+        }
+    }
+
     /// What all volumes hold together; None where storage is not provisioned.
     pub fn volumes_bytes(&self) -> Option<i64> {
         Some(i64::from(self.volume_gib?).saturating_mul(i64::from(self.brokers?)) << 30)
@@ -157,6 +172,19 @@ mod tests {
         assert_eq!(metadata_mode(Some("3.6.0"), Some("z-1:2181"), Some(false)), MetadataMode::ZooKeeper);
         assert_eq!(metadata_mode(Some("3.6.0"), Some(""), None), MetadataMode::Unknown);
         assert_eq!(metadata_mode(None, None, None), MetadataMode::Unknown);
+    }
+
+    #[test]
+    fn everyone_is_let_at_what_has_no_bindings_unless_the_configuration_says_otherwise() {
+        let mut cluster = crate::domain::planning::fixture::msk("shop", MetadataMode::Kraft);
+        let value = |cluster: &MskCluster| cluster.allow_everyone().map(|(value, _)| value);
+        assert_eq!(value(&cluster).as_deref(), Some("true"), "a configuration that is silent");
+        cluster.configuration.as_mut().unwrap().server_properties.insert(ALLOW_EVERYONE.into(), "FALSE".into());
+        assert_eq!(value(&cluster).as_deref(), Some("false"));
+        cluster.configuration = None;
+        assert_eq!(value(&cluster).as_deref(), Some("true"), "by MSK's defaults alone");
+        cluster.not_read.push("kafka:DescribeConfigurationRevision is not permitted".into());
+        assert_eq!(value(&cluster), None);
     }
 
     #[test]

@@ -3,13 +3,34 @@
 use super::report::{count, names};
 use super::Context;
 use crate::config::model::{AuthMode, ClusterConfig};
-use crate::domain::acl::{AclBinding, AclDiff, DriftPolicy, Operation, PatternType, Permission, ResourceType, WILDCARD};
+use crate::domain::acl::{ALLOW_EVERYONE, AclBinding, AclDiff, DriftPolicy, Operation, PatternType, Permission, ResourceType, WILDCARD};
 use crate::domain::finding::{Finding, FindingCode};
-use crate::domain::msk;
+use crate::domain::msk::{self, MskCluster};
 use crate::domain::permissions;
-use crate::domain::topology::ClusterSnapshot;
+use crate::domain::topology::{ClusterSnapshot, HIDDEN};
 
-const ALLOW_EVERYONE: &str = "allow.everyone.if.no.acl.found";
+/// Whether resources without bindings are open to everyone, and who says so.
+pub(super) struct AllowEveryone {
+    pub value: String,
+    /// Empty where the brokers themselves show it.
+    from: &'static str,
+}
+
+impl AllowEveryone {
+    /// None where nobody tells: brokers hide settings whose type they do not know, and then it is MSK's control plane alone that can.
+    pub fn of(cluster: &ClusterSnapshot, msk: Option<&MskCluster>) -> Option<Self> {
+        match cluster.broker_configs.get(ALLOW_EVERYONE).filter(|value| *value != HIDDEN) {
+            Some(value) => Some(Self { value: value.clone(), from: "" }),
+            None => msk.and_then(MskCluster::allow_everyone).map(|(value, from)| Self { value, from }),
+        }
+    }
+
+    /// `true on the target (by its MSK configuration)`.
+    pub fn told(&self, side: &str) -> String {
+        let from = if self.from.is_empty() { String::new() } else { format!(" ({})", self.from) };
+        format!("{} on the {side}{from}", self.value)
+    }
+}
 
 /// Whether the cluster is MSK's, and its clients authenticate: then it has principals that are nobody's (`domain/msk.rs`).
 fn has_internal_principals(cluster: &ClusterSnapshot, config: &ClusterConfig) -> bool {
@@ -60,7 +81,7 @@ pub(super) fn plan(context: &Context, findings: &mut Vec<Finding>) -> Option<Acl
     } else if config.on_acl_drift == DriftPolicy::Replace && !diff.target_only.is_empty() {
         let seen = format!("acl.on_drift is replace, and which of the {} are kferry's own cannot be told", count(diff.target_only.len(), "binding"));
         findings.push(Finding::new(FindingCode::PrincipalUnknown, "target", seen));
-    } else if context.input.target.as_ref().is_some_and(may_be_open) && !(diff.create.is_empty() && diff.withheld.is_empty()) {
+    } else if may_be_open(context) && !(diff.create.is_empty() && diff.withheld.is_empty()) {
         let seen = format!(
             "{} are to be created where resources without any may be open to everyone ({ALLOW_EVERYONE}): the first one would shut kferry out, whose own cannot be created before",
             count(diff.create.len() + diff.withheld.len(), "binding")
@@ -82,7 +103,7 @@ pub(super) fn plan(context: &Context, findings: &mut Vec<Finding>) -> Option<Acl
 /// no bindings, the first one that is created for somebody shuts kferry out.
 pub(super) fn own_bindings(context: &Context, diff: &AclDiff, needed: &[permissions::Permission]) -> Vec<AclBinding> {
     let (Some(own), Some(target)) = (context.input.config.principal_on_target(), &context.input.target) else { return Vec::new() };
-    if !may_be_open(target) || is_super_user(target, &own) || (diff.create.is_empty() && diff.withheld.is_empty()) {
+    if !may_be_open(context) || is_super_user(target, &own) || (diff.create.is_empty() && diff.withheld.is_empty()) {
         return Vec::new();
     }
     let present = target.acls.as_deref().unwrap_or_default();
@@ -99,9 +120,13 @@ pub(super) fn own_bindings(context: &Context, diff: &AclDiff, needed: &[permissi
     missing
 }
 
-/// Whether resources without bindings may be open to everyone. Brokers hide the value where they do not know the setting's type.
-fn may_be_open(cluster: &ClusterSnapshot) -> bool {
-    cluster.broker_configs.get(ALLOW_EVERYONE).is_some_and(|v| !v.eq_ignore_ascii_case("false"))
+/// Whether the target's resources without bindings may be open to everyone: they may where the setting is there and nobody tells its value.
+fn may_be_open(context: &Context) -> bool {
+    let Some(target) = &context.input.target else { return false };
+    match AllowEveryone::of(target, context.input.target_msk.as_ref()) {
+        Some(told) => !told.value.eq_ignore_ascii_case("false"),
+        None => target.broker_configs.contains_key(ALLOW_EVERYONE),
+    }
 }
 
 /// Whether the brokers show the principal among `super.users`, which no binding shuts out.
@@ -140,7 +165,7 @@ pub(super) fn lockouts(context: &Context, diff: &AclDiff, needed: &[permissions:
 fn passes_everything(context: &Context, target: &ClusterSnapshot, own: &str) -> bool {
     let Some(permitted) = &context.input.target_operations else { return false };
     let given = |b: &AclBinding| b.resource_type == ResourceType::Cluster && b.permission == Permission::Allow && b.concerns(own);
-    permitted.contains(&Operation::ClusterAction) && !may_be_open(target) && !target.acls.iter().flatten().any(given)
+    permitted.contains(&Operation::ClusterAction) && !may_be_open(context) && !target.acls.iter().flatten().any(given)
 }
 
 /// Whether a DENY takes away something of a permission: its operation, or what comes along with it, on any of its resources.
@@ -161,8 +186,9 @@ pub(super) fn who_may_write(context: &Context) -> Vec<String> {
         return vec!["the target has no authorizer, so that everyone who reaches it may write".to_owned()];
     };
     let mut reasons = Vec::new();
-    if target.broker_configs.get(ALLOW_EVERYONE).is_some_and(|v| v == "true") {
-        reasons.push(format!("{ALLOW_EVERYONE} is true on the target, and a topic without ACLs is open to everyone"));
+    // Whom IAM lets in does what its policies say, whatever bindings there are.
+    if let Some(told) = AllowEveryone::of(target, context.input.target_msk.as_ref()).filter(|told| told.value == "true" && context.input.config.target.auth.mode != AuthMode::Iam) {
+        reasons.push(format!("{ALLOW_EVERYONE} is {}, and a topic without ACLs is open to everyone", told.told("target")));
     }
     let own = context.input.config.principal_on_target();
     let mut writers: Vec<&str> = bindings.iter().filter(|b| b.lets_write() && Some(&b.principal) != own.as_ref()).map(|b| b.principal.as_str()).collect();

@@ -1,15 +1,16 @@
 //! What precheck finds about the configuration, the clusters as wholes, the stores and the key.
 
-use super::acls::who_may_write;
+use super::acls::{AllowEveryone, who_may_write};
 use super::in_place;
 use super::msk;
 use super::report::{count, names};
 use super::{Context, HealthProbe, SigningKey, stores};
 use crate::config::model::{Config, FreezeMode};
+use crate::domain::acl::ALLOW_EVERYONE;
 use crate::domain::config_diff::parse_version;
 use crate::domain::finding::{Finding, FindingCode};
 use crate::error::Error;
-use crate::domain::topology::{ClusterSnapshot, HIDDEN, MetadataMode};
+use crate::domain::topology::{ClusterSnapshot, MetadataMode};
 use std::collections::BTreeSet;
 
 /// What this version does not examine before a migration, to be examined by hand.
@@ -74,7 +75,7 @@ pub(super) fn findings(context: &Context) -> Vec<Finding> {
             version_at_least(target, (3, 0), FindingCode::TargetTooOld, "target", &mut found);
             health(target, input.target_health.as_ref(), FindingCode::TargetUnhealthy, "target", &mut found);
             transaction_state(target, "target", &mut found);
-            allow_everyone(source, target, &mut found);
+            allow_everyone(context, target, &mut found);
         }
     }
     // What keeps both clients out is said once.
@@ -203,14 +204,14 @@ fn transaction_state(cluster: &ClusterSnapshot, name: &str, found: &mut Vec<Find
     }
 }
 
-fn allow_everyone(source: &ClusterSnapshot, target: &ClusterSnapshot, found: &mut Vec<Finding>) {
-    if source.acls.is_none() || target.acls.is_none() {
+fn allow_everyone(context: &Context, target: &ClusterSnapshot, found: &mut Vec<Finding>) {
+    let input = context.input;
+    if input.source.acls.is_none() || target.acls.is_none() {
         return;
     }
-    let value = |c: &ClusterSnapshot| c.broker_configs.get("allow.everyone.if.no.acl.found").cloned();
-    match (value(source).filter(|v| v != HIDDEN), value(target).filter(|v| v != HIDDEN)) {
-        (Some(s), Some(t)) if s != t => found.push(Finding::new(FindingCode::AllowEveryoneDiffers, "", format!("{s} on the source, {t} on the target"))),
+    match (AllowEveryone::of(&input.source, input.source_msk.as_ref()), AllowEveryone::of(target, input.target_msk.as_ref())) {
+        (Some(s), Some(t)) if s.value != t.value => found.push(Finding::new(FindingCode::AllowEveryoneDiffers, "", format!("{}, {}", s.told("source"), t.told("target")))),
         (Some(_), Some(_)) => {}
-        _ => found.push(Finding::new(FindingCode::NotProbed, "", "allow.everyone.if.no.acl.found is not shown by both clusters' brokers: compare it by hand")),
+        _ => found.push(Finding::new(FindingCode::NotProbed, "", format!("{ALLOW_EVERYONE} is not shown by both clusters' brokers: compare it by hand"))),
     }
 }

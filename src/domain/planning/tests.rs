@@ -2,7 +2,7 @@ use super::fixture::*;
 use super::*;
 use crate::config::model::{AuthMode, FreezeMode, OffsetsMode};
 use crate::error::{Code, Error};
-use crate::domain::acl::{DriftPolicy, Operation};
+use crate::domain::acl::{ALLOW_EVERYONE, DriftPolicy, Operation};
 use crate::domain::finding::FindingCode;
 use crate::domain::msk::{MskCluster, MskKind};
 use crate::domain::acl::{AclBinding, Permission};
@@ -617,6 +617,45 @@ fn a_setting_that_brokers_hide_is_to_be_compared_by_hand() {
         i.target.as_mut().unwrap().broker_configs.insert(key.into(), HIDDEN.into());
     });
     assert!(plan.findings.iter().any(|f| f.code == FindingCode::NotProbed && f.seen.contains("compare it by hand")));
+}
+
+#[test]
+fn what_brokers_hide_is_told_by_msks_control_plane() {
+    // The values in both configurations, None where they are silent; whether the brokers of the target show `false`.
+    let plan_of = |[source, target]: [Option<&str>; 2], shown: bool, mode: AuthMode, read: bool| {
+        planned(|c, i, _| {
+            c.target.auth.mode = mode;
+            i.target.as_mut().unwrap().acls = Some(Vec::new());
+            i.source.broker_configs.insert(ALLOW_EVERYONE.into(), HIDDEN.into());
+            i.target.as_mut().unwrap().broker_configs.insert(ALLOW_EVERYONE.into(), if shown { "false" } else { HIDDEN }.into());
+            by_arns(c, i, |s, t| {
+                for (msk, value) in [(&mut *s, source), (&mut *t, target)] {
+                    msk.configuration.as_mut().unwrap().server_properties.extend(value.map(|v| (ALLOW_EVERYONE.to_owned(), v.to_owned())));
+                }
+                if !read {
+                    (t.configuration, t.not_read) = (None, vec!["denied".into()]);
+                }
+            });
+        })
+    };
+    let seen = |plan: &Plan, code| plan.findings.iter().filter(|f| f.code == code && f.seen.contains("on the target")).map(|f| f.seen.clone()).collect::<Vec<_>>();
+    let by_hand = |plan: &Plan| plan.findings.iter().any(|f| f.code == FindingCode::NotProbed && f.seen.contains("compare it by hand"));
+    let scram = AuthMode::ScramSha512;
+
+    let differs = plan_of([Some("false"), None], false, scram, true);
+    assert_eq!(seen(&differs, FindingCode::AllowEveryoneDiffers), ["false on the source (by its MSK configuration), true on the target (MSK's default, its configuration does not set it)"]);
+    assert!(!by_hand(&differs) && seen(&differs, FindingCode::OthersMayWrite)[0].starts_with("allow.everyone.if.no.acl.found is true on the target (MSK's default"));
+    for same in [[None, None], [Some("true"), None], [Some("false"), Some("false")]] {
+        let plan = plan_of(same, false, scram, true);
+        assert!(!by_hand(&plan) && seen(&plan, FindingCode::AllowEveryoneDiffers).is_empty(), "{same:?}");
+    }
+    // What the brokers show goes before; what nobody tells is compared by hand.
+    assert_eq!(seen(&plan_of([None, None], true, scram, true), FindingCode::AllowEveryoneDiffers), ["true on the source (MSK's default, its configuration does not set it), false on the target"]);
+    assert!(by_hand(&plan_of([None, None], false, scram, false)));
+    assert!(seen(&plan_of([None, None], false, AuthMode::Iam, true), FindingCode::OthersMayWrite).is_empty(), "IAM lets nobody at a topic for want of bindings");
+    // Where it is known to be closed, kferry needs no bindings before the others'.
+    let blocked = |target| codes(&plan_of([None, target], false, AuthMode::Mtls, true)).contains(&FindingCode::PrincipalUnknown);
+    assert!(blocked(None) && !blocked(Some("false")));
 }
 
 #[test]
