@@ -79,12 +79,12 @@ mod tests {
         assert!(since(&migration.config, &planned.effective()).is_empty());
         check(&planned, &migration, "execute").unwrap();
 
-        let slower = config(&format!("{minimal}\nseed:\n  rate_limit: 3MB/s\n"));
+        let slower = config(&format!("{minimal}\n  seed:\n    rate_limit: 3MB/s\n"));
         let told: Vec<String> = since(&migration.config, &slower.effective()).iter().map(Change::in_words).collect();
         assert_eq!(told, ["seed.rate_limit_bytes_per_s was null and is 3000000"]);
         check(&slower, &migration, "execute").unwrap();
 
-        let fewer = config(&format!("{minimal}\ntopics:\n  include: [\"orders.*\"]\n"));
+        let fewer = config(&format!("{minimal}\n  topics:\n    include: [\"orders.*\"]\n"));
         let refused = check(&fewer, &migration, "cutover").unwrap_err();
         assert_eq!(refused.code(), Code::ConfigChanged);
         assert!(refused.seen().contains("topics.include was ") && refused.seen().ends_with("and is [\"orders.*\"]"), "{refused}");
