@@ -621,6 +621,9 @@ impl World {
                     assert_eq!(root(&self.leaves_of(checkpoint)), checkpoint.source_tree.root(), "what a crash leaves makes the journaled tree");
                 }
                 let map = self.journaled_map.as_mut().map(|map| { map.truncate(TargetOffset(self.broker.end)); map.clone() });
+                if map.is_some() {
+                    self.checkpoint.iter_mut().for_each(|c| c.stored_offset = c.stored_offset.min(self.broker.end));
+                }
                 self.copy = PartitionCopy::take_up(TakeUp { map, ..take_up_of(&self.broker, self.source_log_start, self.takes, checkpoint) });
                 if self.copy.began_anew() {
                     self.checkpoint = Some(self.copy.checkpoint());

@@ -309,7 +309,10 @@ impl Migration {
                     let progress = self.partition_mut(&taken.partition);
                     progress.take = taken.take;
                     progress.producer_id = Some(*producer_id);
-                    progress.map.iter_mut().for_each(|map| map.truncate(TargetOffset(taken.next_offset)));
+                    let Some(map) = &mut progress.map else { continue };
+                    map.truncate(TargetOffset(taken.next_offset));
+                    // Other records may take the places of those that were stored ahead of their appends, or that the target has lost.
+                    progress.checkpoint.iter_mut().for_each(|c| c.stored_offset = c.stored_offset.min(taken.next_offset));
                 }
             }
             Fact::OffsetsMapped { partitions } => {

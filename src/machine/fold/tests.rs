@@ -1,5 +1,6 @@
 use super::*;
-use crate::machine::fact::CopyCounts;
+use crate::domain::offset::{Mark, SourceOffset, TargetOffset, encode_marks};
+use crate::machine::fact::{CopyCounts, MappedPartition, TakenPartition};
 use crate::machine::sample::{self, checkpoint, cutover_report, facts, frozen, grant, partition, planned, validation_report, way};
 use proptest::prelude::*;
 
@@ -162,6 +163,23 @@ fn a_quarantine_ends_when_its_topic_was_created_anew() {
     assert_eq!(migration.quarantined().count(), 0);
     assert_eq!(migration.partitions[&partition(0)], PartitionProgress { take: 1, ..Default::default() }, "the sibling is refilled too");
     assert_eq!(migration.checkpoints().collect::<Vec<_>>(), [&other]);
+}
+
+#[test]
+fn what_a_mapped_partition_has_stored_beyond_the_targets_end_is_nothing_to_the_next_take() {
+    let taken = |take, next_offset| Fact::PartitionsTaken { producer_id: 17, partitions: vec![TakenPartition { partition: partition(0), take, next_offset }] };
+    let checkpoint = checkpoint(0, 20);
+    let mut mapped = Some(in_state(State::Seed));
+    let marks = vec![MappedPartition { partition: partition(0), marks: encode_marks(&[Mark { source: SourceOffset(10), target: TargetOffset(0) }]).unwrap() }];
+    for fact in [Fact::CopyCheckpointed { partitions: vec![checkpoint.clone()] }, taken(2, 4)] {
+        step(&mut mapped, &fact).unwrap();
+    }
+    assert_eq!(mapped.as_ref().unwrap().checkpoint(&partition(0)).unwrap().stored_offset, 20, "identical offsets hold the same records whoever stored them");
+    // The target's log ended at 4, and then at 8: what the store has from 4 on are other records.
+    for fact in [Fact::OffsetsMapped { partitions: marks }, taken(3, 4), taken(4, 8)] {
+        step(&mut mapped, &fact).unwrap();
+    }
+    assert_eq!(mapped.unwrap().checkpoint(&partition(0)).unwrap().stored_offset, 4);
 }
 
 #[test]
