@@ -28,18 +28,23 @@ fn whole_migration_from(version: &'static str, id: &str, older_than: &str) {
     let lab = Lab::start(1, Options::default().version(version).authorizer(), Options::default().authorizer());
     let (agent, source, target) = (Agent::shared(), lab.source.bootstrap(), lab.target.bootstrap());
     let name = |part: &str| format!("{id}-{part}");
-    let names = ["orders", "states", "woven", "trimmed"].map(name);
+    let names = ["orders", "states", "woven", "trimmed", "ahead"].map(name);
     let topics: Vec<&str> = names.iter().map(String::as_str).collect();
     let (weave, readers, open, late) = (name("weave"), name("readers"), name("open"), name("late"));
     let states = Topic::new(topics[1], 2).config("cleanup.policy", "compact").config("min.cleanable.dirty.ratio", 0.001).config("segment.bytes", 20 << 10);
-    agent.create_topics(&source, &[Topic::new(topics[0], 3), states, Topic::new(topics[2], 2), Topic::new(topics[3], 1)]);
+    agent.create_topics(&source, &[Topic::new(topics[0], 3), states, Topic::new(topics[2], 2), Topic::new(topics[3], 1), Topic::new(topics[4], 1)]);
     agent.create_acls(&source, &[Acl::allow("User:shop", "WRITE", "TOPIC", topics[0])]);
     for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {
         agent.produce(&source, topics[0], &Load::records(2_000).values(100, 500).codec(codec).odd_headers());
     }
     agent.produce(&source, topics[1], &Load::records(4_000).values(50, 400).keys(150).nulls(0.0, 0.15).batches(4 << 10, 5));
-    let woven = agent.weave(&source, &topics[2..], &Weave::new(&weave, 150), &Load::records(0).values(50, 400));
+    let woven = agent.weave(&source, &topics[2..4], &Weave::new(&weave, 150), &Load::records(0).values(50, 400));
     assert!(woven.aborted > 0, "{woven:?}");
+    // Between the samples of a log, records that are dated ahead.
+    let later = jiff::Timestamp::now().as_millisecond() + 48 * 3_600_000;
+    for load in [Load::records(6_000), Load::records(5).timestamps(later, 1_000), Load::records(22_000)] {
+        agent.produce(&source, topics[4], &load);
+    }
     agent.delete_records(&source, topics[3], 0, 77);
     wait_until_cleaned(&source, topics[1], 0.6);
     hold_still(&source, topics[1]);
@@ -52,6 +57,7 @@ fn whole_migration_from(version: &'static str, id: &str, older_than: &str) {
     migration.run("plan").ok();
     let unread = migration.precheck();
     assert!(unread.stdout.contains(&format!("(brokers older than {older_than} do not tell)")), "{unread}");
+    expect_found(&unread, "warning", "KF-PRE-FUTURE-TIMESTAMPS", topics[4]);
     let mut running = migration.spawn("execute");
     migration.wait_for_fact(&mut running, "seed_started", Duration::from_secs(60));
     agent.begin_transaction(&source, &open, topics[2], &Load::records(40), 600_000);
