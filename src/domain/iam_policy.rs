@@ -163,6 +163,7 @@ mod tests {
             alters_acls: true,
             alters_quotas: true,
             many_control_records: true,
+            transactions_not_listed: false,
         };
         let mut plan = fixture::plan();
         plan.permissions = needed_for(&subjects);

@@ -1,6 +1,7 @@
 //! What kferry's own principal has to be permitted on either cluster, neither more nor less, and what each is for.
 
 use super::acl::{AclBinding, CLUSTER_NAME, Operation, PatternType, ResourceType, WILDCARD};
+use super::config_diff::parse_version;
 use super::finding::FindingCode;
 use super::limits::CONTROLS_HANDFUL;
 use super::plan::{GroupPlan, Plan, TopicAction};
@@ -131,6 +132,8 @@ pub struct Subjects {
     pub alters_acls: bool,
     pub alters_quotas: bool,
     pub many_control_records: bool,
+    /// The source's brokers list no transactions (before 3.0, KIP-664).
+    pub transactions_not_listed: bool,
 }
 
 impl Subjects {
@@ -155,6 +158,7 @@ impl Subjects {
             // What cannot be read because this is missing has to be taken for different.
             alters_quotas: plan.quotas.as_ref().map_or(plan.source.quotas.as_ref().is_some_and(|q| !q.is_empty()), sets),
             many_control_records: controls > CONTROLS_HANDFUL,
+            transactions_not_listed: parse_version(&plan.source.version).is_some_and(|version| version < (3, 0)),
         }
     }
 }
@@ -178,12 +182,13 @@ pub fn needed_for(subjects: &Subjects) -> Vec<Permission> {
     let cluster = |right, needed: bool| needed.then(|| Permission::new(right, PatternType::Literal, vec![CLUSTER_NAME.to_owned()]));
     let id = &subjects.migration_id;
     let own_ids = |right| (!id.is_empty()).then(|| Permission::new(right, PatternType::Prefixed, vec![format!("kferry-{id}-")]));
-    let Subjects { topics, created, groups, carried, alters_acls, alters_quotas, many_control_records, .. } = subjects;
+    let Subjects { topics, created, groups, carried, alters_acls, alters_quotas, many_control_records, transactions_not_listed, .. } = subjects;
     let all = Right::ALL.iter().map(|right| match right {
         Right::SourceClusterDescribe | Right::SourceClusterDescribeConfigs => cluster(*right, true),
         Right::SourceTopicRead | Right::SourceTopicWrite | Right::SourceTopicDescribeConfigs => literal(*right, topics),
         Right::SourceGroupDescribe => literal(*right, groups),
         Right::SourceTransactionalIdWrite | Right::TargetTransactionalIdWrite => own_ids(*right),
+        Right::SourceTransactionalIdDescribe if *transactions_not_listed => None,
         Right::SourceTransactionalIdDescribe => literal(*right, &[WILDCARD.to_owned()]),
         Right::TargetClusterAlter => cluster(*right, *alters_acls),
         Right::TargetClusterAlterForMarkers => cluster(*right, !alters_acls && *many_control_records),
@@ -258,6 +263,9 @@ mod tests {
             assert!(!rights.contains(&unused), "{unused:?}");
         }
         assert!(rights.contains(&Right::TargetClusterDescribe) && rights.contains(&Right::TargetClusterAlterForMarkers));
+        assert!(rights.contains(&Right::SourceTransactionalIdDescribe));
+        plan.source.version = "2.8".into();
+        assert!(!needed(&plan, &fixture::config()).iter().any(|p| p.right == Right::SourceTransactionalIdDescribe));
     }
 
     #[test]

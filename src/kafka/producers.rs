@@ -68,16 +68,16 @@ impl Reader {
     /// Only those are listed that may be described.
     ///
     /// Errors: the cluster's unavailability.
-    pub async fn transactional_ids(&self) -> Result<BTreeMap<i64, String>> {
+    pub async fn transactional_ids(&self) -> Result<Option<BTreeMap<i64, String>>> {
         if !self.offers::<ListTransactionsRequest>().await? {
-            return Ok(BTreeMap::new());
+            return Ok(None);
         }
         let mut patience = self.cluster.patience("list the transactional ids");
         loop {
             let metadata = self.cluster.metadata();
             let lists = join_all(metadata.brokers.keys().map(|id| self.transactional_ids_of(*id))).await;
             match lists.into_iter().collect::<std::result::Result<Vec<_>, _>>() {
-                Ok(lists) => return Ok(lists.into_iter().flatten().collect()),
+                Ok(lists) => return Ok(Some(lists.into_iter().flatten().collect())),
                 Err(failure) => patience.wait(failure).await?,
             }
         }

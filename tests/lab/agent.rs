@@ -167,6 +167,8 @@ pub struct Load {
     pub headers: Headers,
     /// How many different keys there are.
     pub keys: u32,
+    /// Every second record has a key of its own, and all others have one in common: compaction leaves every second one.
+    pub alternating_keys: bool,
     pub null_key_ratio: f64,
     pub null_value_ratio: f64,
     /// First timestamp and step; the clock's where there is none.
@@ -192,6 +194,7 @@ impl Load {
             batch_bytes: 64 << 10,
             headers: Headers::None,
             keys: 1_000,
+            alternating_keys: false,
             null_key_ratio: 0.0,
             null_value_ratio: 0.0,
             timestamps_ms: None,
@@ -256,6 +259,11 @@ impl Load {
         self
     }
 
+    pub fn alternating_keys(mut self) -> Self {
+        self.alternating_keys = true;
+        self
+    }
+
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
@@ -278,7 +286,7 @@ impl Load {
             "content": if self.content == Content::Random { "random" } else { "json" },
             "codec": self.codec, "linger_ms": self.linger_ms, "batch_bytes": self.batch_bytes,
             "headers": if self.headers == Headers::Odd { "odd" } else { "none" },
-            "keys": self.keys.max(1), "null_key_ratio": self.null_key_ratio, "null_value_ratio": self.null_value_ratio,
+            "keys": self.keys.max(1), "alternating_keys": self.alternating_keys, "null_key_ratio": self.null_key_ratio, "null_value_ratio": self.null_value_ratio,
             "idempotent": self.idempotent, "seed": self.seed, "request_bytes_max": self.request_bytes_max,
             "client_id": self.client_id, "props": pairs(&self.props),
         });

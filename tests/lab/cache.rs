@@ -83,6 +83,16 @@ pub fn kafka_3_9() -> String {
     jars("kafka-3.9.1")
 }
 
+/// A Kafka of ZooKeeper's times, without its tools: a class path.
+pub fn kafka_older(version: &str) -> String {
+    jars_of(&format!("kafka-{version}"), "kafka-older", &[&format!("-Dkafka.version={version}")])
+}
+
+/// Kafka's own tiered storage in a directory, from its tests: a class path.
+pub fn tiered_storage() -> String {
+    jars("tiered-3.9.1")
+}
+
 /// Kafka 4.1.1 with the stock tools: a class path.
 pub fn kafka_4_1() -> String {
     jars("kafka-4.1.1")
@@ -165,10 +175,15 @@ pub fn python_package(requirement: &str) -> PathBuf {
 }
 
 fn jars(name: &str) -> String {
+    jars_of(name, name, &[])
+}
+
+/// What a file of `maven/` asks for, with these properties: a class path.
+fn jars_of(name: &str, file: &str, properties: &[&str]) -> String {
     let directory = publish(name, &[Tool::Java, Tool::Maven], |staging| {
         let mut command = Command::new("mvn");
         command.args(["-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime", "-f"]);
-        command.arg(Path::new(HERE).join("maven").join(format!("{name}.xml")));
+        command.arg(Path::new(HERE).join("maven").join(format!("{file}.xml"))).args(properties);
         command.arg(format!("-DoutputDirectory={}", staging.display()));
         command
     });

@@ -1,4 +1,4 @@
-//! Kafka clusters: ZooKeeper mode 3.9.1, and KRaft 4.1.1 in combined mode, with one or three brokers.
+//! Kafka clusters: ZooKeeper mode 3.9.1 or older, and KRaft 4.1.1 in combined mode, with one or three brokers.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -33,6 +33,10 @@ pub struct Options {
     pub features: Vec<String>,
     /// The version whose level of metadata a KRaft cluster is formatted with; its own where none is named.
     pub release: Option<String>,
+    /// The version of a ZooKeeper cluster's brokers; 3.9.1 where none is named.
+    pub version: Option<&'static str>,
+    /// Lets topics of a ZooKeeper cluster have tiered storage, in a directory of the lab.
+    pub tiered: bool,
     /// Stores ACLs, while every PLAINTEXT client is a super user.
     pub authorizer: bool,
     /// Gives each broker a listener whose clients are this user, who is no super user.
@@ -65,6 +69,17 @@ impl Options {
     /// As a cluster is whose upgrade was not finished: `4.0-IV3`, for instance.
     pub fn release(mut self, version: &str) -> Self {
         self.release = Some(version.into());
+        self
+    }
+
+    /// Brokers of another version in ZooKeeper mode, such as `2.7.2`; one that `tests/lab/README.md` names.
+    pub fn version(mut self, version: &'static str) -> Self {
+        self.version = Some(version);
+        self
+    }
+
+    pub fn tiered(mut self) -> Self {
+        self.tiered = true;
         self
     }
 
@@ -122,7 +137,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts ZooKeeper and Kafka 3.9.1 brokers and waits until they are ready.
+    /// Starts ZooKeeper and brokers of Kafka 3.9.1, or of the version that is asked for, and waits until they are ready.
     pub fn zookeeper(brokers: usize, options: Options) -> Self {
         Self::start(Mode::ZooKeeper, brokers, options)
     }
@@ -134,9 +149,11 @@ impl Cluster {
 
     pub fn start(mode: Mode, brokers: usize, options: Options) -> Self {
         assert!(brokers == 1 || brokers == 3, "a lab cluster has one broker or three");
-        let (name, class_path) = match mode {
-            Mode::ZooKeeper => ("zookeeper", cache::kafka_3_9()),
-            Mode::KRaft => ("kraft", cache::kafka_4_1()),
+        let (name, version, class_path) = match (mode, options.version) {
+            (Mode::ZooKeeper, None) => ("zookeeper", "3.9.1", cache::kafka_3_9()),
+            (Mode::ZooKeeper, Some(version)) => ("zookeeper", version, cache::kafka_older(version)),
+            (Mode::KRaft, None) => ("kraft", "4.1.1", cache::kafka_4_1()),
+            (Mode::KRaft, Some(version)) => panic!("the lab has no KRaft brokers of {version}"),
         };
         // Behind the rest: a shared class archive wants the class path that it was made with as a prefix.
         let class_path = if options.secured { format!("{class_path}:{}", cache::guards()) } else { class_path };
@@ -145,7 +162,7 @@ impl Cluster {
             Some(_) => format!("{class_path}:{}", cache::listener_principals()),
             None => class_path,
         };
-        let archive = cache::class_archive(&format!("{name}-classes-{}", if mode == Mode::KRaft { "4.1.1" } else { "3.9.1" }));
+        let archive = cache::class_archive(&format!("{name}-classes-{version}"));
         let dir = WorkDir::new(name);
         dir.dir("tmp");
         dir.file("log4j.properties", LOG4J);
@@ -178,6 +195,16 @@ impl Cluster {
                 write!(listeners, ",{}://127.0.0.1:{port}", door.listener()).unwrap();
                 write!(advertised, ",{}://127.0.0.1:{port}", door.listener()).unwrap();
                 door.props().iter().for_each(|(name, value)| props.set(name, value));
+            }
+            if options.tiered {
+                props.set("remote.log.storage.system.enable", true);
+                props.set("remote.log.storage.manager.class.name", "org.apache.kafka.server.log.remote.storage.LocalTieredStorage");
+                props.set("remote.log.storage.manager.class.path", cache::tiered_storage());
+                props.set("rsm.config.dir", dir.dir("remote").display());
+                props.set("remote.log.metadata.manager.listener.name", "PLAINTEXT");
+                props.set("rlmm.config.remote.log.metadata.topic.replication.factor", brokers);
+                props.set("rlmm.config.remote.log.metadata.topic.num.partitions", 5);
+                props.set("remote.log.manager.task.interval.ms", 500);
             }
             match mode {
                 Mode::ZooKeeper => {

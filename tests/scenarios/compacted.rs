@@ -17,7 +17,7 @@ fn eager(name: &str, partitions: u32, policy: &str) -> Topic {
 }
 
 /// Waits until the cleaner has left at most this share of the topic's offsets with records.
-fn wait_until_cleaned(bootstrap: &str, topic: &str, share: f64) {
+pub fn wait_until_cleaned(bootstrap: &str, topic: &str, share: f64) {
     let deadline = Instant::now() + SOON;
     loop {
         let dumped = Agent::shared().dump(bootstrap, &[topic], false);
@@ -31,7 +31,7 @@ fn wait_until_cleaned(bootstrap: &str, topic: &str, share: f64) {
 }
 
 /// Keeps the cleaner away, on the target too, since the setting goes along: what is compared holds still.
-fn hold_still(bootstrap: &str, topic: &str) {
+pub fn hold_still(bootstrap: &str, topic: &str) {
     Agent::shared().alter_topic_configs(bootstrap, topic, &[("min.compaction.lag.ms", "9000000000000"), ("min.cleanable.dirty.ratio", "1.0")], &[]);
 }
 

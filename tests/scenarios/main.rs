@@ -27,6 +27,7 @@ mod large_clusters;
 mod mapped;
 mod msk;
 mod offline;
+mod old_brokers;
 mod permissions;
 mod precheck;
 mod proofs;

@@ -374,3 +374,12 @@ fn random_logs_are_the_same_on_three_brokers_of_which_one_is_away_for_a_while() 
     let round = Round { replication: 3, waves: 60, bounced: Some(2), ..Round::at_full_size(&lab, "threechance", 8) };
     round.run(seed() + 201);
 }
+
+#[test]
+#[ignore = "slow: tests/full runs it"]
+fn random_logs_of_a_2_8_source_are_the_same_on_the_target() {
+    // Stock clients write a marker by itself to no broker before 2.8.
+    let lab = Lab::start(1, Options::default().version("2.8.2"), Options::default());
+    Round { compaction: true, ..Round::new(&lab, "agedchance", 60, 4) }.run(seed() + 601);
+    Round { mapped: true, compaction: true, ..Round::new(&lab, "agedmapchance", 60, 4) }.run(seed() + 701);
+}

@@ -22,7 +22,7 @@ pub(super) async fn look(reader: &Reader, partitions: &[TopicPartition]) -> Befo
     let producers = match reader.with_patience(PATIENCE).producers(partitions).await {
         Ok(Some(producers)) => Some(producers),
         Ok(None) => {
-            not_read.push("who writes to the selected topics (brokers older than 2.8 do not tell)".to_owned());
+            not_read.push("who writes to the selected topics, and which transactions span others (brokers older than 2.8 do not tell)".to_owned());
             None
         }
         Err(error) => {
@@ -56,14 +56,15 @@ pub(super) async fn compare(reader: &Reader, before: Before, ends: [&LogEnds; 2]
     clients.growing = growing.iter().map(ToString::to_string).collect();
     clients.producer_ids = second.values().flatten().map(|p| p.producer_id).collect::<BTreeSet<i64>>().len();
     match hasty.transactional_ids().await {
-        Ok(by_id) if !by_id.is_empty() => {
+        Ok(None) => clients.not_read.push("which transactions span topics that are not selected (brokers older than 3.0 do not tell)".to_owned()),
+        Ok(Some(by_id)) if !by_id.is_empty() => {
             let others = partitions_of(reader, other_topics);
             match hasty.producers_each(&others).await {
                 Ok(others) => clients.ties = ties(&by_id, &second, &others),
                 Err(error) => clients.not_read.push(format!("who writes to topics that are not selected ({})", error.seen())),
             }
         }
-        Ok(_) => {}
+        Ok(Some(_)) => {}
         Err(error) => clients.not_read.push(format!("transactional ids ({})", error.seen())),
     }
     clients

@@ -3,6 +3,7 @@
 use super::limits::*;
 use crate::copy::largest_record;
 use crate::domain::batch::{self, Batch, BatchError};
+use crate::domain::limits::FUTURE_TIMESTAMP_MS;
 use crate::domain::partition::TopicPartition;
 use crate::domain::plan::Sampling;
 use crate::domain::planning::{PartitionProbe, Sample, TopicProbe};
@@ -44,8 +45,13 @@ pub(super) async fn sample(source: &Reader, topics: &[&TopicSnapshot], shown: &S
     let partitions: Vec<TopicPartition> = logs.iter().map(|log| log.partition.clone()).collect();
     let latest = hasty.list_offsets_each(&partitions, OffsetAt::MaxTimestamp);
     let mut sampler = Sampler::new(&hasty, shown);
-    let ((latest, _), ()) = futures::join!(latest, sampler.read(&mut logs, first_of_topics));
-
+    let ((mut latest, untold), ()) = futures::join!(latest, sampler.read(&mut logs, first_of_topics));
+    // Brokers before 3.0 do not tell the latest timestamp (KIP-734). That a record is dated ahead they tell by time.
+    let untold: Vec<TopicPartition> = logs.iter().filter(|log| !log.unreachable && untold.contains_key(&log.partition)).map(|log| log.partition.clone()).collect();
+    if !untold.is_empty() {
+        let ahead = OffsetAt::Timestamp(jiff::Timestamp::now().as_millisecond() + FUTURE_TIMESTAMP_MS + 1);
+        latest.extend(hasty.list_offsets_each(&untold, ahead).await.0);
+    }
     for log in &mut logs {
         let timestamp = latest.get(&log.partition).map(|l| l.timestamp).filter(|t| *t >= 0);
         log.probe.timestamp_max_ms = log.probe.timestamp_max_ms.max(timestamp);

@@ -21,6 +21,7 @@ final class Records {
   private final boolean json;
   private final String headers;
   private final int keys;
+  private final boolean alternatingKeys;
   private final double nullKeys;
   private final double nullValues;
   private final long timestampBase;
@@ -33,6 +34,7 @@ final class Records {
     json = !args.path("content").asText("json").equals("random");
     headers = args.path("headers").asText("none");
     keys = args.path("keys").asInt(1000);
+    alternatingKeys = args.path("alternating_keys").asBoolean(false);
     nullKeys = args.path("null_key_ratio").asDouble(0);
     nullValues = args.path("null_value_ratio").asDouble(0);
     timestampBase = args.path("timestamp_base_ms").asLong(-1);
@@ -41,7 +43,7 @@ final class Records {
 
   ProducerRecord<byte[], byte[]> next(String topic, int partition, long seq) {
     byte[] key = random.nextDouble() < nullKeys ? null
-        : ("key-" + random.nextInt(keys)).getBytes(StandardCharsets.UTF_8);
+        : ("key-" + (alternatingKeys ? seq % 2 * seq : random.nextInt(keys))).getBytes(StandardCharsets.UTF_8);
     byte[] value = random.nextDouble() < nullValues ? null : value(topic + "-" + partition + "-" + seq);
     Long timestamp = timestampBase < 0 ? null : Long.valueOf(timestampBase + seq * timestampStep);
     return new ProducerRecord<>(topic, partition, timestamp, key, value, headers(seq));
