@@ -120,6 +120,8 @@ codes! {
     QuotaDrift, "KF-QUOTA-DRIFT", Check, AfterFix, "align the client quotas on the target, or set quotas.on_drift to merge or replace";
     AclDrift, "KF-ACL-DRIFT", Check, AfterFix, "align the ACLs on the target, or set acl.on_drift to merge or replace";
     TargetNotEmpty, "KF-TARGET-NOT-EMPTY", Check, AfterFix, "delete the topic on the target if its records are not wanted, or exclude it with topics.exclude";
+    SourceGrew, "KF-SOURCE-GREW", Check, AfterFix, "roll back and plan again with what was added; a new topic may be left behind with `cutover --leave-behind TOPIC`";
+    CutoverUnfinished, "KF-CUTOVER-UNFINISHED", Warning, AfterFix, "the cutover stands: let no producer start at the source; mend what the message says and run `cutover` again";
     TopicChanged, "KF-TOPIC-CHANGED", Failed, AfterFix, "a topic was deleted and created again under the same name; roll back and start a new migration";
 
     CopyQuarantined, "KF-COPY-QUARANTINED", Failed, AfterFix, "the target's partition does not hold what was sent; run `execute` again to have its topic created anew and refilled";

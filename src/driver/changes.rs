@@ -25,22 +25,27 @@ impl Change {
     }
 }
 
-/// Tells what was changed, and refuses what can have no effect any more; a rollback goes by the journal alone.
-///
-/// **Errors**: KF-CONFIG-CHANGED.
-pub fn check(config: &Config, migration: &Migration, command: &str) -> Result<()> {
-    let (settled, free): (Vec<Change>, Vec<Change>) = since(&migration.config, &config.effective()).into_iter().partition(Change::is_settled);
-    let words = |changes: &[Change]| changes.iter().map(Change::in_words).collect::<Vec<_>>().join("; ");
-    if !settled.is_empty() && command != "rollback" {
-        return Err(Error::new(Code::ConfigChanged, format!("since the plan was made: {}", words(&settled))));
-    }
+/// Tells what was changed and takes effect.
+pub fn tell(config: &Config, migration: &Migration) {
+    let free = since(&migration.config, &config.effective()).into_iter().filter(|change| !change.is_settled()).collect::<Vec<_>>();
     if !free.is_empty() {
         eprintln!("note: the configuration is not that of the plan: {}; what is still to be done goes by it", words(&free));
     }
-    Ok(())
 }
 
-/// Keys whose values differ. Those that the plan's version of kferry did not have are not compared.
+/// Refuses what was changed and can have no effect any more. Nobody asks who only undoes, or goes on behind a commit: both go by the journal alone, and clients may be waiting.
+///
+/// **Errors**: KF-CONFIG-CHANGED.
+pub fn refuse(config: &Config, migration: &Migration) -> Result<()> {
+    let settled = since(&migration.config, &config.effective()).into_iter().filter(Change::is_settled).collect::<Vec<_>>();
+    if settled.is_empty() { Ok(()) } else { Err(Error::new(Code::ConfigChanged, format!("since the plan was made: {}", words(&settled)))) }
+}
+
+fn words(changes: &[Change]) -> String {
+    changes.iter().map(Change::in_words).collect::<Vec<_>>().join("; ")
+}
+
+/// Keys whose values differ. Those that the plan's version of kferry did not have, or did not journal, are not compared.
 fn since(planned: &Value, now: &Value) -> Vec<Change> {
     let mut changes = Vec::new();
     compare(String::new(), planned, Some(now), &mut changes);
@@ -55,7 +60,7 @@ fn compare(key: String, planned: &Value, now: Option<&Value>, changes: &mut Vec<
             let key = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
             compare(key, value, now.and_then(|now| now.get(name)), changes);
         }
-    } else if now.unwrap_or(&Value::Null) != planned {
+    } else if !key.is_empty() && now.unwrap_or(&Value::Null) != planned {
         changes.push(Change { key, was: planned.clone(), is: now.cloned().unwrap_or(Value::Null) });
     }
 }
@@ -77,18 +82,19 @@ mod tests {
         let mut migration = Migration::fold(&sample::entries([sample::planned()])).unwrap();
         migration.config = planned.effective();
         assert!(since(&migration.config, &planned.effective()).is_empty());
-        check(&planned, &migration, "execute").unwrap();
+        refuse(&planned, &migration).unwrap();
 
         let slower = config(&format!("{minimal}\n  seed:\n    rate_limit: 3MB/s\n"));
         let told: Vec<String> = since(&migration.config, &slower.effective()).iter().map(Change::in_words).collect();
         assert_eq!(told, ["seed.rate_limit_bytes_per_s was null and is 3000000"]);
-        check(&slower, &migration, "execute").unwrap();
+        refuse(&slower, &migration).unwrap();
 
         let fewer = config(&format!("{minimal}\n  topics:\n    include: [\"orders.*\"]\n"));
-        let refused = check(&fewer, &migration, "cutover").unwrap_err();
+        let refused = refuse(&fewer, &migration).unwrap_err();
         assert_eq!(refused.code(), Code::ConfigChanged);
         assert!(refused.seen().contains("topics.include was ") && refused.seen().ends_with("and is [\"orders.*\"]"), "{refused}");
-        check(&fewer, &migration, "rollback").unwrap();
+        migration.config = Value::Null;
+        refuse(&fewer, &migration).expect("a journal that does not tell");
     }
 
     #[test]

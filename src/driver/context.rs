@@ -159,7 +159,12 @@ impl Context {
         }
         let interrupt = Interrupt::listen()?;
         let migration = journal.migration();
-        migration.map_or(Ok(()), |migration| changes::check(&config, migration, command))?;
+        if let Some(migration) = migration {
+            if state < State::Cutover && command != "rollback" {
+                changes::refuse(&config, migration)?;
+            }
+            changes::tell(&config, migration);
+        }
         let (config, clusters) = interrupt.or(Clusters::find(&config, migration, state >= State::Cutover)).await?;
         let store = store::open(&config.backup).await?;
         check_clusters(&journal, &clusters)?;

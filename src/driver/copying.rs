@@ -292,13 +292,15 @@ async fn take_up(context: &Context) -> Result<Taken> {
             tracing::warn!(why, "the target's log ends cannot be read yet");
         }
     };
-    let (target_ends, target_starts, source_starts, broker_configs) = futures::join!(
+    let topics: Vec<String> = plan.topics.iter().map(|t| t.name.clone()).collect();
+    let (target_ends, target_starts, source_starts, source_configs, broker_configs) = futures::join!(
         settled_log_ends(&clusters.target, &names, pause, &tell),
         clusters.target.offsets(&names, OffsetAt::Earliest),
         clusters.source.offsets(&names, OffsetAt::Earliest),
+        clusters.source.topic_configs(&topics),
         clusters.target.lowest_broker_configs(),
     );
-    let (target_starts, source_starts) = (target_starts?, source_starts?);
+    let (target_starts, source_starts, source_configs) = (target_starts?, source_starts?, source_configs?);
     let sequence_memory_ms = sequence_memory_ms(&broker_configs);
     let request_bytes_max = append_limit::request_bytes_max(&broker_configs);
     // Asked once more: appends that were still on their way have been counted by now.
@@ -308,8 +310,8 @@ async fn take_up(context: &Context) -> Result<Taken> {
     let (mut copies, mut taken, mut left_open, mut mapped) = (Vec::new(), Vec::new(), BTreeMap::new(), Vec::new());
     for topic in &plan.topics {
         let batch_bytes_max = usize::try_from(append_limit::batch_bytes_max(&topic.overrides, request_bytes_max)).unwrap_or(usize::MAX);
-        let settings = [&topic.configs, &topic.left_out_configs, &topic.unknown_configs];
-        let tiered = settings.iter().any(|configs| configs.get("remote.storage.enable").is_some_and(|value| value == "true"));
+        // It may have been switched on since the plan.
+        let tiered = source_configs.get(&topic.name).and_then(|configs| configs.get("remote.storage.enable")).is_some_and(|v| v.value.as_deref() == Some("true"));
         for planned in &topic.partitions {
             let partition = TopicPartition::new(topic.name.as_str(), planned.partition);
             let progress = migration.partitions.get(&partition);

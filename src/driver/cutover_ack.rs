@@ -34,10 +34,10 @@ pub fn run(config: &Config, args: &flags::Migration, accepted: Option<u64>) -> R
 }
 
 async fn acknowledge(context: &mut Context, accepted: Option<u64>) -> Result<()> {
-    release::release_target(context).await?;
     if let Some(stated) = accepted {
         late_writes::accept(context, stated).await?;
     }
+    release::release_target(context).await?;
     for remark in late_writes::refuse(context).await? {
         print(&format!("warning: {remark}"));
     }

@@ -4,7 +4,7 @@
 
 use super::context::Context;
 use super::effects::{self, intend_once};
-use super::{acls, cutover, quotas, topics, topology};
+use super::{acls, cutover, late_writes, quotas, topics, topology};
 use crate::domain::acl::AclBinding;
 use crate::domain::partition::TopicPartition;
 use crate::domain::config_diff::same_value;
@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Whether something is still to be done after the commit.
 pub fn is_due(context: &Context) -> Result<bool> {
     let migration = context.migration()?;
-    Ok(migration.state.committed() && (unfinished(migration) || (may_be_missed(migration) && was_taken_back(migration, &context.journal.entries()?))))
+    Ok(migration.state.committed() && (unfinished(migration) || (may_be_missed(migration) && !taken_back(migration, &context.journal.entries()?).is_empty())))
 }
 
 /// Whether bindings of clients are not ours by now, or are about to be deleted: only then the journal is read for the reason.
@@ -47,10 +47,10 @@ pub async fn let_in_again(context: &mut Context) -> Result<()> {
         return Ok(());
     }
     let entries = context.journal.entries()?;
-    if !was_taken_back(context.migration()?, &entries) {
+    let bindings = taken_back(context.migration()?, &entries);
+    if bindings.is_empty() {
         return Ok(());
     }
-    let bindings = ever_created(context.migration()?, &entries);
     let created = acls::create_acls(context, &bindings).await?;
     eprintln!("note: {created} ACL bindings that a rollback had deleted on the target are there again");
     Ok(())
@@ -60,24 +60,14 @@ fn clients_bindings(migration: &Migration) -> impl Iterator<Item = &AclBinding> 
     migration.plan.acls.iter().flat_map(|acls| acls.create.iter().chain(&acls.withheld).filter(|b| !acls.own.contains(b)))
 }
 
-/// Clients' bindings that kferry has created, or was about to: what was there before it stays as others leave it.
-fn ever_created(migration: &Migration, entries: &[Entry]) -> Vec<AclBinding> {
-    let mut created = BTreeSet::new();
-    for entry in entries {
-        if let Fact::EffectIntended { effect: Effect::CreateAcls { bindings }, .. } = &entry.fact {
-            created.extend(bindings);
-        }
-    }
-    clients_bindings(migration).filter(|b| created.contains(b)).cloned().collect()
-}
-
-/// Whether a rollback has deleted clients' bindings, or was about to, that were not created again since, and no topic yet.
-fn was_taken_back(migration: &Migration, entries: &[Entry]) -> bool {
+/// Clients' bindings that a rollback has deleted, or was about to, and that were not created again since; none once it has begun to delete topics. What others took away is
+/// not among them.
+fn taken_back(migration: &Migration, entries: &[Entry]) -> Vec<AclBinding> {
     let mut creations = BTreeMap::new();
     let mut gone = BTreeSet::new();
     for entry in entries {
         match &entry.fact {
-            Fact::EffectIntended { effect: Effect::DeleteTopic { .. }, .. } => return false,
+            Fact::EffectIntended { effect: Effect::DeleteTopic { .. }, .. } => return Vec::new(),
             Fact::EffectIntended { effect: Effect::DeleteAcls { bindings }, .. } => gone.extend(bindings),
             Fact::EffectIntended { id, effect: Effect::CreateAcls { bindings } } => drop(creations.insert(id, bindings)),
             Fact::EffectCompleted { id, .. } => {
@@ -87,7 +77,7 @@ fn was_taken_back(migration: &Migration, entries: &[Entry]) -> bool {
             _ => {}
         }
     }
-    clients_bindings(migration).any(|b| gone.contains(b))
+    clients_bindings(migration).filter(|b| gone.contains(b)).cloned().collect()
 }
 
 /// Does what is still to be done after the commit; safe to repeat, and done at once where nothing is.
@@ -103,6 +93,7 @@ async fn roll_forward(context: &mut Context) -> Result<()> {
     if !is_due(context)? {
         return Ok(());
     }
+    refuse_run_out(context).await?;
     // First: the freeze ends by itself, and then producers would go on at the source.
     tell_committed(context).await?;
     let_in_again(context).await?;
@@ -117,6 +108,25 @@ async fn roll_forward(context: &mut Context) -> Result<()> {
     acls::create_acls(context, withheld).await?;
     set_withheld_quotas(context, &plan).await?;
     context.record(Fact::TargetReleased { topics: plan.topics.len(), bindings: withheld.len() }).map(drop)
+}
+
+/// Where the freeze has run out before anybody was told of the commit, producers may have gone on at the source, and the target is closed to them still:
+/// as long as it is, a rollback loses nothing.
+///
+/// **Errors**: KF-LATE-WRITES; the source's unavailability.
+async fn refuse_run_out(context: &Context) -> Result<()> {
+    let migration = context.migration()?;
+    let Some(report) = migration.cutover_report.as_ref().filter(|_| !migration.target_released) else { return Ok(()) };
+    if notice_was_heard(&context.journal.entries()?, report.attempt) || freeze_request(context, report.attempt)?.expires_at > Timestamp::now() {
+        return Ok(());
+    }
+    let closed = "the freeze ran out before the commit could be told, and the target is still closed, so that `rollback` loses nothing now";
+    late_writes::refuse(context).await.map(drop).map_err(|error| if error.code() == Code::LateWrites { error.within(closed) } else { error })
+}
+
+/// Whether who stopped the producers has not been told of the commit.
+pub fn is_unheard(migration: &Migration) -> bool {
+    notice_is_open(migration)
 }
 
 /// Sets the limits that would have slowed the copy down, save where somebody has changed them on the target since the plan.
@@ -183,7 +193,7 @@ async fn tell_committed(context: &mut Context) -> Result<()> {
 }
 
 /// The committed attempt's freeze, as it was asked for.
-fn freeze_request(context: &Context, attempt: u32) -> Result<FreezeRequest> {
+pub fn freeze_request(context: &Context, attempt: u32) -> Result<FreezeRequest> {
     let migration = context.migration()?;
     let expires_at = migration.cutover.as_ref().and_then(|c| c.expires_at.as_ref()?.parse().ok());
     cutover::request(context, attempt, expires_at.unwrap_or_else(Timestamp::now))
@@ -288,7 +298,7 @@ mod tests {
         let mut clients: Vec<AclBinding> = clients_bindings(&migration).cloned().collect();
         assert!(!clients.is_empty());
         let missed = |facts: &[Fact]| {
-            let missed = was_taken_back(&migration, &entries(facts.to_vec()));
+            let missed = !taken_back(&migration, &entries(facts.to_vec())).is_empty();
             assert!(!missed || may_be_missed(&folded(facts.to_vec())), "the journal would not be looked at");
             missed
         };
@@ -301,7 +311,7 @@ mod tests {
         facts.push(Fact::EffectCompleted { id: 91, outcome: "gone".into() });
         facts.push(Fact::EffectIntended { id: 92, effect: Effect::CreateAcls { bindings: clients.clone() } });
         assert!(missed(&facts), "about to be created");
-        let mut back = ever_created(&migration, &entries(facts.clone()));
+        let mut back = taken_back(&migration, &entries(facts.clone()));
         (back.sort(), clients.sort());
         assert_eq!(back, clients);
         let deleting = [facts.clone(), vec![Fact::EffectIntended { id: 93, effect: Effect::DeleteTopic { topic: "orders".into() } }]].concat();

@@ -102,10 +102,31 @@ fn shut_out(error: &Error) {
 
 /// The last steps: kferry's own bindings go, and the journal ends.
 async fn conclude(context: &mut Context, emptied: BTreeMap<TopicPartition, i64>, strangers: Vec<String>, limits_changed: Vec<String>, after_commit: bool) -> Result<Undone> {
+    if after_commit {
+        let_producers_go_on(context).await?;
+    }
     acls::delete_own_acls(context).await?;
     let (topics_deleted, bindings_deleted) = undone(&context.journal.entries()?);
     context.record(Fact::RolledBack { topics_deleted, bindings_deleted })?;
     Ok(Undone { topics_deleted, bindings_deleted, emptied, strangers, limits_changed, after_commit })
+}
+
+/// Whoever was told that the cutover stands keeps producers off the source until he hears otherwise.
+async fn let_producers_go_on(context: &mut Context) -> Result<()> {
+    let Some(attempt) = context.migration()?.cutover_report.as_ref().map(|report| report.attempt) else { return Ok(()) };
+    let (request, reason) = (release::freeze_request(context, attempt)?, "the migration is rolled back after its cutover");
+    let id = intend_once(context, Effect::ThawProducers { attempt, reason: reason.to_owned() })?;
+    let told = match Freeze::open(&context.config.cutover, Terminal::of_process()) {
+        Ok(freeze) => freeze.thaw(&request, reason).await,
+        Err(unusable) => Err(unusable),
+    };
+    match told {
+        Ok(()) => context.complete(id, "thawed"),
+        Err(unheard) => {
+            eprintln!("WARNING: who stopped the producers could not be told that they go on at the source: {unheard}\nWARNING: see to it by hand that they do");
+            context.complete(id, format!("not heard: {}", unheard.code().as_str()))
+        }
+    }
 }
 
 /// Closes what an interrupted run has left open. What was to be done may have happened, so it is undone as if it had; what an

@@ -112,7 +112,9 @@ async fn in_batches(context: &mut Context, plane: &ControlPlane, secrets: &[Stri
                 return Err(error);
             }
         };
-        for (secret, id) in batch.iter().zip(ids) {
+        // Named otherwise than asked for: which of them it is cannot be told, and all stay to be looked at.
+        let told = unprocessed.iter().all(|u| batch.contains(&u.secret_arn));
+        for (secret, id) in batch.iter().zip(ids).filter(|_| told) {
             match unprocessed.iter().find(|u| u.secret_arn == *secret) {
                 Some(refused) => context.refuse(id, refused.why.as_str())?,
                 None => context.complete(id, outcome)?,

@@ -118,7 +118,13 @@ async fn create(context: &mut Context, topic: &TopicPlan) -> Result<()> {
         Some(Ok(TopicCreated::ExistedAfterDoubt)) => "created by an attempt whose answer was lost",
         Some(Ok(TopicCreated::Existed)) if resumed => "created before the crash",
         Some(Ok(TopicCreated::Existed)) => return Err(appeared(topic)),
-        Some(Err(error)) => return Err(error.within(format!("topic {}", topic.name))),
+        Some(Err(error)) => {
+            // Refused for good: who then creates it by hand has one of his own.
+            if error.code() == Code::KafkaRefused {
+                context.refuse(id, error.seen())?;
+            }
+            return Err(error.within(format!("topic {}", topic.name)));
+        }
         None => return Err(Error::new(Code::KafkaProtocol, format!("no answer for topic {}", topic.name))),
     };
     context.complete(id, outcome)

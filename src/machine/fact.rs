@@ -223,7 +223,7 @@ pub struct CutoverReport {
 #[serde(tag = "fact", rename_all = "snake_case")]
 pub enum Fact {
     /// `config` is what takes effect, without anything secret ([`Config::effective`](crate::config::Config::effective)); `config_sha256` is its digest.
-    MigrationPlanned { plan: Box<Plan>, plan_sha256: String, config_sha256: String, config: Value },
+    MigrationPlanned { plan: Box<Plan>, plan_sha256: String, config_sha256: String, #[serde(default)] config: Value },
     GrantRecorded { grant: Grant },
     PrecheckStarted,
     PrecheckCompleted { blockers: usize, warnings: usize, informations: usize },
@@ -244,7 +244,12 @@ pub enum Fact {
     OffsetsMapped { partitions: Vec<MappedPartition> },
     CopyCheckpointed { partitions: Vec<PartitionCheckpoint> },
     PartitionQuarantined { #[serde(flatten)] partition: TopicPartition, code: String, seen: String },
-    CutoverStarted { attempt: u32 },
+    /// `left_behind`: topics that came to the source after the plan, and that the operator leaves there.
+    CutoverStarted {
+        attempt: u32,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        left_behind: Vec<String>,
+    },
     ProducersFrozen { attempt: u32, expires_at: String },
     FreezeProven { attempt: u32, settle_ms: u64, producers_seen: usize },
     SentinelsWritten { attempt: u32, producer_id: i64, partitions: Vec<FrozenPartition> },

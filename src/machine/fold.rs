@@ -220,7 +220,7 @@ impl Migration {
             Fact::EffectCompleted { id, .. } | Fact::EffectRefused { id, .. } if !self.footprint.is_pending(*id) => {
                 return Err(illegal(fact, format!("for effect {id}, which is not under way")));
             }
-            Fact::CutoverStarted { attempt } if *attempt <= self.cutover_attempt => {
+            Fact::CutoverStarted { attempt, .. } if *attempt <= self.cutover_attempt => {
                 return Err(illegal(fact, format!("with attempt {attempt}, which was used before")));
             }
             Fact::ProducersFrozen { attempt, .. }
@@ -335,7 +335,7 @@ impl Migration {
             Fact::PartitionQuarantined { partition, code, seen } => {
                 self.partition_mut(partition).quarantine = Some(Quarantine { code: code.clone(), seen: seen.clone(), at });
             }
-            Fact::CutoverStarted { attempt } => {
+            Fact::CutoverStarted { attempt, .. } => {
                 self.cutover_attempt = *attempt;
                 self.cutover = Some(CutoverProgress {
                     attempt: *attempt,
@@ -371,8 +371,13 @@ impl Migration {
                     let from = if accepted.topic_id == late.topic_id { accepted.from } else { late.from };
                     *accepted = LateRange { from, ..late.clone() };
                 }
+                // Whatever was validated before is not what the evidence is to say now.
+                self.validation = None;
             }
-            Fact::ClientSwitchAcknowledged { late_records } => self.late_records = Some(*late_records),
+            Fact::ClientSwitchAcknowledged { late_records } => {
+                self.late_records = Some(*late_records);
+                self.validation = None;
+            }
             Fact::Validated { report } => self.validation = Some((**report).clone()),
             Fact::BundleStored { key, version_id, sha256, key_id } => {
                 self.bundle =

@@ -247,7 +247,7 @@ pub fn facts() -> Vec<Fact> {
         Fact::OffsetsMapped { partitions: vec![MappedPartition { partition: partition(1), marks: "ZAAKBQ".into() }] },
         Fact::CopyCheckpointed { partitions: vec![checkpoint(0, 20), checkpoint(1, 20)] },
         Fact::PartitionQuarantined { partition: partition(1), code: "KF-COPY-QUARANTINED".into(), seen: "base offset 12 instead of 11".into() },
-        Fact::CutoverStarted { attempt: 1 },
+        Fact::CutoverStarted { attempt: 1, left_behind: vec![] },
         Fact::ProducersFrozen { attempt: 1, expires_at: "2026-01-02T04:01:00.000Z".into() },
         Fact::FreezeProven { attempt: 1, settle_ms: 500, producers_seen: 0 },
         Fact::SentinelsWritten { attempt: 1, producer_id: 4711, partitions: frozen() },
@@ -297,7 +297,7 @@ pub fn way() -> Vec<(State, Vec<Fact>)> {
             ],
         ),
         (Tail, vec![Fact::CopyCheckpointed { partitions: vec![checkpoint(0, 20)] }, Fact::DrainReadyReached { lag_records: 0 }]),
-        (DrainReady, vec![Fact::CutoverStarted { attempt: 1 }]),
+        (DrainReady, vec![Fact::CutoverStarted { attempt: 1, left_behind: vec![] }]),
         (
             Cutover,
             vec![

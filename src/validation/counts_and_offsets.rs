@@ -12,6 +12,10 @@ pub struct PartitionCounts {
     pub partition: TopicPartition,
     /// The source's log start when the freeze was proven.
     pub source_start: i64,
+    /// Where the source's log starts now, as an offset of the target. None where it could not be read.
+    pub source_start_now: Option<i64>,
+    /// Whether the topic's settings delete nothing by age or size.
+    pub keeps_everything: bool,
     /// The source's log end at the cutover: the frozen end, and one more for the sentinel.
     pub source_end: i64,
     /// The target's log end at the commit.
@@ -39,8 +43,8 @@ pub struct Counted {
 /// Compares every partition. `tolerance` is how many offsets or records may be missing or too many in one partition; what
 /// lies within it is a warning.
 ///
-/// After clients have switched, the target's end may have grown and its start may have moved up by retention. A start or an
-/// end below what it was is a failure.
+/// After clients have switched, the target's end may have grown and its start may have moved up by retention. What the source still has and the target has not
+/// any more is a warning. A start or an end below what it was is a failure.
 pub fn check(partitions: &[PartitionCounts], tolerance: i64) -> CheckResult {
     let tolerance = tolerance.unsigned_abs();
     let (mut failures, mut remarks, mut differing, mut compared) = (Vec::new(), Vec::new(), 0, 0);
@@ -84,6 +88,12 @@ pub fn check(partitions: &[PartitionCounts], tolerance: i64) -> CheckResult {
         if target_start < p.source_start {
             failures.push(format!("{name}: the target's log starts at {target_start}, the source's at {}", p.source_start));
         }
+        let still_there = p.source_start_now.map_or(target_start, |now| now.max(p.source_start).min(target_start));
+        if still_there < target_start {
+            let line = format!("{name}: the target's log starts at {target_start} now, and the source still has what lies from {still_there} on");
+            // Kafka Streams purges what it has read of its repartition topics.
+            remarks.push(format!("{line}; {}", if p.keeps_everything { "nothing of this topic expires, so some client has deleted it" } else { "by retention, or because some client has deleted it" }));
+        }
         grown += usize::from(target_end > p.target_end_at_commit);
         trimmed += usize::from(target_start > p.source_start);
         differing += u64::from(failures.len() > before);
@@ -116,6 +126,8 @@ mod tests {
         PartitionCounts {
             partition: TopicPartition::new("t", 0),
             source_start: 100,
+            source_start_now: Some(100),
+            keeps_everything: false,
             source_end: 200,
             target_end_at_commit: 200,
             target_start: Some(100),
@@ -139,9 +151,21 @@ mod tests {
 
     #[test]
     fn growth_and_retention_after_the_switch_are_fine() {
-        let result = after(0, |p| (p.target_start, p.target_end) = (Some(150), Some(1000)));
+        let result = after(0, |p| (p.source_start_now, p.target_start, p.target_end) = (Some(160), Some(150), Some(1000)));
         assert_eq!(result.outcome, Outcome::Passed);
         assert!(result.reason.contains("1 have grown and 1 start later"), "{}", result.reason);
+    }
+
+    #[test]
+    fn what_the_source_still_has_and_the_target_has_not_is_told() {
+        let gone = |keeps_everything, source_start_now| {
+            after(0, |p| (p.source_start_now, p.target_start, p.keeps_everything) = (source_start_now, Some(150), keeps_everything))
+        };
+        assert_eq!(gone(false, Some(120)).outcome, Outcome::Warning);
+        assert!(gone(false, Some(120)).details[0].contains("starts at 150 now, and the source still has what lies from 120 on"));
+        assert!(gone(true, Some(120)).outcome == Outcome::Warning && gone(true, Some(120)).details[0].ends_with("so some client has deleted it"));
+        assert_eq!(gone(true, Some(150)).outcome, Outcome::Passed);
+        assert_eq!(gone(true, None).outcome, Outcome::Passed, "nobody can tell");
     }
 
     #[test]

@@ -33,11 +33,11 @@ fn a_notice_of_the_commit_that_nobody_hears_is_repeated() {
     let migration = lab.setup("notice").begin();
     migration.execute();
     migration.webhook.refuse("committed", true);
-    let outcome = migration.cutover();
+    let outcome = migration.run("cutover").expect_code(3);
     assert!(outcome.stderr.contains("WARNING: the cutover stands") && outcome.stderr.contains("answers 404"), "{outcome}");
     assert!(migration.fact("target_released").is_some(), "the rest is released all the same");
     // The cutover itself is done; running it again repeats the notice and nothing else.
-    migration.run("cutover").ok();
+    migration.run("cutover").expect_code(3);
     assert_eq!(migration.webhook.events(), ["freeze", "committed", "committed"]);
     migration.webhook.refuse("committed", false);
     migration.run("cutover-ack").ok();
@@ -80,6 +80,8 @@ fn late_writes_and_the_observation_hold_keep_the_migration_open() {
     agent.produce(&source, &early, &Load::records(1).partition(1));
     refused(migration.run("finalize"), 4, &["KF-LATE-WRITES", "1 offsets of 1 partitions"]);
     accept(&migration, "1").ok();
+    refused(migration.run("finalize"), 4, &["KF-VALIDATION-FAILED", "no validation was run"]);
+    migration.run("validate").ok();
     migration.run("finalize").ok();
     let not_covered = migration.expect_verified()["not_covered"].to_string();
     assert!(not_covered.contains(&format!("{early}-1: offsets {end}..{} came to the source after the cutover", end + 8)), "{not_covered}");
@@ -115,6 +117,80 @@ fn late_writes_and_the_observation_hold_keep_the_migration_open() {
 }
 
 #[test]
+fn what_came_to_the_source_after_the_plan_is_not_left_behind_unasked() {
+    let (lab, agent) = (Lab::shared(), Agent::shared());
+    let source = lab.source.bootstrap();
+    topic(lab, "grown");
+    let migration = lab.setup("grown").begin();
+    migration.execute();
+    agent.create_topics(&source, &[Topic::new("grown-new", 2), Topic::new("grown-empty", 1)]);
+    agent.produce(&source, "grown-new", &Load::records(5));
+    let outcome = migration.run("cutover").expect_code(4);
+    assert!(outcome.stderr.contains("error[KF-SOURCE-GREW]") && outcome.stderr.contains("hold records: grown-new\n"), "{outcome}");
+    assert!(migration.webhook.events().is_empty(), "nobody is frozen for nothing");
+    // Where the operator says so it stays there, and the evidence says that, too.
+    migration.kferry().run(&["cutover", "--config", "kferry.yaml", "--journal-dir", "journal", "--leave-behind", "grown-new"]).ok();
+    assert_eq!(migration.expect_fact("cutover_started")["left_behind"], serde_json::json!(["grown-new"]));
+    // What was validated before the clients' switch is not what the evidence is to say.
+    migration.run("validate").ok();
+    migration.run("cutover-ack").ok();
+    refused(migration.run("finalize"), 4, &["KF-VALIDATION-FAILED", "no validation was run"]);
+    migration.run("validate").ok();
+    migration.run("finalize").ok();
+    assert!(migration.expect_verified()["not_covered"].to_string().contains("grown-new"));
+
+    // Keys would go to other partitions than on the source; and in the freeze it is looked at once more.
+    let wider = topic(lab, "wider");
+    let migration = lab.setup("wider").begin();
+    migration.execute();
+    let (bootstrap, added) = (source.clone(), wider.clone());
+    migration.webhook.before(move |event| {
+        if event == "freeze" {
+            Agent::shared().add_partitions(&bootstrap, &added, 3);
+        }
+    });
+    refused(migration.run("cutover"), 4, &["KF-SOURCE-GREW", "has 3 partitions on the source, 2 when planned"]);
+    assert_eq!(migration.webhook.events(), ["freeze", "thaw"]);
+    migration.webhook.without_hook();
+    refused(migration.run("cutover"), 4, &["KF-SOURCE-GREW"]);
+    assert_eq!(migration.webhook.events(), ["freeze", "thaw"]);
+    migration.run("rollback").ok();
+}
+
+#[test]
+fn a_commit_of_which_nobody_was_told_before_the_freeze_ran_out_is_not_rolled_forward_over_late_records() {
+    let (lab, agent) = (Lab::shared(), Agent::shared());
+    let (source, topic) = (lab.source.bootstrap(), topic(lab, "ranout"));
+    let migration = lab.setup("ranout").set("cutover.max_producer_freeze", "10s").begin();
+    migration.execute();
+    // The process dies when the commit is durable, and before anybody hears of it.
+    migration.webhook.before(|event| {
+        if event == "committed" {
+            std::thread::sleep(Duration::from_secs(4));
+        }
+    });
+    migration.webhook.refuse("committed", true);
+    let mut running = migration.spawn("cutover");
+    migration.wait_for_fact(&mut running, "cutover_committed", Duration::from_secs(60));
+    running.kill();
+    migration.webhook.without_hook();
+    migration.webhook.refuse("committed", false);
+    assert!(migration.fact("target_released").is_none());
+    // The freeze runs out, and producers go on where they were.
+    std::thread::sleep(Duration::from_secs(11));
+    agent.produce(&source, &topic, &Load::records(3).partition(0));
+    for command in ["cutover", "cutover-ack", "validate"] {
+        refused(migration.run(command), 4, &["error[KF-LATE-WRITES]", "the target is still closed", "3 offsets of 1 partitions"]);
+    }
+    assert!(migration.fact("target_released").is_none() && !migration.webhook.events().contains(&"thaw".to_owned()));
+    // Nothing is lost by going back, and who was told of the freeze hears of it.
+    migration.run("rollback").ok();
+    migration.expect_state("rolled_back");
+    assert_eq!(migration.webhook.events().last().map(String::as_str), Some("thaw"));
+    assert!(!on_target(lab, &topic));
+}
+
+#[test]
 fn validation_says_what_differs_and_blocks_the_end() {
     let (lab, agent) = (Lab::shared(), Agent::shared());
     let target = lab.target.bootstrap();
@@ -129,6 +205,7 @@ fn validation_says_what_differs_and_blocks_the_end() {
     // What was added on the target is a warning.
     let report = json(&migration).expect_code(3).json();
     assert_eq!(report["outcome"], "WARNING", "{report:#}");
+    assert!(report.to_string().contains("the target's log starts at 10 now, and the source still has what lies from 0 on"), "{report:#}");
     agent.delete_topics(&target, &[&topic]);
     let outcome = json(&migration).expect_code(4);
     let report = outcome.json();

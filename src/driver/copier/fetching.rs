@@ -76,15 +76,16 @@ impl Engine {
                     continue;
                 }
                 let (behind, caught_up) = self.fetchable(broker, now, &active);
-                let (mut chosen, wait_ms, bytes_max) = match behind.is_empty() {
-                    true => (caught_up, FETCH_WAIT.as_millis() as i32, POLL_BYTES_MAX),
-                    false => (behind, 0, FETCH_BYTES_MAX),
+                let is_behind = !behind.is_empty();
+                let (mut chosen, wait, bytes_max) = match is_behind {
+                    false => (caught_up, FETCH_WAIT, POLL_BYTES_MAX),
+                    true => (behind, FETCH_BEHIND_WAIT, FETCH_BYTES_MAX),
                 };
                 if chosen.is_empty() {
                     break;
                 }
                 chosen.sort_by_key(|index| self.partitions[*index].fetch_turn);
-                if wait_ms == 0 {
+                if is_behind {
                     chosen.truncate(FETCH_PARTITIONS_MAX);
                 }
                 let bytes_max = bytes_max.min(self.budget.bytes_max() / 4);
@@ -92,7 +93,7 @@ impl Engine {
                     self.starved = true;
                     break;
                 };
-                self.send_fetch(broker, slot, chosen, bytes_max, wait_ms, hold);
+                self.send_fetch(broker, slot, chosen, bytes_max, wait.as_millis() as i32, hold);
             }
         }
     }

@@ -14,6 +14,9 @@ pub const FETCH_PARTITIONS_MAX: usize = 64;
 pub const FETCHES_PER_BROKER: usize = 2;
 /// How long a broker holds a fetch of partitions that are caught up.
 pub const FETCH_WAIT: Duration = Duration::from_millis(250);
+/// The same where there is something to copy. What lies on the broker's disk comes at once; for what tiered storage has moved away, brokers before 3.8 take this as their time to get it.
+/// **Source**: KIP-1018.
+pub const FETCH_BEHIND_WAIT: Duration = Duration::from_millis(2_000);
 /// Silence after which a fetch is given up.
 pub const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
 

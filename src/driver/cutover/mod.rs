@@ -5,6 +5,7 @@
 
 mod freeze_proof;
 pub mod groups;
+mod left_behind;
 mod permissions;
 mod transactions;
 
@@ -12,7 +13,8 @@ use super::context::{self, Context};
 use super::copying::{Copying, planned_partitions};
 use super::execute::{check_source, until_drain_ready, within};
 use super::limits::{COMMIT_RESERVE_MAX, COMMIT_RESERVE_MIN, DECISION_POLL_INTERVAL, LAST_SEGMENTS_PATIENCE, LAST_STABLE_PATIENCE, STOP_PATIENCE};
-use super::{health, release};
+use super::effects::open;
+use super::{changes, health, release};
 use crate::cli::{flags, print};
 use crate::config::Config;
 use crate::config::model::FreezeMode;
@@ -29,24 +31,31 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Runs the command.
-pub fn run(config: &Config, args: &flags::Migration) -> Result<Exit> {
+/// Runs the command. `left_behind` are topics that came to the source after the plan and are to stay there.
+pub fn run(config: &Config, args: &flags::Migration, left_behind: &[String]) -> Result<Exit> {
     context::block_on(async {
         let legal = |state| matches!(state, State::Tail | State::DrainReady | State::Cutover | State::AwaitingClientSwitch);
         let mut context = Context::resume(config.clone(), args, "cutover", legal).await?;
-        match go(&mut context).await {
-            Ok(()) => {
-                report(&context, args)?;
-                Ok(Exit::Done)
+        match go(&mut context, left_behind).await {
+            Ok(()) => report(&context, args),
+            Err(error) => {
+                let error = context.failed(error);
+                Err(if context.migration()?.state.committed() && !matches!(error.code(), Code::StateIllegal | Code::LateWrites) { unfinished(&context, &error)? } else { error })
             }
-            Err(error) => Err(context.failed(error)),
         }
     })
 }
 
-fn report(context: &Context, args: &flags::Migration) -> Result<()> {
+/// What failed behind the commit, told as that: who reads of a failure alone lets producers go on at the source.
+fn unfinished(context: &Context, error: &Error) -> Result<Error> {
+    let since = context.migration()?.cutover_report.as_ref().map_or("", |report| report.committed_at.as_str());
+    Ok(Error::new(Code::CutoverUnfinished, format!("the target is the cluster of record since {since}, and what was to follow is not done: {}: {}", error.code().as_str(), error.seen())))
+}
+
+/// Says how the cutover went; a warning where somebody has to see to something that the plan did not foresee.
+fn report(context: &Context, args: &flags::Migration) -> Result<Exit> {
     let migration = context.migration()?;
-    let Some(report) = &migration.cutover_report else { return Ok(()) };
+    let Some(report) = &migration.cutover_report else { return Ok(Exit::Done) };
     let carried = report.groups.iter().filter(|g| g.left_alone.is_empty()).count();
     print(&format!(
         "awaiting_client_switch: the target is the cluster of record since {}\nproducers were frozen for {} ms; {carried} groups carried over, {} left alone",
@@ -59,10 +68,12 @@ fn report(context: &Context, args: &flags::Migration) -> Result<()> {
     }
     let (config, journal) = (args.config.display(), args.journal_dir.display());
     print(&format!("next: point every client at the target, then kferry cutover-ack --config {config} --journal-dir {journal}"));
-    Ok(())
+    let foreseen = |id: &str| migration.plan.groups.iter().any(|g| g.group_id == id && !g.left_alone.is_empty());
+    let unforeseen = report.groups.iter().any(|g| !g.left_alone.is_empty() && !foreseen(&g.group_id));
+    Ok(if unforeseen || release::is_unheard(migration) { Exit::Warning } else { Exit::Done })
 }
 
-async fn go(context: &mut Context) -> Result<()> {
+async fn go(context: &mut Context, left_behind: &[String]) -> Result<()> {
     let freeze = Freeze::open(&context.config.cutover, Terminal::of_process())?;
     match context.migration()?.state {
         // The commit was durable before the last run ended; what follows it is rolled forward.
@@ -73,21 +84,36 @@ async fn go(context: &mut Context) -> Result<()> {
         State::Cutover => abandon_dead_attempt(context, &freeze).await?,
         _ => {}
     }
+    changes::refuse(&context.config, context.migration()?)?;
+    refuse_quarantined(context)?;
     freeze.ready()?;
     check_source(context).await?;
+    refuse_left_behind(context, left_behind).await?;
     health::wait_until_healthy(context, true).await?;
     permissions::check(context).await?;
     let mut copying = Copying::begin(context).await?;
     copying.copier().tail();
-    let result = attempt(context, &mut copying, &freeze).await;
+    let result = attempt(context, &mut copying, &freeze, left_behind).await;
     // The target is released first: what is left to do for the store keeps nobody waiting.
     let result = match result {
         Ok(()) => release::release_target(context).await,
         Err(error) => Err(error),
     };
     let patience = if context.migration()?.state.committed() { LAST_SEGMENTS_PATIENCE } else { STOP_PATIENCE };
-    copying.end(context, patience).await?;
-    result
+    let ended = copying.end(context, patience).await;
+    result.and(ended.map(drop))
+}
+
+/// What has to be made anew is made so by `execute`: a freeze would be for nothing.
+fn refuse_quarantined(context: &Context) -> Result<()> {
+    let migration = context.migration()?;
+    let Some((partition, quarantine)) = migration.quarantined().next() else { return Ok(()) };
+    Err(Error::new(Code::CopyQuarantined, format!("{partition}: {}; `execute` makes its topic anew", quarantine.seen)))
+}
+
+async fn refuse_left_behind(context: &Context, left_behind: &[String]) -> Result<()> {
+    let interrupt = context.interrupt.clone();
+    interrupt.or(left_behind::refuse(&context.clusters.source, &context.migration()?.plan, &context.config, left_behind)).await
 }
 
 /// An attempt whose process died before the commit: its producers are let go again, wherever it stood.
@@ -108,8 +134,10 @@ pub fn request(context: &Context, attempt: u32, expires_at: Timestamp) -> Result
 /// Thaws, and folds back to TAIL.
 async fn abandon(context: &mut Context, freeze: &Freeze, request: &FreezeRequest, error: &Error) -> Result<()> {
     let reason = error.to_string();
-    let id = context.intend(Effect::ThawProducers { attempt: request.attempt, reason: reason.clone() })?;
+    let intended = context.intend(Effect::ThawProducers { attempt: request.attempt, reason: reason.clone() });
+    // Also where the journal cannot be written: this attempt does not commit any more.
     let thawed = freeze.thaw(request, &reason).await;
+    let id = intended?;
     match &thawed {
         Ok(()) => context.complete(id, "thawed")?,
         Err(unheard) => {
@@ -123,7 +151,7 @@ async fn abandon(context: &mut Context, freeze: &Freeze, request: &FreezeRequest
         .map(drop)
 }
 
-async fn attempt(context: &mut Context, copying: &mut Copying, freeze: &Freeze) -> Result<()> {
+async fn attempt(context: &mut Context, copying: &mut Copying, freeze: &Freeze, left_behind: &[String]) -> Result<()> {
     let tolerance = context.config.cutover.drain_max_partition_lag;
     if context.migration()?.state == State::Tail {
         until_drain_ready(context, copying).await?;
@@ -143,29 +171,45 @@ async fn attempt(context: &mut Context, copying: &mut Copying, freeze: &Freeze) 
     let sentinel_id = format!("kferry-{}-sentinel-{number}", context.migration()?.id());
     let interrupt = context.interrupt.clone();
     let sentinels = interrupt.or(EmptyTransaction::begin(&context.clusters.source_cluster, &sentinel_id)).await?;
+    end_earlier_sentinels(context).await?;
     let before = freeze_proof::producers(context).await;
-    context.record(Fact::CutoverStarted { attempt: number })?;
+    context.record(Fact::CutoverStarted { attempt: number, left_behind: left_behind.to_vec() })?;
 
     let max_freeze = Duration::from_millis(context.config.cutover.max_producer_freeze_ms);
     // Somebody who stops producers by hand gets the drain's time for it; the freeze itself counts from the confirmation.
     let manual = context.config.cutover.freeze == FreezeMode::Manual;
     let patience = if manual { Duration::from_millis(context.config.cutover.drain_timeout_ms) } else { max_freeze };
     let mut request = request(context, number, after(Timestamp::now(), patience))?;
-    match frozen(context, copying, freeze, &sentinels, &before, &mut request, max_freeze).await {
-        Ok(()) => Ok(()),
-        Err(error) if context.migration()?.state == State::Cutover => {
+    match frozen(context, copying, freeze, &sentinels, &before, &mut request, max_freeze, left_behind).await {
+        // An entry that could not be written may be durable all the same: whoever opens the journal next decides, and nobody is thawed here.
+        Ok(report) => context.record(Fact::CutoverCommitted { report: Box::new(report) }).map(drop),
+        Err(error) => {
             abandon(context, freeze, &request, &error).await?;
             Err(error)
         }
-        Err(error) => Err(error),
     }
+}
+
+/// A sentinels' transaction that an earlier attempt has begun and not ended would be ended by its coordinator a minute later, in the midst of this one.
+async fn end_earlier_sentinels(context: &mut Context) -> Result<()> {
+    let begun = open(context, |effect| match effect {
+        Effect::WriteSentinels { transactional_id, .. } => Some(transactional_id.clone()),
+        _ => None,
+    })?;
+    for (id, transactional_id) in begun {
+        let interrupt = context.interrupt.clone();
+        interrupt.or(EmptyTransaction::begin(&context.clusters.source_cluster, &transactional_id)).await?;
+        context.complete(id, "over: a later attempt has ended its transaction")?;
+    }
+    Ok(())
 }
 
 fn after(from: Timestamp, duration: Duration) -> Timestamp {
     from.checked_add(jiff::SignedDuration::try_from(duration).unwrap_or(jiff::SignedDuration::MAX)).unwrap_or(Timestamp::MAX)
 }
 
-/// From the freeze to the commit.
+/// From the freeze to the brink of the commit.
+#[allow(clippy::too_many_arguments)]
 async fn frozen(
     context: &mut Context,
     copying: &mut Copying,
@@ -174,7 +218,8 @@ async fn frozen(
     before: &freeze_proof::Producers,
     request: &mut FreezeRequest,
     max_freeze: Duration,
-) -> Result<()> {
+    left_behind: &[String],
+) -> Result<CutoverReport> {
     let number = request.attempt;
     let asked_at = Instant::now();
     let mode = match context.config.cutover.freeze {
@@ -205,8 +250,8 @@ async fn frozen(
     context.record(Fact::ProducersFrozen { attempt: number, expires_at: request.expires_at.to_string() })?;
     let reserve = (max_freeze / 10).clamp(COMMIT_RESERVE_MIN, COMMIT_RESERVE_MAX);
     let deadline = frozen_since + max_freeze.saturating_sub(reserve);
-    let work = to_the_brink(context, copying, sentinels, before, number, deadline);
-    let (sentinel_producer_id, partitions, groups) = match tokio::time::timeout_at(deadline.into(), work).await {
+    let work = to_the_brink(context, copying, sentinels, before, number, deadline, left_behind);
+    let (sentinel_producer_id, partitions, groups, groups_with_members_on_source) = match tokio::time::timeout_at(deadline.into(), work).await {
         Ok(done) => done?,
         Err(_) => {
             let step = context.migration()?.cutover.as_ref().map_or("freeze", next_step);
@@ -214,12 +259,12 @@ async fn frozen(
             return Err(Error::new(Code::FreezeDeadline, seen));
         }
     };
-    let groups_with_members_on_source = groups::with_members_on_source(context).await;
     context.interrupt.check()?;
-    if Instant::now() >= deadline {
+    // By the clock that the freeze was announced with, too: a machine that was suspended has not counted that time.
+    if Instant::now() >= deadline || after(Timestamp::now(), reserve) > request.expires_at {
         return Err(Error::new(Code::FreezeDeadline, format!("{} ms of freeze were not enough; still to do: the commit", max_freeze.as_millis())));
     }
-    let report = CutoverReport {
+    Ok(CutoverReport {
         attempt: number,
         mode: mode.to_owned(),
         frozen_at: format!("{frozen_at:.3}"),
@@ -229,8 +274,7 @@ async fn frozen(
         partitions,
         groups,
         groups_with_members_on_source,
-    };
-    context.record(Fact::CutoverCommitted { report: Box::new(report) }).map(drop)
+    })
 }
 
 fn next_step(cutover: &crate::machine::fold::CutoverProgress) -> &'static str {
@@ -251,15 +295,18 @@ async fn to_the_brink(
     before: &freeze_proof::Producers,
     number: u32,
     deadline: Instant,
-) -> Result<(i64, Vec<FrozenPartition>, Vec<GroupOutcome>)> {
+    left_behind: &[String],
+) -> Result<(i64, Vec<FrozenPartition>, Vec<GroupOutcome>, Vec<String>)> {
     let proof = freeze_proof::prove(context, before, deadline).await?;
     context.record(Fact::FreezeProven { attempt: number, settle_ms: proof.settle_ms, producers_seen: proof.producers_seen })?;
     let partitions = write_sentinels(context, sentinels, number, &proof.ends).await?;
     drain(context, copying, number, &partitions).await?;
     still_frozen(context, &partitions).await?;
     let groups = groups::carry_over(context, number, &partitions).await?;
+    let members = groups::with_members_on_source(context).await;
+    refuse_left_behind(context, left_behind).await?;
     still_frozen(context, &partitions).await?;
-    Ok((sentinels.identity().producer_id, partitions, groups))
+    Ok((sentinels.identity().producer_id, partitions, groups, members))
 }
 
 async fn write_sentinels(

@@ -12,6 +12,7 @@ use crate::domain::topology::{ConfigSource, ConfigValue};
 use crate::driver::context::Context;
 use crate::driver::quotas;
 use crate::error::{Code, Error, Result};
+use crate::machine::fact::Effect;
 use std::collections::BTreeMap;
 
 /// Shows what is about to be changed.
@@ -62,7 +63,8 @@ pub(super) fn appeared_limits(plan: &Plan, present: &[Quota], ours: &quotas::Cha
 /// What kferry itself has set on it is no change. **Errors**: KF-TOPOLOGY-DRIFT; the target's unavailability.
 pub(super) async fn refuse_changed_settings(context: &Context, plan: &Plan, topic: &TopicPlan) -> Result<()> {
     let footprint = &context.migration()?.footprint;
-    let begun = footprint.configs.contains_key(&topic.name) || !footprint.pending.is_empty();
+    let is_its_own = |effect: &Effect| matches!(effect, Effect::SetTopicConfigs { topic: name, .. } if *name == topic.name);
+    let begun = footprint.configs.contains_key(&topic.name) || footprint.pending.values().any(is_its_own);
     if context.config.on_config_drift != DriftPolicy::Refuse || begun {
         return Ok(());
     }

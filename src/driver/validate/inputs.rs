@@ -38,8 +38,10 @@ pub async fn checks(context: &Context) -> Result<(Vec<CheckResult>, Vec<String>)
     let plan = &migration.plan;
     let topics: BTreeSet<&str> = plan.topics.iter().map(|t| t.name.as_str()).collect();
     let target = context.clusters.target.snapshot(|name| topics.contains(name), |_| false);
-    let (target, spot_check, by_key, sentinels, groups, late) = futures::join!(
+    let names: Vec<TopicPartition> = report.partitions.iter().map(|p| p.partition.clone()).collect();
+    let (target, starts, spot_check, by_key, sentinels, groups, late) = futures::join!(
         Box::pin(target),
+        context.clusters.source.offsets(&names, OffsetAt::Earliest),
         Box::pin(spot_check(context, migration, report)),
         Box::pin(compacted::drift(context, migration, report)),
         Box::pin(sentinels(context, migration, report)),
@@ -49,7 +51,7 @@ pub async fn checks(context: &Context) -> Result<(Vec<CheckResult>, Vec<String>)
     let (parity, counts) = match &target {
         Ok(target) => {
             let tolerance = context.config.validation.count_tolerance;
-            (topic_parity::check(&plan.topics, target), counts_and_offsets::check(&partition_counts(migration, report, target), tolerance))
+            (topic_parity::check(&plan.topics, target), counts_and_offsets::check(&partition_counts(migration, report, target, &starts.unwrap_or_default()), tolerance))
         }
         Err(error) => (not_run(topic_parity::NAME, error), not_run(counts_and_offsets::NAME, error)),
     };
@@ -70,7 +72,8 @@ fn not_run(check: &str, error: &Error) -> CheckResult {
     CheckResult::new(check, Outcome::NotRun, error.seen().to_owned(), 0, 0, Vec::new())
 }
 
-fn partition_counts(migration: &Migration, report: &CutoverReport, target: &ClusterSnapshot) -> Vec<PartitionCounts> {
+/// `source_starts` are those that could be read.
+fn partition_counts(migration: &Migration, report: &CutoverReport, target: &ClusterSnapshot, source_starts: &BTreeMap<TopicPartition, i64>) -> Vec<PartitionCounts> {
     let counts = report.partitions.iter().map(|frozen| {
         let partition = &frozen.partition;
         let seen = target.topic(&partition.topic).and_then(|t| t.partitions.iter().find(|p| p.partition == partition.partition));
@@ -78,6 +81,8 @@ fn partition_counts(migration: &Migration, report: &CutoverReport, target: &Clus
         PartitionCounts {
             partition: partition.clone(),
             source_start: migration.target_offset(partition, frozen.log_start),
+            source_start_now: source_starts.get(partition).map(|start| migration.target_offset(partition, *start)),
+            keeps_everything: target.topic(&partition.topic).is_some_and(|t| t.config("cleanup.policy") == Some("compact") || ["retention.ms", "retention.bytes"].iter().all(|key| t.config(key) == Some("-1"))),
             source_end: migration.target_offset(partition, frozen.frozen_end + 1),
             // Without a checkpoint nothing was acknowledged.
             target_end_at_commit: checkpoint.map_or(0, |c| c.next_offset),
@@ -299,7 +304,7 @@ mod tests {
         let migration = Migration::fold(&entries(journey())).unwrap();
         let mut target = sample::plan().source;
         target.topics[0].partitions[1].log_end = None;
-        let counts = partition_counts(&migration, &cutover_report(), &target);
+        let counts = partition_counts(&migration, &cutover_report(), &target, &BTreeMap::new());
         let [first, second] = &counts[..] else { panic!("{counts:?}") };
         assert_eq!((&first.partition, first.source_start, first.source_end, first.target_end_at_commit), (&partition(0), 10, 21, 21));
         assert_eq!((first.target_start, first.target_end, second.target_end), (Some(10), Some(20), None));

@@ -143,8 +143,8 @@ fn an_abandoned_cutover_is_back_in_tail_with_nothing_of_it_open() {
     let failure = migration.failures.last().unwrap();
     assert_eq!((failure.state, failure.code.as_str(), failure.remedy.as_str()), (State::Cutover, "KF-FREEZE-DEADLINE", Code::FreezeDeadline.remedy()));
     migration.apply(90, at(90), &Fact::DrainReadyReached { lag_records: 0 }).unwrap();
-    assert!(migration.apply(91, at(91), &Fact::CutoverStarted { attempt: 1 }).is_err(), "an attempt's number is used once");
-    migration.apply(91, at(91), &Fact::CutoverStarted { attempt: 2 }).unwrap();
+    assert!(migration.apply(91, at(91), &Fact::CutoverStarted { attempt: 1, left_behind: vec![] }).is_err(), "an attempt's number is used once");
+    migration.apply(91, at(91), &Fact::CutoverStarted { attempt: 2, left_behind: vec![] }).unwrap();
     assert_eq!(migration.cutover.map(|c| (c.attempt, c.frozen.len(), c.drained)), Some((2, 0, false)));
 }
 
@@ -206,7 +206,7 @@ fn a_cutover_is_committed_only_with_every_proof() {
     let committed = steps.last().unwrap();
     for (missing, needed) in [(0, "the freeze is proven"), (1, "the freeze is proven"), (2, "the sentinels are written"), (3, "the drain is done")] {
         let mut migration = Some(in_state(State::DrainReady));
-        step(&mut migration, &Fact::CutoverStarted { attempt: 1 }).unwrap();
+        step(&mut migration, &Fact::CutoverStarted { attempt: 1, left_behind: vec![] }).unwrap();
         for (_, fact) in steps[..4].iter().enumerate().filter(|(i, _)| *i != missing) {
             step(&mut migration, fact).unwrap();
         }
@@ -235,7 +235,7 @@ fn only_what_passed_validation_is_finalized() {
 fn fitted(migration: &Migration, fact: Fact, number: u64) -> Fact {
     let attempt = migration.cutover_attempt;
     match fact {
-        Fact::CutoverStarted { .. } => Fact::CutoverStarted { attempt: attempt + 1 },
+        Fact::CutoverStarted { .. } => Fact::CutoverStarted { attempt: attempt + 1, left_behind: vec![] },
         Fact::ProducersFrozen { expires_at, .. } => Fact::ProducersFrozen { attempt, expires_at },
         Fact::FreezeProven { settle_ms, producers_seen, .. } => Fact::FreezeProven { attempt, settle_ms, producers_seen },
         Fact::SentinelsWritten { producer_id, partitions, .. } => Fact::SentinelsWritten { attempt, producer_id, partitions },
