@@ -91,7 +91,7 @@ codes! {
     AuthFile, "KF-AUTH-FILE", Config, AfterFix, "correct auth.ca, auth.cert or auth.key: PEM files, the key unencrypted and the certificate's own";
 
     MskCredentials, "KF-MSK-CREDENTIALS", Config, AfterFix, "give AWS credentials where its default chain looks (environment, profile, SSO, instance role), or name auth.profile";
-    MskAccessDenied, "KF-MSK-ACCESS-DENIED", Config, AfterFix, "allow the IAM action that is named on the resource that is named; `kferry plan --format iam-policy` writes the whole policy";
+    MskAccessDenied, "KF-MSK-ACCESS-DENIED", Config, AfterFix, "allow the IAM action that is named on the resource that is named; policies/iam-policy-templated.json in kferry's repository is the whole policy as a template";
     MskNoSuchCluster, "KF-MSK-NO-SUCH-CLUSTER", Config, AfterFix, "correct cluster_arn; `aws kafka list-clusters-v2` lists the ARNs of a Region";
     MskWrongRegion, "KF-MSK-WRONG-REGION", Config, AfterFix, "correct the Region in cluster_arn, or the endpoint (endpoint_url, AWS_ENDPOINT_URL_KAFKA)";
     MskNoBootstrap, "KF-MSK-NO-BOOTSTRAP", Config, AfterFix, "set network and auth.mode to a pair that the message names, or switch that authentication or access on in the cluster";
@@ -138,7 +138,7 @@ codes! {
     FreezeNotProven, "KF-FREEZE-NOT-PROVEN", Failed, AfterFix, "stop the producers that are named, then run `cutover` again; the machine is back in TAIL";
     TransactionOpen, "KF-TRANSACTION-OPEN", Failed, AfterFix, "end the transaction as the message says, or raise cutover.max_producer_freeze above its age, then run `cutover` again; no producer was frozen";
     FreezeDeadline, "KF-FREEZE-DEADLINE", Failed, AfterFix, "the freeze was lifted at its deadline and the machine is back in TAIL; raise cutover.max_producer_freeze or remove the cause, then run `cutover` again";
-    WebhookUnreachable, "KF-WEBHOOK", Failed, AfterFix, "check cutover.producer_freeze_webhook and its receiver";
+    WebhookUnreachable, "KF-WEBHOOK", Failed, AfterFix, "after a commit stop the receiver's timer by hand before it thaws; then check cutover.producer_freeze_webhook and its receiver, and run the command again";
     DrainTimeout, "KF-DRAIN-TIMEOUT", Failed, AfterFix, "the source is written faster than it can be copied; see seed.rate_limit and the target's load, then run the command again";
     LateWrites, "KF-LATE-WRITES", Check, AfterFix, "move the producers that still write to the source, save the records named, then say how many may stay there: cutover-ack --accept-late-writes OFFSETS";
     GroupRefused, "KF-GROUP-REFUSED", Failed, AfterFix, "a group's offsets could not be read on the source or committed on the target; the message names the group and the broker's error";
@@ -223,9 +223,14 @@ mod tests {
         let distinct = codes.windows(2).all(|w| w[0] != w[1]);
         assert!(distinct, "a code stands twice in the tables");
         assert_eq!(codes, pages);
+        let index = std::fs::read_to_string(dir.join("README.md")).expect("the index exists");
         for code in Code::ALL {
             let page = std::fs::read_to_string(dir.join(format!("{}.md", code.as_str()))).expect("listed above");
-            assert!(page.contains(&format!("Exit code {}", code.exit() as u8)), "{}: the page names another exit code", code.as_str());
+            let (name, exit) = (code.as_str(), code.exit() as u8);
+            assert!(page.contains(&format!("Exit code {exit}")), "{name}: the page names another exit code");
+            let title = page.lines().next().and_then(|first| first.strip_prefix(&format!("# {name}: "))).unwrap_or_else(|| panic!("{name}: no title"));
+            let line = format!("| [{name}]({name}.md) | {exit} | {title} |");
+            assert!(index.lines().any(|l| l == line), "the index has no line {line}");
         }
     }
 }

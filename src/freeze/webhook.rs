@@ -121,14 +121,14 @@ impl WebhookFreeze {
             }
             match self.call(event, &message, left.min(Duration::from_millis(self.limits.call_timeout_ms))).await {
                 Ok(()) => return Ok(()),
-                Err(Failed { again: false, seen }) => return Err(self.error(event, &seen)),
+                Err(Failed { again: false, seen }) => return Err(self.error(event, request, &seen)),
                 Err(failed) => seen = failed.seen,
             }
             tracing::warn!(event = event.as_str(), call, %seen, "the freeze webhook is called again");
             tokio::time::sleep(wait.min(budget.saturating_sub(started.elapsed()))).await;
             wait = (wait * 2).min(Duration::from_millis(self.limits.wait_max_ms));
         }
-        Err(self.error(event, &format!("{seen}; given up after {:.1} s", started.elapsed().as_secs_f32())))
+        Err(self.error(event, request, &format!("{seen}; given up after {:.1} s", started.elapsed().as_secs_f32())))
     }
 
     async fn call(&self, event: Event, message: &Message<'_>, timeout: Duration) -> std::result::Result<(), Failed> {
@@ -165,10 +165,15 @@ impl WebhookFreeze {
     }
 
     /// Names the receiver by host and port only: path, query and user may be secret.
-    fn error(&self, event: Event, seen: &str) -> Error {
+    fn error(&self, event: Event, request: &FreezeRequest, seen: &str) -> Error {
         let host = self.url.host_str().unwrap_or("?");
         let port = self.url.port_or_known_default().unwrap_or(0);
-        Error::new(Code::WebhookUnreachable, format!("the freeze webhook at {host}:{port} {seen} (event {})", event.as_str()))
+        // A receiver that has not heard of the commit lets producers go on at the source.
+        let urgent = match event {
+            Event::Committed => format!("; unless its timer is stopped, it lets producers go on at the source at {}", request.expires_at),
+            Event::Freeze | Event::Thaw => String::new(),
+        };
+        Error::new(Code::WebhookUnreachable, format!("the freeze webhook at {host}:{port} {seen} (event {}){urgent}", event.as_str()))
     }
 }
 

@@ -81,8 +81,8 @@ fn a_calm_pair_says_no_more_than_what_it_is() {
     let said = |f: &Value| ["why", "seen", "remedy", "title", "page"].iter().all(|name| f[name].as_str().is_some_and(|text| text.len() > 10));
     assert!(answer["findings"].as_array().unwrap().iter().all(said), "{outcome}");
     let in_place = seen(&outcome, "KF-PRE-IN-PLACE");
-    assert!(in_place.contains("applies to this cluster, as far as its brokers show") && in_place.contains("yes: a version from 3.4 to 3.9") && !in_place.contains("NO: "), "{in_place}");
-    assert!(in_place.contains("yes: inter.broker.protocol.version is that of the software (3.9 is set") && in_place.contains("yes: every broker is there"), "{in_place}");
+    assert!(in_place.contains("applies to this cluster, as far as its brokers show") && in_place.contains("yes: Kafka 3.9, ") && !in_place.contains("NO: "), "{in_place}");
+    assert!(in_place.contains("yes: inter.broker.protocol.version is 3.9 (3.9 is set)") && in_place.contains("yes: every broker is there"), "{in_place}");
     let room = seen(&outcome, "KF-PRE-DISK-ROOM");
     assert!(room.contains("the target's volumes have ") && room.ends_with(" free"), "{room}");
 
@@ -285,11 +285,11 @@ fn an_old_source_and_a_hasty_target_are_told_by_code_and_looking_changes_nothing
     let in_place = seen(&outcome, "KF-PRE-IN-PLACE");
     for said in [
         "does not apply to this cluster as it stands",
-        "NO: inter.broker.protocol.version is that of the software (2.7 is set, the brokers are 3.9)",
+        "NO: inter.broker.protocol.version is 3.9 (2.7 is set)",
         "yes: one log directory per broker, or 3.7 (KIP-858) (1 broker with several)",
         "yes: 3.6 or later, because there may be delegation tokens",
         "NO: no tool and no client speaks to ZooKeeper directly (look at topic __CruiseControlMetrics",
-        "not seen: authorizer.class.name is",
+        "yes: authorizer.class.name is kafka.security.authorizer.AclAuthorizer",
     ] {
         assert!(in_place.contains(said), "{said}: {in_place}");
     }

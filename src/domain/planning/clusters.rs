@@ -8,7 +8,7 @@ use super::{Context, HealthProbe, SigningKey, stores};
 use crate::config::model::{Config, FreezeMode};
 use crate::domain::acl::ALLOW_EVERYONE;
 use crate::domain::config_diff::parse_version;
-use crate::domain::finding::{Finding, FindingCode};
+use crate::domain::finding::{Finding, FindingCode, Severity};
 use crate::error::Error;
 use crate::domain::topology::{ClusterSnapshot, MetadataMode};
 use std::collections::BTreeSet;
@@ -204,14 +204,29 @@ fn transaction_state(cluster: &ClusterSnapshot, name: &str, found: &mut Vec<Find
     }
 }
 
+/// A source without an authorizer is open to everyone; what becomes of its bindings on a target without one is said with them.
 fn allow_everyone(context: &Context, target: &ClusterSnapshot, found: &mut Vec<Finding>) {
     let input = context.input;
-    if input.source.acls.is_none() || target.acls.is_none() {
+    if target.acls.is_none() {
+        return;
+    }
+    if input.source.acls.is_none() {
+        match AllowEveryone::of(target, input.target_msk.as_ref()) {
+            Some(t) if t.value == "true" => {}
+            Some(t) => found.push(Finding::new(FindingCode::AllowEveryoneDiffers, "", format!("the source has no authorizer, so that everything is open there, {}", t.told("target")))),
+            None => found.push(by_hand("the target's brokers while the source has no authorizer")),
+        }
         return;
     }
     match (AllowEveryone::of(&input.source, input.source_msk.as_ref()), AllowEveryone::of(target, input.target_msk.as_ref())) {
         (Some(s), Some(t)) if s.value != t.value => found.push(Finding::new(FindingCode::AllowEveryoneDiffers, "", format!("{}, {}", s.told("source"), t.told("target")))),
         (Some(_), Some(_)) => {}
-        _ => found.push(Finding::new(FindingCode::NotProbed, "", format!("{ALLOW_EVERYONE} is not shown by both clusters' brokers: compare it by hand"))),
+        _ => found.push(by_hand("both clusters' brokers")),
     }
+}
+
+/// Clients may be refused, or others let in, by what could not be seen.
+fn by_hand(whose: &str) -> Finding {
+    let seen = format!("{ALLOW_EVERYONE} is not shown by {whose}: compare it by hand, as the page of KF-PRE-ALLOW-EVERYONE says");
+    Finding { severity: Severity::Warning, ..Finding::new(FindingCode::NotProbed, "", seen) }
 }

@@ -9,7 +9,7 @@ use super::{Context, HealthProbe};
 use crate::domain::config_diff::parse_version;
 use crate::domain::finding::{Finding, FindingCode};
 use crate::domain::msk::{self, Availability, MskKind};
-use crate::domain::topology::{ClusterSnapshot, MetadataMode};
+use crate::domain::topology::{ClusterSnapshot, HIDDEN, MetadataMode};
 use std::collections::BTreeSet;
 
 /// What became of one condition.
@@ -123,13 +123,12 @@ fn of_msk(context: &Context) -> Vec<Condition> {
 fn of_kafka(context: &Context) -> Vec<Condition> {
     let source = &context.input.source;
     let configured = |key: &str| source.broker_configs.get(key).map(String::as_str);
-    let mut all = vec![version(source, |v| ((3, 4)..(4, 0)).contains(&v), "a version from 3.4 to 3.9, of which the last is the one to use")];
-    if let (Some(protocol), Some(software)) = (configured("inter.broker.protocol.version").and_then(parse_version), parse_version(&source.version)) {
-        let what = format!("inter.broker.protocol.version is that of the software ({}.{} is set, the brokers are {})", protocol.0, protocol.1, source.version);
-        all.push(condition(protocol == software, what));
-    } else {
-        all.push(unseen("inter.broker.protocol.version is that of the software"));
-    }
+    let mut all = vec![version(source, |v| v == (3, 9), "Kafka 3.9, to which an older cluster is upgraded first, broker by broker")];
+    all.push(match configured("inter.broker.protocol.version").and_then(parse_version) {
+        Some((major, minor)) => condition((major, minor) == (3, 9), format!("inter.broker.protocol.version is 3.9 ({major}.{minor} is set)")),
+        None => unseen("inter.broker.protocol.version is 3.9"),
+    });
+    all.push(unseen("every broker.id is set to a number that is not above reserved.broker.max.id, and no controller gets one of them"));
     let health = context.input.source_health.as_ref();
     match health.map(|h| &h.practice.log_dirs).filter(|dirs| !dirs.is_empty()) {
         Some(dirs) => {
@@ -147,11 +146,20 @@ fn of_kafka(context: &Context) -> Vec<Condition> {
     }
     all.push(healthy(source, health));
     all.push(tools(context));
-    if source.acls.is_some() {
-        all.push(unseen("authorizer.class.name is kafka.security.authorizer.AclAuthorizer, which becomes StandardAuthorizer, and no authorizer of your own"));
-    }
-    all.push(unseen("three more nodes for controllers, and two restarts of every broker"));
+    all.extend(authorizer(source, configured("authorizer.class.name")));
+    all.push(unseen("three more nodes for controllers, two restarts of every broker and one of every controller"));
     all
+}
+
+/// Kafka's own becomes another one; whether one of your own does without ZooKeeper, its makers know. None where there is none.
+fn authorizer(source: &ClusterSnapshot, class: Option<&str>) -> Option<Condition> {
+    let own = "authorizer.class.name is kafka.security.authorizer.AclAuthorizer, which becomes StandardAuthorizer";
+    match class.filter(|class| *class != HIDDEN) {
+        Some("") => None,
+        Some("kafka.security.authorizer.AclAuthorizer") => Some(condition(true, own.to_owned())),
+        Some(class) => Some(unseen(&format!("your own authorizer works without ZooKeeper ({class})"))),
+        None => source.acls.is_some().then(|| unseen(own)),
+    }
 }
 
 fn healthy(source: &ClusterSnapshot, probe: Option<&HealthProbe>) -> Condition {

@@ -77,7 +77,7 @@ fn kraft_changes(source: &ClusterSnapshot, practice: Option<&Practice>) -> Vec<S
     let mut changes: Vec<String> = [
         "tools: zookeeper-shell.sh, zookeeper-security-migration.sh and every --zookeeper option are gone, kafka-metadata-quorum.sh (who leads, who lags) and kafka-metadata-shell.sh (what is in the metadata) take their place",
         "direct access to ZooKeeper cannot be seen from the brokers: look at ZooKeeper's own connections (four-letter word cons, or netstat on port 2181) for addresses that are no broker's, such as Burrow, CMAK, old Cruise Control, exporters and scripts",
-        "metrics that end: kafka.server:type=SessionExpireListener, kafka.server:type=ZooKeeperClientMetrics, kafka.controller:type=KafkaController,name=ZkMigrationState, and all of ZooKeeper's own",
+        "metrics that end: kafka.server:type=SessionExpireListener, kafka.server:type=ZooKeeperClientMetrics, kafka.controller:type=KafkaController,name=ZkMigrationState, kafka.controller:type=KafkaController,name=TopicsToDeleteCount (ReplicasToDeleteCount, TopicsIneligibleToDeleteCount, ReplicasIneligibleToDeleteCount), kafka.controller:type=ControllerStats but for UncleanLeaderElectionsPerSec (LeaderElectionRateAndTimeMs and the like), kafka.controller:type=ControllerEventManager,name=EventQueueSize, kafka.controller:type=ControllerChannelManager, and all of ZooKeeper's own",
         "metrics that move: kafka.controller:* is told by controllers alone, so that ActiveControllerCount summed over brokers is 0 unless controllers are scraped too",
         "metrics to add: kafka.server:type=raft-metrics (current-state, current-leader, commit-latency-avg), kafka.server:type=broker-metadata-metrics (last-applied-record-lag-ms, metadata-load-error-count), kafka.controller:type=KafkaController,name=FencedBrokerCount",
         "controllers are nodes of their own: they need monitoring, disks, a turn in rolling restarts and upgrades, and a majority of them has to be up for any change of metadata",
@@ -90,7 +90,9 @@ fn kraft_changes(source: &ClusterSnapshot, practice: Option<&Practice>) -> Vec<S
     let secrets = GONE_SECRETS.iter().filter(|key| practice.is_some_and(|p| p.secrets_set.contains(**key)));
     let gone: Vec<&str> = GONE_IF_SET.iter().filter(|key| source.broker_configs.contains_key(**key)).chain(secrets).copied().collect();
     if !gone.is_empty() {
-        changes.push(format!("settings of the source's brokers that the target's do not know: {}", gone.join(", ")));
+        // The others of its kind have defaults, and mean nothing without it.
+        let more = if gone.iter().any(|key| GONE_SECRETS.contains(key)) { ", and whatever else begins with password.encoder." } else { "" };
+        changes.push(format!("settings of the source's brokers that the target's do not know: {}{more}", gone.join(", ")));
     }
     changes
 }
@@ -150,7 +152,7 @@ fn sizing(context: &Context, target: &ClusterSnapshot, practice: &Practice, topi
         seen.push_str(&format!(", where the source's fullest broker has {}", thousands(most)));
         if source.not_preferred * 100 > source.partitions * NOT_PREFERRED_PERCENT_MAX {
             seen.push_str(&format!(
-                ", {} of the source's {} partitions are not led by their first replica, so that some of its brokers carry more of the copy (kafka-leader-election.sh --election-type preferred)",
+                ", {} of the source's {} partitions are not led by their first replica, so that some of its brokers carry more of the copy (kafka-leader-election.sh --bootstrap-server SOURCE --election-type preferred --all-topic-partitions)",
                 thousands(source.not_preferred),
                 thousands(source.partitions)
             ));

@@ -616,7 +616,23 @@ fn a_setting_that_brokers_hide_is_to_be_compared_by_hand() {
         i.source.broker_configs.insert(key.into(), HIDDEN.into());
         i.target.as_mut().unwrap().broker_configs.insert(key.into(), HIDDEN.into());
     });
-    assert!(plan.findings.iter().any(|f| f.code == FindingCode::NotProbed && f.seen.contains("compare it by hand")));
+    let told = plan.findings.iter().find(|f| f.code == FindingCode::NotProbed && f.seen.contains("compare it by hand")).unwrap();
+    assert_eq!(told.severity, Severity::Warning);
+}
+
+#[test]
+fn a_target_with_an_authorizer_may_refuse_what_a_source_without_one_let_in() {
+    let said = |value: &str| {
+        let plan = planned(|_, i, _| {
+            i.source.acls = None;
+            i.target.as_mut().unwrap().broker_configs.insert(ALLOW_EVERYONE.into(), value.into());
+        });
+        let about = plan.findings.into_iter().filter(|f| f.seen.contains("the source has no authorizer"));
+        about.map(|f| (f.code, f.severity)).collect::<Vec<_>>()
+    };
+    assert_eq!(said("true"), []);
+    assert_eq!(said("false"), [(FindingCode::AllowEveryoneDiffers, Severity::Warning)]);
+    assert_eq!(said(HIDDEN), [(FindingCode::NotProbed, Severity::Warning)]);
 }
 
 #[test]
@@ -770,14 +786,34 @@ fn in_place_is_checked_condition_by_condition() {
     })
     .unwrap();
     for said in [
-        "does not apply to this cluster as it stands: 3 of ",
-        "yes: a version from 3.4 to 3.9",
-        "NO: inter.broker.protocol.version is that of the software (2.7 is set, the brokers are 3.6)",
+        "does not apply to this cluster as it stands: 4 of ",
+        "NO: Kafka 3.9, to which an older cluster is upgraded first, broker by broker (3.6 is seen)",
+        "NO: inter.broker.protocol.version is 3.9 (2.7 is set)",
         "NO: one log directory per broker, or 3.7 (KIP-858) (1 broker with several)",
         "yes: 3.5 or later, because there are SCRAM users",
         "NO: every broker is there",
     ] {
         assert!(old.contains(said), "{said}: {old}");
+    }
+    let ready = seen(|_, i, _| {
+        let set = [("inter.broker.protocol.version", "3.9-IV0"), ("authorizer.class.name", "kafka.security.authorizer.AclAuthorizer")];
+        i.source.broker_configs.extend(set.map(|(key, value)| (key.to_owned(), value.to_owned())));
+    })
+    .unwrap();
+    for said in ["yes: Kafka 3.9", "yes: inter.broker.protocol.version is 3.9", "yes: authorizer.class.name is kafka.security.authorizer.AclAuthorizer", "applies to this cluster"] {
+        assert!(ready.contains(said), "{said}: {ready}");
+    }
+    let authorizer = |class: &str, acls: bool| {
+        let plan = planned(|_, i, _| {
+            i.source.broker_configs.insert("authorizer.class.name".into(), class.into());
+            i.source.acls = i.source.acls.take().filter(|_| acls);
+        });
+        plan.findings.into_iter().find(|f| f.code == FindingCode::InPlace).unwrap().seen
+    };
+    assert!(authorizer("com.example.Ranger", true).contains("not seen: your own authorizer works without ZooKeeper (com.example.Ranger)"));
+    assert!(authorizer(HIDDEN, true).contains("not seen: authorizer.class.name is"));
+    for none in [authorizer("", false), authorizer(HIDDEN, false)] {
+        assert!(!none.contains("authorizer"), "{none}");
     }
     let msk = seen(|_, i, _| {
         for (n, b) in i.source.brokers.iter_mut().enumerate() {

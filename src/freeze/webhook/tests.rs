@@ -118,8 +118,18 @@ async fn a_freeze_is_given_up_in_half_of_its_time_and_a_word_after_its_bound() {
         assert!((given_ms..given_ms + 190).contains(&took_ms), "{took_ms} of {expires_in_ms}: {error}");
     }
     let started = Instant::now();
-    assert!(webhook.thaw(&request_for_tests(-5), "late").await.is_err(), "told even after the deadline");
+    let thaw = webhook.thaw(&request_for_tests(-5), "late").await.expect_err("told even after the deadline");
+    assert!(!thaw.to_string().contains("timer"), "{thaw}");
     assert!(started.elapsed().as_millis() >= 400);
+}
+
+#[tokio::test]
+async fn who_has_not_heard_of_a_commit_is_said_to_thaw_and_when() {
+    let (webhook, _) = receiver(&[403]).await;
+    let request = FreezeRequest { expires_at: "2100-01-02T03:04:05Z".parse().unwrap(), ..request_for_tests(60_000) };
+    let error = webhook.committed(&request).await.unwrap_err();
+    assert!(error.to_string().ends_with("unless its timer is stopped, it lets producers go on at the source at 2100-01-02T03:04:05Z"), "{error}");
+    hides_secrets(&error);
 }
 
 #[tokio::test]
