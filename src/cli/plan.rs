@@ -85,7 +85,7 @@ pub fn run(args: Args) -> Result<Exit> {
         plan::refuse_to_overwrite(&args.out_dir, files)?;
     }
     let made = block_on(async { Interrupt::listen()?.or(survey::survey(&config, args.migration_id.clone(), &Steps::start())).await })?;
-    let paths = Paths { config: &args.config.to_string_lossy(), journal_dir: JOURNAL_DIR };
+    let paths = Paths { config: &args.config.to_string_lossy(), journal_dir: JOURNAL_DIR, plan_dir: &args.out_dir.to_string_lossy() };
     let written = plan::write(&made, &config, paths, &args.out_dir, files, args.force)?;
     print(summary(&made, &written, paths, colour()).trim_end());
     Ok(Exit::Done)
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn the_summary_of_a_healthy_plan() {
-        let paths = Paths { config: "migration.yaml", journal_dir: JOURNAL_DIR };
+        let paths = Paths { config: "migration.yaml", journal_dir: JOURNAL_DIR, plan_dir: "out" };
         let written = ["out/plan.json".into(), "out/runbook.md".into()];
         insta::assert_snapshot!("plan_summary", summary(&fixture::plan(), &written, paths, Colour::Plain));
     }
@@ -167,7 +167,7 @@ mod tests {
             seconds_by_write_txn_markers: 4,
             write_txn_markers: None,
         };
-        let text = summary(&plan, &[], Paths { config: "c", journal_dir: JOURNAL_DIR }, Colour::Plain);
+        let text = summary(&plan, &[], Paths { config: "c", journal_dir: JOURNAL_DIR, plan_dir: "out" }, Colour::Plain);
         let lines: Vec<&str> = text.lines().skip_while(|l| !l.contains("controls")).take(2).collect();
         let of = |sampled| {
             format!(

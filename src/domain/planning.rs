@@ -25,6 +25,7 @@ mod stores;
 mod topics;
 
 #[cfg(feature = "kafka")]
+pub(crate) use acls::open_without_bindings;
 pub(crate) use clients::asked_for_their_protocol;
 pub use clusters::{config_findings, describe_cluster, source_unreachable, target_unreachable, NOT_EXAMINED};
 pub(super) use content::replicated_bytes;

@@ -1,6 +1,7 @@
 //! `runbook.md`: one migration from the first command to the last, as this plan has it.
 
 mod msk;
+mod permissions;
 mod steps;
 mod tables;
 
@@ -16,6 +17,14 @@ use std::fmt::Write as _;
 pub struct Paths<'a> {
     pub config: &'a str,
     pub journal_dir: &'a str,
+    /// Where `plan.json` lies.
+    pub plan_dir: &'a str,
+}
+
+impl Paths<'_> {
+    fn plan_json(&self) -> String {
+        format!("{}/plan.json", self.plan_dir.trim_end_matches('/'))
+    }
 }
 
 /// A command that works on the migration's journal, as the operator types it.
@@ -41,7 +50,7 @@ pub fn render(plan: &Plan, config: &Config, paths: Paths) -> String {
     out.push_str(&tables::acls(plan, config));
     out.push_str(&tables::quotas(plan));
     out.push_str(&tables::differences(plan, config));
-    out.push_str(&tables::permissions(plan, config));
+    out.push_str(&permissions::render(plan, config, paths));
     out.push_str(&tables::groups(plan));
     out.push_str(&tables::left_out(plan));
     out.push_str("\n## What kferry does not examine\n\n");
@@ -107,7 +116,7 @@ mod tests {
     use crate::config::model::FreezeMode;
     use crate::domain::planning::fixture;
 
-    const PATHS: Paths = Paths { config: "migration.yaml", journal_dir: "./journal" };
+    pub(super) const PATHS: Paths = Paths { config: "migration.yaml", journal_dir: "./journal", plan_dir: "migration-plan" };
 
     #[test]
     fn the_runbook_of_a_representative_plan() {
@@ -131,16 +140,6 @@ mod tests {
     }
 
     #[test]
-    fn a_command_for_many_names_reads_them_from_the_plan() {
-        let mut plan = fixture::plan();
-        let index = plan.permissions.iter().position(|p| p.names.len() == 2).unwrap();
-        plan.permissions[index].names = (0..21).map(|n| format!("topic-{n}")).collect();
-        let text = render(&plan, &fixture::config(), PATHS);
-        let command = format!("jq -j '.permissions[{index}].names[] | \"--topic\\u0000\\(.)\\u0000\"' plan.json | xargs -0 -n 200 kafka-acls.sh");
-        assert!(text.lines().any(|l| l.starts_with(&command) && !l.contains("topic-3")), "{command} is not in {text}");
-    }
-
-    #[test]
     fn a_freeze_that_will_not_do_is_said() {
         let mut plan = fixture::plan();
         assert!(!render(&plan, &fixture::config(), PATHS).contains("longer than it may last"));
@@ -160,16 +159,6 @@ mod tests {
         assert!(text.contains("| **blocker** | KF-PRE-OLD-FORMAT | a\\|b |"));
         assert!(text.contains("`execute` refuses to begin: 1 blocker"));
         assert!(text.contains("webhook") && !text.contains("secret-token"));
-    }
-
-    #[test]
-    fn where_iam_decides_the_permissions_are_a_policy() {
-        let mut config = fixture::config();
-        config.target.auth.mode = crate::config::model::AuthMode::Iam;
-        let text = render(&fixture::plan(), &config, PATHS);
-        let (source, target) = text.split_once("On the target, as the policy").expect("a policy for the target");
-        assert!(source.contains("kafka-acls.sh --bootstrap-server source-1:9092") && !target.contains("kafka-acls.sh"), "{text}");
-        assert!(target.contains("\"kafka-cluster:AlterTopicDynamicConfiguration\"") && target.contains("/<CLUSTER_NAME>/<CLUSTER_UUID>/kferry-"), "{target}");
     }
 
     #[test]
