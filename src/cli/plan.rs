@@ -30,7 +30,8 @@ pub struct Args {
     /// The directory that the files are written to; made where it does not exist
     #[arg(long, value_name = "DIR", default_value = "migration-plan")]
     pub out_dir: PathBuf,
-    /// The migration's id; derived from both clusters' ids and the prefix unless given here or in the configuration
+    /// The migration's id; derived from both clusters' ids and the prefix unless given here or in the configuration. `execute` knows it from
+    /// the configuration alone: write it there (`migration_id`) before
     #[arg(long, value_name = "ID")]
     pub migration_id: Option<String>,
     /// Replaces the files of an earlier plan

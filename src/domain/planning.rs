@@ -30,6 +30,7 @@ pub(crate) use clients::asked_for_their_protocol;
 pub use clusters::{config_findings, describe_cluster, source_unreachable, target_unreachable, NOT_EXAMINED};
 pub(super) use content::replicated_bytes;
 pub use identity::derive_migration_id;
+pub(crate) use identity::by_configuration as id_by_configuration;
 pub(crate) use markers::words as controls_in_words;
 // The commands that make a plan need a cluster.
 #[cfg(feature = "kafka")]
