@@ -95,13 +95,13 @@ fn login(cluster: &ClusterConfig) -> &'static str {
 fn warning(name: &str, open: Option<bool>, tool: &str) -> String {
     let known = match open {
         Some(false) => return format!("\n`{ALLOW_EVERYONE}` is false on the {name}: a new binding shuts nobody out.\n"),
-        Some(true) => format!("`{ALLOW_EVERYONE}` is **true** on the {name}."),
-        None => format!("Is `{ALLOW_EVERYONE}` true on the {name}? `grep allow.everyone server.properties` on a broker tells; on Amazon MSK it is true unless your configuration says otherwise."),
+        Some(true) => format!("`{ALLOW_EVERYONE}` is **true** there:"),
+        None => format!("Is `{ALLOW_EVERYONE}` true there? `grep allow.everyone server.properties` on a broker tells; on Amazon MSK it is true unless your configuration says otherwise. If so,"),
     };
     format!(
-        "\n**Before you add a binding on the {name}.** {known} Where it is, what has no binding is open to everybody, and **the first binding on a topic, a group, a transactional id or the cluster \
-         shuts out everybody else**, on the cluster brokers too unless they are in `super.users`. There, run a command only if what it names has bindings for its present users already \
-         (`{tool} --list --topic NAME`); kferry needs none where nothing has bindings.\n"
+        "\n**Before you add a binding on the {name}.** {known} what has no binding is open to everybody, and **the first binding on a topic, a group, a transactional id or the cluster \
+         shuts out everybody else**, on the cluster brokers too unless they are in `super.users`. Then run a command only if what it names has bindings for its present users already \
+         (`{tool} --list --topic NAME`, or `--group`, `--transactional-id`, `--cluster`); kferry needs none where nothing has bindings.\n"
     )
 }
 
@@ -176,7 +176,7 @@ mod tests {
         let text = render(&plan, &fixture::config(), PATHS);
         assert_eq!(commands(&text), ["kafka-acls.sh --bootstrap-server source-1:9092 --add --allow-principal User:ANONYMOUS --operation Read --topic payments"]);
         let (before, _) = text.split_once("--add --allow-principal").unwrap();
-        assert!(before.contains("**Before you add a binding on the source.** Is `allow.everyone.if.no.acl.found` true on the source?") && before.contains("shuts out everybody else"), "{text}");
+        assert!(before.contains("**Before you add a binding on the source.** Is `allow.everyone.if.no.acl.found` true there?") && before.contains("shuts out everybody else"), "{text}");
         assert!(text.contains("| **no** on 1 of 2 |") && text.contains("On the target everything that is needed"), "{text}");
     }
 
@@ -187,7 +187,7 @@ mod tests {
             plan.source.broker_configs.insert(ALLOW_EVERYONE.to_owned(), value.to_owned());
             render(&plan, &fixture::config(), PATHS)
         };
-        assert!(text("true").contains("`allow.everyone.if.no.acl.found` is **true** on the source."));
+        assert!(text("true").contains("on the source.** `allow.everyone.if.no.acl.found` is **true** there: what has no binding"));
         let closed = text("false");
         assert!(closed.contains("is false on the source: a new binding shuts nobody out") && !closed.contains("Before you add a binding"), "{closed}");
     }

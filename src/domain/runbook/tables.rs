@@ -1,5 +1,6 @@
 //! The runbook's lists: what happens to each topic, setting, binding and group.
 
+use super::mapped;
 use crate::config::model::{AuthMode, Config};
 use crate::domain::difference;
 use crate::domain::limits::ROWS_SHOWN_MAX;
@@ -32,11 +33,15 @@ pub(super) fn source_changes(plan: &Plan) -> String {
 }
 
 pub(super) fn topics(plan: &Plan) -> String {
-    let mut out = String::from("\n## Topics\n\n| topic | on the target | partitions | records at most | size | replicas | prefix fillers | markers, about | offsets without a record, about |\n|---|---|---|---|---|---|---|---|---|\n");
+    let mut out = String::from("\n## Topics\n\n| topic | on the target | offsets | partitions | records at most | size | replicas | prefix fillers | markers, about | offsets without a record, about |\n|---|---|---|---|---|---|---|---|---|---|\n");
     let row = |t: &TopicPlan| {
         let action = match t.action {
             TopicAction::Create => "created",
             TopicAction::Adopt => "adopted, it exists and is empty",
+        };
+        let offsets = match t.mode {
+            OffsetMode::Identical => "identical",
+            OffsetMode::Mapped => "mapped",
         };
         let records: i64 = t.partitions.iter().map(|p| p.log_end - p.log_start).sum();
         let size = t.size_bytes();
@@ -45,7 +50,7 @@ pub(super) fn topics(plan: &Plan) -> String {
             (s, r) if s == r => r.to_string(),
             (s, r) => format!("{r} (source {s})"),
         };
-        format!("| {} | {action} | {} | {} | {} | {replicas} | {} | {} | {} |", cell(&t.name), t.partitions.len(), grouped(records), bytes(size), grouped(fillers), grouped(t.markers_estimated), grouped(t.holes_estimated))
+        format!("| {} | {action} | {offsets} | {} | {} | {} | {replicas} | {} | {} | {} |", cell(&t.name), t.partitions.len(), grouped(records), bytes(size), grouped(fillers), grouped(t.markers_estimated), grouped(t.holes_estimated))
     };
     if plan.topics.len() <= ROWS_SHOWN_MAX {
         rows(&mut out, &plan.topics.iter().map(row).collect::<Vec<_>>(), "topics");
@@ -168,7 +173,8 @@ pub(super) fn groups(plan: &Plan) -> String {
     }
     let carried = plan.groups.iter().filter(|g| g.left_alone.is_empty());
     let (groups, offsets) = carried.fold((0, 0), |(n, o), g| (n + 1, o + g.partitions));
-    let _ = writeln!(out, "{} and {} are carried over, number for number. The offsets are read anew at the cutover.", count(groups, "group"), count(offsets, "committed offset"));
+    let translated = if mapped(plan).is_empty() { "" } else { "; on mapped topics translated by the journaled map" };
+    let _ = writeln!(out, "{} and {} are carried over, number for number{translated}. The offsets are read anew at the cutover.", count(groups, "group"), count(offsets, "committed offset"));
     let alone: Vec<String> = plan.groups.iter().filter(|g| !g.left_alone.is_empty()).map(|g| format!("- {}: {}", g.group_id, g.left_alone)).collect();
     if !alone.is_empty() {
         out.push_str("\nLeft alone:\n\n");
