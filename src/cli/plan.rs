@@ -30,7 +30,8 @@ pub struct Args {
     /// The directory that the files are written to; made where it does not exist
     #[arg(long, value_name = "DIR", default_value = "migration-plan")]
     pub out_dir: PathBuf,
-    /// The migration's id; derived from both clusters' ids and the prefix unless given here or in the configuration
+    /// The migration's id; derived from both clusters' ids and the prefix unless given here or in the configuration. `execute` knows it from
+    /// the configuration alone: write it there (`migration_id`) before
     #[arg(long, value_name = "ID")]
     pub migration_id: Option<String>,
     /// Replaces the files of an earlier plan
@@ -85,7 +86,7 @@ pub fn run(args: Args) -> Result<Exit> {
         plan::refuse_to_overwrite(&args.out_dir, files)?;
     }
     let made = block_on(async { Interrupt::listen()?.or(survey::survey(&config, args.migration_id.clone(), &Steps::start())).await })?;
-    let paths = Paths { config: &args.config.to_string_lossy(), journal_dir: JOURNAL_DIR };
+    let paths = Paths { config: &args.config.to_string_lossy(), journal_dir: JOURNAL_DIR, plan_dir: &args.out_dir.to_string_lossy() };
     let written = plan::write(&made, &config, paths, &args.out_dir, files, args.force)?;
     print(summary(&made, &written, paths, colour()).trim_end());
     Ok(Exit::Done)
@@ -146,7 +147,7 @@ mod tests {
 
     #[test]
     fn the_summary_of_a_healthy_plan() {
-        let paths = Paths { config: "migration.yaml", journal_dir: JOURNAL_DIR };
+        let paths = Paths { config: "migration.yaml", journal_dir: JOURNAL_DIR, plan_dir: "out" };
         let written = ["out/plan.json".into(), "out/runbook.md".into()];
         insta::assert_snapshot!("plan_summary", summary(&fixture::plan(), &written, paths, Colour::Plain));
     }
@@ -167,7 +168,7 @@ mod tests {
             seconds_by_write_txn_markers: 4,
             write_txn_markers: None,
         };
-        let text = summary(&plan, &[], Paths { config: "c", journal_dir: JOURNAL_DIR }, Colour::Plain);
+        let text = summary(&plan, &[], Paths { config: "c", journal_dir: JOURNAL_DIR, plan_dir: "out" }, Colour::Plain);
         let lines: Vec<&str> = text.lines().skip_while(|l| !l.contains("controls")).take(2).collect();
         let of = |sampled| {
             format!(

@@ -35,7 +35,8 @@ pub fn run(args: Args) -> Result<Exit> {
 /// Shows the status once, or until a signal comes; that ends a watch with 130, as every interrupted command.
 async fn show(config: &Config, args: &Args) -> Result<Exit> {
     let mut interrupt = Interrupt::listen()?;
-    let paths = Paths { config: &args.migration.config.to_string_lossy(), journal_dir: &args.migration.journal_dir.to_string_lossy() };
+    let journal_dir = &args.migration.journal_dir.to_string_lossy();
+    let paths = Paths { config: &args.migration.config.to_string_lossy(), journal_dir, plan_dir: journal_dir };
     let mut observer = Observer::new(config, &args.migration.journal_dir);
     let live = args.watch && std::io::stdout().is_terminal();
     loop {

@@ -95,6 +95,9 @@ pub struct Permission {
     pub operation: Operation,
     pub phases: String,
     pub why: String,
+    /// Of the names, those on which the cluster did not permit it when it was tried; None where it was not tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<Vec<String>>,
 }
 
 impl Permission {
@@ -108,6 +111,7 @@ impl Permission {
             operation: right.operation(),
             phases: right.phases().to_owned(),
             why: right.why().to_owned(),
+            missing: None,
         }
     }
 

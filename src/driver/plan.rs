@@ -118,7 +118,7 @@ mod tests {
     use super::*;
     use crate::domain::planning::fixture;
 
-    const PATHS: Paths = Paths { config: "migration.yaml", journal_dir: "./journal" };
+    const PATHS: Paths = Paths { config: "migration.yaml", journal_dir: "./journal", plan_dir: "migration-plan" };
     const BOTH: [PlanFile; 2] = [PlanFile::Json, PlanFile::Runbook];
 
     #[test]

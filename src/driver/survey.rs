@@ -143,7 +143,7 @@ async fn survey_both(config: &Config, migration_id: Option<String>, shown: &Step
     shown.at("trying what is permitted");
     let missing = Box::pin(rights::missing(Some(&source.cluster), target_cluster.as_ref(), &plan.permissions)).await;
     plan.findings.extend(missing.not_told);
-    planning::add_missing(&mut plan, config, &missing.missing);
+    planning::add_missing(&mut plan, config, &missing.rights, &missing.missing);
     Ok(plan)
 }
 

@@ -85,10 +85,11 @@ fn a_seed_at_a_given_rate_and_its_freeze_take_what_was_predicted_within_a_factor
     assert!((250..=1_000).contains(&per_second), "producers wrote 500 records a second, the plan saw {per_second}");
 }
 
-/// Takes away what differs from run to run: ids, times, ports, sizes, and what was timed.
+/// Takes away what differs from run to run: ids, times, ports, places, sizes, and what was timed.
 fn settled(text: &str, migration: &Migration) -> String {
     let ids = [("source-id", &migration.expect_plan()["source"]["cluster_id"]), ("target-id", &migration.expect_plan()["target"]["cluster_id"])];
     let text = ids.iter().fold(text.to_owned(), |text, (name, id)| text.replace(id.as_str().unwrap(), name));
+    let text = text.replace(&migration.dir().display().to_string(), "DIR");
     let rules = [
         (r"127\.0\.0\.1:\d+", "HOST:PORT"),
         (r"\d{4}-\d\d-\d\dT[0-9:.]+Z", "TIME"),

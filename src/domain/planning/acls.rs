@@ -32,6 +32,11 @@ impl AllowEveryone {
     }
 }
 
+/// Whether what has no binding is open to everybody; None where nobody tells.
+pub fn open_without_bindings(cluster: &ClusterSnapshot, msk: Option<&MskCluster>) -> Option<bool> {
+    AllowEveryone::of(cluster, msk).map(|told| told.value.eq_ignore_ascii_case("true"))
+}
+
 /// Whether the cluster is MSK's, and its clients authenticate: then it has principals that are nobody's (`domain/msk.rs`).
 fn has_internal_principals(cluster: &ClusterSnapshot, config: &ClusterConfig) -> bool {
     let authenticated = !matches!(config.auth.mode, AuthMode::Plaintext | AuthMode::Tls);

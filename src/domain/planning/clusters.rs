@@ -13,14 +13,34 @@ use crate::error::Error;
 use crate::domain::topology::{ClusterSnapshot, MetadataMode};
 use std::collections::BTreeSet;
 
-/// What this version does not examine before a migration, to be examined by hand.
-pub const NOT_EXAMINED: [&str; 5] = [
-    "IAM policies: of permissions, only those that Kafka's own authorizer tells have been tried",
-    "client quotas of single addresses that would hold kferry's host back, and replication throttles",
-    "offsets that are kept outside Kafka (Flink, Spark, sink connectors): identical offsets leave them valid, for mapped topics see KF-PRE-MAPPED",
-    "topic creation and configuration policies of the target (create.topic.policy.class.name, alter.config.policy.class.name)",
-    "how consumers will bear a pause: max.poll.interval.ms, alerts on lag, jobs that time out while producers are frozen",
+/// What this version does not examine before a migration, and how it is examined by hand.
+pub const NOT_EXAMINED: [(&str, &str); 5] = [
+    (
+        "IAM policies: of permissions, only those that Kafka's own authorizer tells have been tried",
+        "`aws iam simulate-principal-policy --policy-source-arn ROLE --action-names kafka-cluster:Connect kafka-cluster:ReadData kafka-cluster:WriteData … --resource-arns …`, for all actions of `iam-policy-concrete.json`",
+    ),
+    (
+        "client quotas of single addresses that would hold kferry's host back, and replication throttles",
+        "`kafka-configs.sh --bootstrap-server SERVER --describe --entity-type ips`; the same with `brokers` and `topics`, where `replication.throttled` is looked for",
+    ),
+    (
+        "offsets that are kept outside Kafka (Flink, Spark, sink connectors): identical offsets leave them valid, for mapped topics see KF-PRE-MAPPED",
+        "ask who reads without a consumer group's committed offsets",
+    ),
+    (
+        "topic creation and configuration policies of the target (create.topic.policy.class.name, alter.config.policy.class.name)",
+        "`grep -E 'create.topic.policy|alter.config.policy' server.properties` on a broker of the target, and on a controller",
+    ),
+    (
+        "how consumers will bear a pause: max.poll.interval.ms, alerts on lag, jobs that time out while producers are frozen",
+        "an empty poll does not run into `max.poll.interval.ms`; silence alerts on lag and throughput for as long as the freeze may last",
+    ),
 ];
+
+/// The points alone, as the finding has them.
+pub(crate) fn not_examined() -> String {
+    NOT_EXAMINED.map(|(point, _)| point).join("; ")
+}
 
 /// The finding of a source that could not be read, in which case there is no plan.
 pub fn source_unreachable(error: &Error) -> Finding {
@@ -94,7 +114,7 @@ pub(super) fn findings(context: &Context) -> Vec<Finding> {
         SigningKey::Unset => found.push(Finding::new(FindingCode::SigningKeyMissing, "evidence", "evidence.signing_key_path is not set")),
         SigningKey::Unusable(seen) => found.push(Finding::new(FindingCode::SigningKeyMissing, "evidence", seen.clone())),
     }
-    found.push(Finding::new(FindingCode::NotProbed, "", NOT_EXAMINED.join("; ")));
+    found.push(Finding::new(FindingCode::NotProbed, "", not_examined()));
     found
 }
 

@@ -1,7 +1,8 @@
 //! The migration's id.
 
 use super::PlanInput;
-use crate::config::model::StoreConfig;
+use crate::config::model::{Config, StoreConfig};
+use crate::domain::topology::ClusterSnapshot;
 use sha2::{Digest, Sha256};
 
 /// Letters and digits that cannot be mistaken for one another (Crockford's base 32, lower case).
@@ -24,14 +25,19 @@ pub fn derive_migration_id(source_cluster_id: &str, target_cluster_id: Option<&s
 }
 
 pub(super) fn of(input: &PlanInput) -> String {
-    if let Some(id) = input.migration_id.as_ref().or(input.config.migration_id.as_ref()) {
+    input.migration_id.clone().unwrap_or_else(|| by_configuration(input.config, &input.source, input.target.as_ref()))
+}
+
+/// The id that `execute` gives a migration between these two clusters.
+pub(crate) fn by_configuration(config: &Config, source: &ClusterSnapshot, target: Option<&ClusterSnapshot>) -> String {
+    if let Some(id) = &config.migration_id {
         return id.clone();
     }
-    let prefix = match &input.config.backup {
+    let prefix = match &config.backup {
         StoreConfig::S3 { prefix, .. } => prefix.clone(),
         StoreConfig::Directory { path } => path.to_string_lossy().into_owned(),
     };
-    derive_migration_id(&input.source.cluster_id, input.target.as_ref().map(|t| t.cluster_id.as_str()), &prefix)
+    derive_migration_id(&source.cluster_id, target.map(|t| t.cluster_id.as_str()), &prefix)
 }
 
 #[cfg(test)]

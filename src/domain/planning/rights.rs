@@ -7,8 +7,12 @@ use crate::domain::finding::{Finding, FindingCode};
 use crate::domain::permissions::{ClusterSide, Missing, Right};
 use crate::domain::plan::Plan;
 
-/// Adds a finding for each permission that is missing, with the bindings that deny it where the plan's snapshots show any.
-pub fn add_missing(plan: &mut Plan, config: &Config, missing: &[Missing]) {
+/// Notes in the plan's permissions what is missing of those that were tried, and adds a finding for each, with the bindings that deny it where the
+/// plan's snapshots show any.
+pub fn add_missing(plan: &mut Plan, config: &Config, tried: &[Right], missing: &[Missing]) {
+    for permission in plan.permissions.iter_mut().filter(|p| tried.contains(&p.right)) {
+        permission.missing = Some(missing.iter().filter(|m| m.right == permission.right).flat_map(|m| m.names.clone()).collect());
+    }
     let mut found = missing_findings(missing);
     for (finding, missing) in found.iter_mut().zip(missing.iter().filter(|m| is_told(m))) {
         let (bindings, own) = match missing.right.side() {

@@ -698,12 +698,14 @@ fn a_missing_permission_is_a_finding_with_the_binding_that_denies_it() {
     let mut plan = planned(|_, i, _| i.source.acls.as_mut().unwrap().push(AclBinding { operation: Operation::Read, ..denied("User:*", "*") }));
     let missing = [Missing { right: Right::SourceTopicRead, names: vec!["orders".into()] }, Missing { right: Right::TargetClusterAlterForMarkers, names: vec![] }];
     let before = plan.findings.len();
-    add_missing(&mut plan, &config(), &missing);
+    add_missing(&mut plan, &config(), &[Right::SourceTopicRead, Right::SourceTopicWrite], &missing);
+    let of = |right| plan.permissions.iter().find(|p| p.right == right).unwrap().missing.clone();
+    assert_eq!([Right::SourceTopicRead, Right::SourceTopicWrite, Right::TargetTopicRead].map(of), [Some(vec!["orders".to_owned()]), Some(vec![]), None]);
     let unreachable = |plan: &Plan| plan.findings.iter().find(|f| f.code == FindingCode::TargetUnreachable).map(|f| f.remedy.clone()).unwrap_or_default();
     assert_eq!(plan.findings.len(), before + 1, "what would only save time is told elsewhere");
     let mut unread = planned(|_, i, _| i.target = None);
     assert!(unreachable(&unread).contains("network"));
-    add_missing(&mut unread, &config(), &[Missing { right: Right::TargetClusterDescribe, names: vec!["kafka-cluster".into()] }]);
+    add_missing(&mut unread, &config(), &[], &[Missing { right: Right::TargetClusterDescribe, names: vec!["kafka-cluster".into()] }]);
     assert!(unreachable(&unread).contains("KF-PRE-DENIED-TARGET"), "{}", unreachable(&unread));
     let found = plan.findings.iter().find(|f| f.code == FindingCode::DeniedSourceTopicRead).unwrap();
     assert!(found.seen.contains("orders") && found.seen.ends_with("denied by User:* DENY READ on TOPIC `orders` (LITERAL)"), "{}", found.seen);

@@ -1,12 +1,9 @@
 //! The runbook's lists: what happens to each topic, setting, binding and group.
 
-use super::quoted;
+use super::mapped;
 use crate::config::model::{AuthMode, Config};
-use crate::domain::acl::{PatternType, ResourceType};
 use crate::domain::difference;
-use crate::domain::iam_policy;
-use crate::domain::limits::{NAMES_SHOWN_MAX, ROWS_SHOWN_MAX};
-use crate::domain::permissions::{ClusterSide, Permission};
+use crate::domain::limits::ROWS_SHOWN_MAX;
 use crate::domain::plan::{OffsetMode, Plan, TopicAction, TopicPlan};
 use crate::domain::planning::{bytes, count, grouped};
 use std::collections::BTreeMap;
@@ -18,7 +15,7 @@ pub(super) fn cell(text: &str) -> String {
 }
 
 /// Rows under a heading; beyond the limit the rest is counted.
-fn rows(out: &mut String, rows: &[String], noun: &str) {
+pub(super) fn rows(out: &mut String, rows: &[String], noun: &str) {
     for row in rows.iter().take(ROWS_SHOWN_MAX) {
         let _ = writeln!(out, "{row}");
     }
@@ -36,11 +33,15 @@ pub(super) fn source_changes(plan: &Plan) -> String {
 }
 
 pub(super) fn topics(plan: &Plan) -> String {
-    let mut out = String::from("\n## Topics\n\n| topic | on the target | partitions | records at most | size | replicas | prefix fillers | markers, about | offsets without a record, about |\n|---|---|---|---|---|---|---|---|---|\n");
+    let mut out = String::from("\n## Topics\n\n| topic | on the target | offsets | partitions | records at most | size | replicas | prefix fillers | markers, about | offsets without a record, about |\n|---|---|---|---|---|---|---|---|---|---|\n");
     let row = |t: &TopicPlan| {
         let action = match t.action {
             TopicAction::Create => "created",
             TopicAction::Adopt => "adopted, it exists and is empty",
+        };
+        let offsets = match t.mode {
+            OffsetMode::Identical => "identical",
+            OffsetMode::Mapped => "mapped",
         };
         let records: i64 = t.partitions.iter().map(|p| p.log_end - p.log_start).sum();
         let size = t.size_bytes();
@@ -49,7 +50,7 @@ pub(super) fn topics(plan: &Plan) -> String {
             (s, r) if s == r => r.to_string(),
             (s, r) => format!("{r} (source {s})"),
         };
-        format!("| {} | {action} | {} | {} | {} | {replicas} | {} | {} | {} |", cell(&t.name), t.partitions.len(), grouped(records), bytes(size), grouped(fillers), grouped(t.markers_estimated), grouped(t.holes_estimated))
+        format!("| {} | {action} | {offsets} | {} | {} | {} | {replicas} | {} | {} | {} |", cell(&t.name), t.partitions.len(), grouped(records), bytes(size), grouped(fillers), grouped(t.markers_estimated), grouped(t.holes_estimated))
     };
     if plan.topics.len() <= ROWS_SHOWN_MAX {
         rows(&mut out, &plan.topics.iter().map(row).collect::<Vec<_>>(), "topics");
@@ -164,77 +165,6 @@ pub(super) fn differences(plan: &Plan, config: &Config) -> String {
     out
 }
 
-/// The permissions, and for whoever grants them the commands, or the policy where IAM decides.
-pub(super) fn permissions(plan: &Plan, config: &Config) -> String {
-    let mut out = String::from(
-        "\n## What kferry has to be permitted\n\nNeither more nor less; `precheck` tries each. READ and WRITE let describe, ALTER_CONFIGS lets read settings. Take the permissions back when the migration is finalized or rolled back. They name the topics and groups of this plan: where groups come up meanwhile, as `console-consumer-…` do, grant those on groups by a prefix or `*`, or leave such groups out (`groups.exclude`).\n\n| cluster | operation | on | for | in |\n|---|---|---|---|---|\n",
-    );
-    for p in &plan.permissions {
-        let kind = p.resource_type.name();
-        let on = match (p.pattern_type, &p.names[..]) {
-            (PatternType::Prefixed, names) => format!("{kind} `{}*`", names.join("*`, `")),
-            (PatternType::Literal, [name]) => format!("{kind} `{name}`"),
-            (PatternType::Literal, names) => format!("{kind}, {} of them: {}", names.len(), shortened(names)),
-        };
-        let _ = writeln!(out, "| {} | {} | {} | {} | {} |", p.side.name(), p.operation.name(), cell(&on), p.why, p.phases);
-    }
-    for side in [ClusterSide::Source, ClusterSide::Target] {
-        let (cluster, principal) = match side {
-            ClusterSide::Source => (&config.source, config.principal_on_source()),
-            ClusterSide::Target => (&config.target, config.principal_on_target()),
-        };
-        let needed: Vec<(usize, &Permission)> = plan.permissions.iter().enumerate().filter(|(_, p)| p.side == side).collect();
-        if cluster.auth.mode == AuthMode::Iam {
-            let policy = iam_policy::of_cluster(plan, side, cluster).and_then(|policy| serde_json::to_string_pretty(&policy).ok()).unwrap_or_default();
-            let _ = writeln!(out, "\nOn the {}, as the policy of the IAM role that kferry runs under:\n\n```json\n{policy}\n```", side.name());
-            continue;
-        }
-        let principal = principal.unwrap_or_else(|| "User:KFERRY".to_owned());
-        let server = cluster.bootstrap_servers.first().map_or("HOST:9092", String::as_str);
-        let _ = writeln!(out, "\nOn the {}, as an administrator (`--remove` instead of `--add` takes them back):\n\n```", side.name());
-        let commands: Vec<String> = needed.iter().map(|(index, p)| command(*index, p, server, &principal)).collect();
-        rows(&mut out, &commands, "commands");
-        out.push_str("```\n");
-    }
-    out
-}
-
-/// Words of names that one command is given: flags and names in turn, so that it has to be even.
-const ARGUMENTS_MAX: usize = 200;
-
-/// `DESCRIBE_CONFIGS` as `DescribeConfigs`.
-fn pascal_case(name: &str) -> String {
-    name.split('_').map(|word| word[..1].to_owned() + &word[1..].to_ascii_lowercase()).collect()
-}
-
-/// As `kafka-acls.sh` takes it. Many names are read from plan.json, where the permission stands at `index`: a command that names but some of them
-/// would be run as it is.
-fn command(index: usize, permission: &Permission, server: &str, principal: &str) -> String {
-    let operation = pascal_case(permission.operation.name());
-    let mut text = format!("kafka-acls.sh --bootstrap-server {server} --add --allow-principal {} --operation {operation}", quoted(principal));
-    let flag = match permission.resource_type {
-        ResourceType::Cluster => {
-            text.push_str(" --cluster");
-            return text;
-        }
-        ResourceType::Topic => "--topic",
-        ResourceType::Group => "--group",
-        ResourceType::TransactionalId => "--transactional-id",
-        ResourceType::DelegationToken => "--delegation-token",
-        ResourceType::User => "--user-principal",
-    };
-    if permission.pattern_type == PatternType::Prefixed {
-        text.push_str(" --resource-pattern-type prefixed");
-    }
-    if permission.names.len() > NAMES_SHOWN_MAX {
-        return format!("jq -j '.permissions[{index}].names[] | \"{flag}\\u0000\\(.)\\u0000\"' plan.json | xargs -0 -n {ARGUMENTS_MAX} {text}");
-    }
-    for name in &permission.names {
-        text.push_str(&format!(" {flag} {}", quoted(name)));
-    }
-    text
-}
-
 pub(super) fn groups(plan: &Plan) -> String {
     let mut out = String::from("\n## Consumer groups\n\n");
     if plan.groups.is_empty() {
@@ -243,7 +173,8 @@ pub(super) fn groups(plan: &Plan) -> String {
     }
     let carried = plan.groups.iter().filter(|g| g.left_alone.is_empty());
     let (groups, offsets) = carried.fold((0, 0), |(n, o), g| (n + 1, o + g.partitions));
-    let _ = writeln!(out, "{} and {} are carried over, number for number. The offsets are read anew at the cutover.", count(groups, "group"), count(offsets, "committed offset"));
+    let translated = if mapped(plan).is_empty() { "" } else { "; on mapped topics translated by the journaled map" };
+    let _ = writeln!(out, "{} and {} are carried over, number for number{translated}. The offsets are read anew at the cutover.", count(groups, "group"), count(offsets, "committed offset"));
     let alone: Vec<String> = plan.groups.iter().filter(|g| !g.left_alone.is_empty()).map(|g| format!("- {}: {}", g.group_id, g.left_alone)).collect();
     if !alone.is_empty() {
         out.push_str("\nLeft alone:\n\n");
@@ -257,7 +188,7 @@ pub(super) fn groups(plan: &Plan) -> String {
     out
 }
 
-fn shortened(names: &[String]) -> String {
+pub(super) fn shortened(names: &[String]) -> String {
     match names.len() {
         0..=5 => names.join(", "),
         n => format!("{} and {} more", names[..5].join(", "), n - 5),

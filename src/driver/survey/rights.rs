@@ -15,6 +15,8 @@ use crate::kafka::source::Source;
 #[derive(Default)]
 pub(in crate::driver) struct Tried {
     pub missing: Vec<Missing>,
+    /// Those that a cluster has answered on, whatever it said.
+    pub rights: Vec<Right>,
     pub not_told: Vec<Finding>,
 }
 
@@ -36,6 +38,8 @@ pub(in crate::driver) async fn missing(source: Option<&Cluster>, target: Option<
         match answer {
             Ok((missing, untried)) => {
                 tried.missing.extend(missing);
+                let answered = |right: &Right| right.side() == side && !untried.iter().any(|(other, _)| other == right);
+                tried.rights.extend(needed.iter().map(|p| p.right).filter(answered));
                 tried.not_told.extend(untried.into_iter().map(|(right, why)| {
                     not_tried(side, &format!("whether {} on {} is permitted, which kferry needs to {}: {why}", right.operation().name(), right.resource_type().name(), right.why()))
                 }));

@@ -5,7 +5,7 @@ use crate::error::Code;
 use crate::machine::fact::{Effect, Fact};
 use crate::machine::sample;
 
-const PATHS: Paths = Paths { config: "migration.yaml", journal_dir: "my journal" };
+const PATHS: Paths = Paths { config: "migration.yaml", journal_dir: "my journal", plan_dir: "my journal" };
 
 /// The facts' status, `after_s` seconds after the last of them.
 fn status(facts: Vec<Fact>, look: Look, writer: Writer, after_s: i64) -> Status {
