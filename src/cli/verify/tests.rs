@@ -10,7 +10,7 @@ fn the_summary_says_what_was_verified() {
     let bundle = verified(&args(None, Output::Text)).unwrap();
     insta::assert_snapshot!(summary(&bundle, Some(Path::new("journal.jsonl"))), @r"
     verified     signature of key fe812c12f3ab4ce6ac5db69ac352f906cb1b11ef43fb33e252ef7ff552263889
-                 28 journal entries, chained without a gap, ending in 94a5283a9286468026330a457b1cbea70ddebe3f2c379fa5898ee8fb7711b07a
+                 28 journal entries, chained without a gap, ending in f0d3e439f0aee95544ec83223da7591c546057d38567d689da43ade3c15c0e13
                  plan 9ff8ee8cfb816d65a875259cd05374aeb6fb9a97f7b18bbf9345b55c1b1f2125, and every part is what the journal gives
                  journal.jsonl begins with the bundle's journal
     migration    m-0123456789
