@@ -30,7 +30,7 @@ macro_rules! findings {
 
             pub fn remedy(self) -> &'static str { match self { $(FindingCode::$variant => $remedy,)* } }
 
-            /// The page in `runbooks/errors/` that explains it.
+            /// The text of its page in `runbooks/errors/`.
             pub fn page(self) -> &'static str {
                 match self { $(FindingCode::$variant => include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/runbooks/errors/", $code, ".md")),)* }
             }
@@ -120,6 +120,7 @@ findings! {
     DiskRoom, "KF-PRE-DISK-ROOM", Information, "bytes that the target has to hold", "check that the target's volumes have room for them";
     TransactionState, "KF-PRE-TRANSACTION-STATE", Warning, "the cluster cannot host a transaction coordinator at present", "bring up as many brokers as transaction.state.log.replication.factor asks for";
     FreezeUnsupported, "KF-PRE-FREEZE-UNSUPPORTED", Blocker, "the freeze mode is not in this version", "set cutover.freeze to manual or webhook";
+    SentinelUnsupported, "KF-PRE-SENTINEL-UNSUPPORTED", Blocker, "the sentinel mode is not in this version", "leave cutover.sentinel out, or set it to invisible";
     AuthCredentials, "KF-AUTH-CREDENTIALS", Blocker, "the cluster refuses the user or the password", "correct auth.username and auth.password of that cluster, or create the SCRAM user there";
     AuthServerSignature, "KF-AUTH-SERVER-SIGNATURE", Blocker, "the broker does not prove that it knows the password", "the broker is not who it should be: check the address, and change the password";
     AuthUnknownCa, "KF-AUTH-UNKNOWN-CA", Blocker, "the broker's certificate is signed by nobody that is trusted", "name the CA that signed the brokers' certificates in auth.ca of that cluster";

@@ -379,8 +379,10 @@ fn stores_and_settings_that_cannot_be_used_are_told() {
     }
     let outcome = with("  cutover:\n    freeze: acl\n").precheck();
     expect_found(&outcome, "blocker", "KF-PRE-FREEZE-UNSUPPORTED", "");
-    let outcome = with("  cutover:\n    freeze: manual\n").precheck();
-    assert!(!codes(&outcome).contains("KF-PRE-FREEZE-UNSUPPORTED"), "{outcome}");
+    let outcome = with("  cutover:\n    sentinel: visible\n").precheck();
+    expect_found(&outcome, "blocker", "KF-PRE-SENTINEL-UNSUPPORTED", "");
+    let outcome = with("  cutover:\n    freeze: manual\n    sentinel: invisible\n").precheck();
+    assert!(!codes(&outcome).iter().any(|code| code.ends_with("-UNSUPPORTED")), "{outcome}");
 }
 
 /// A broker that says that it is ready for its own migration, whose controllers are not there yet.

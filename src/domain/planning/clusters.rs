@@ -5,7 +5,7 @@ use super::in_place;
 use super::msk;
 use super::report::{count, names};
 use super::{Context, HealthProbe, SigningKey, stores};
-use crate::config::model::{Config, FreezeMode};
+use crate::config::model::{Config, FreezeMode, SentinelMode};
 use crate::domain::acl::ALLOW_EVERYONE;
 use crate::domain::config_diff::parse_version;
 use crate::domain::finding::{Finding, FindingCode};
@@ -46,6 +46,10 @@ pub fn config_findings(config: &Config) -> Vec<Finding> {
         // A webhook without its URL is refused with the configuration.
         FreezeMode::Manual | FreezeMode::Webhook => {}
         FreezeMode::Acl => found.push(Finding::new(FindingCode::FreezeUnsupported, "", "cutover.freeze is acl")),
+    }
+    match config.cutover.sentinel {
+        SentinelMode::Invisible => {}
+        SentinelMode::Visible => found.push(Finding::new(FindingCode::SentinelUnsupported, "", "cutover.sentinel is visible")),
     }
     found
 }

@@ -1,6 +1,6 @@
 use super::fixture::*;
 use super::*;
-use crate::config::model::{AuthMode, FreezeMode, OffsetsMode};
+use crate::config::model::{AuthMode, FreezeMode, OffsetsMode, SentinelMode};
 use crate::error::{Code, Error};
 use crate::domain::acl::{ALLOW_EVERYONE, DriftPolicy, Operation};
 use crate::domain::finding::FindingCode;
@@ -248,6 +248,7 @@ fn every_code_is_provoked_by_its_cause_and_by_nothing_in_a_healthy_pair() {
         (C::SigningKeyMissing, |_, i, _| i.signing_key = SigningKey::Unset),
         (C::TransactionState, |_, i, _| drop(i.source.broker_configs.insert("transaction.state.log.replication.factor".into(), "4".into()))),
         (C::FreezeUnsupported, |c, _, _| c.cutover.freeze = FreezeMode::Acl),
+        (C::SentinelUnsupported, |c, _, _| c.cutover.sentinel = SentinelMode::Visible),
         (C::MskBusy, |c, i, _| by_arns(c, i, |_, target| target.state = "HEALING".into())),
         (C::MskExpress, |c, i, _| by_arns(c, i, |source, _| source.kind = MskKind::Express)),
         (C::MskNotRead, |c, i, _| by_arns(c, i, |source, _| source.not_read.push("kafka:ListNodes is not permitted".into()))),
