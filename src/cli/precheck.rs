@@ -46,7 +46,7 @@ fn text(found: &Precheck, colour: Colour) -> String {
     match found {
         Precheck::Planned(plan) => findings::precheck(plan, colour),
         Precheck::Unplanned(list) => {
-            format!("precheck: the source cannot be read, so that nothing else was examined\n\n{}{}", findings::findings(list, colour), findings::verdict(list))
+            format!("precheck: the source cannot be read; besides it only the target's reachability, both stores, the signing key and the configuration were examined\n\n{}{}", findings::findings(list, colour), findings::verdict(list))
         }
     }
 }

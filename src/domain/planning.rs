@@ -26,7 +26,7 @@ mod topics;
 
 #[cfg(feature = "kafka")]
 pub(crate) use clients::asked_for_their_protocol;
-pub use clusters::{config_findings, describe_cluster, source_unreachable, target_unreachable, NOT_EXAMINED};
+pub use clusters::{config_findings, describe_cluster, places_findings, source_unreachable, target_unreachable, without_source, NOT_EXAMINED};
 pub(super) use content::replicated_bytes;
 pub use identity::derive_migration_id;
 pub(crate) use markers::words as controls_in_words;

@@ -15,10 +15,11 @@ use crate::migration::{BUCKET, Lab, Setup};
 use crate::survey::{Desk, everything, expect_found, found, only};
 
 /// The codes that no scenario provokes, each with the reason; unit tests of `src/domain/planning/` provoke all of them.
-const NOT_PROVOKED: [(&str, &str); 4] = [
+const NOT_PROVOKED: [(&str, &str); 5] = [
     ("KF-PRE-SOURCE-TOO-OLD", "the lab has no brokers older than 2.7"),
     ("KF-PRE-TARGET-TOO-OLD", "the lab has no brokers older than 3.0"),
     ("KF-PRE-TIERED-STORAGE", "brokers want a remote storage manager, which the lab has none of"),
+    ("KF-PRE-STORE-CROSS-REGION", "the lab's S3 has an endpoint of its own, which lies in no Region"),
     ("KF-PRE-MAP-TOO-LARGE", "five million runs of records take as many transactions"),
 ];
 
