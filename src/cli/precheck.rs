@@ -11,6 +11,8 @@ use serde::Serialize;
 use std::path::PathBuf;
 
 /// Reports blockers, warnings and information about both clusters; changes nothing
+///
+/// It costs the source what a plan costs (`kferry plan --help`). `kferry explain CODE` has each finding's page.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:\n  kferry precheck --config migration.yaml\n  kferry precheck --config migration.yaml --output json > findings.json")]
 pub struct Args {
