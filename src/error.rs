@@ -55,6 +55,11 @@ macro_rules! codes {
 
             pub fn retry(self) -> Retry { match self { $(Code::$variant => Retry::$retry,)* } }
 
+            /// The text of its page in `runbooks/errors/`.
+            pub fn page(self) -> &'static str {
+                match self { $(Code::$variant => include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/runbooks/errors/", $code, ".md")),)* }
+            }
+
             /// What to do next, in one sentence.
             pub fn remedy(self) -> &'static str { match self { $(Code::$variant => $remedy,)* } }
         }
@@ -152,7 +157,7 @@ codes! {
     Bug, "KF-BUG", Bug, Never, "this is a defect in kferry; please report it with the message and the journal";
 }
 
-/// The page that explains a code of errors or findings, below the repository's root.
+/// Where the page lies that explains a code of errors or findings, below the repository's root.
 pub fn page(code: &str) -> String {
     format!("runbooks/errors/{code}.md")
 }

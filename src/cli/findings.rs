@@ -1,6 +1,5 @@
 //! Text for people: what precheck found, most urgent first.
 
-use crate::error::page;
 use crate::domain::finding::{Finding, FindingCode, Severity};
 use crate::domain::limits::{ROWS_OF_FINDING_MAX, SUBJECTS_SHOWN_MAX};
 use crate::domain::plan::Plan;
@@ -61,7 +60,7 @@ pub fn precheck(plan: &Plan, colour: Colour) -> String {
     out
 }
 
-/// Findings by severity and code, each code with what was seen and of whom, why it matters, the remedy and the page that explains it.
+/// Findings by severity and code, each code with what was seen and of whom, why it matters, the remedy and the command that explains it.
 pub fn findings(findings: &[Finding], colour: Colour) -> String {
     let mut out = String::new();
     for severity in [Severity::Blocker, Severity::Warning, Severity::Information] {
@@ -91,9 +90,8 @@ pub fn findings(findings: &[Finding], colour: Colour) -> String {
                     remedies.push(&f.remedy);
                 }
             }
-            let explained = page(code.as_str());
             for (index, remedy) in remedies.iter().take(ROWS_OF_FINDING_MAX).enumerate() {
-                let page = if index == 0 { format!(" ({explained})") } else { String::new() };
+                let page = if index == 0 { format!(" (kferry explain {})", code.as_str()) } else { String::new() };
                 let _ = writeln!(out, "    → {remedy}{page}");
             }
         }
@@ -181,7 +179,7 @@ mod tests {
         assert_eq!(lines[1], "    topic-0: 0 of its own");
         assert_eq!(lines[ROWS_OF_FINDING_MAX + 1], "    and 2 more; --output json lists them all");
         assert_eq!(lines[ROWS_OF_FINDING_MAX + 2], format!("    why: {}", FindingCode::OldFormat.why()));
-        assert!(lines[ROWS_OF_FINDING_MAX + 3].ends_with("(runbooks/errors/KF-PRE-OLD-FORMAT.md)"));
+        assert!(lines[ROWS_OF_FINDING_MAX + 3].ends_with("(kferry explain KF-PRE-OLD-FORMAT)"));
         assert!(verdict(&list).contains(&format!("{} blockers, 0 warnings, 1 note: `execute` refuses", ROWS_OF_FINDING_MAX + 2)));
     }
 
@@ -201,7 +199,7 @@ mod tests {
         let mut list = vec![Finding::new(FindingCode::OpenTransactions, "a", "one"), Finding::new(FindingCode::OpenTransactions, "b", "two")];
         list[1].remedy = "abort it".to_owned();
         let text = findings(&list, Colour::Plain);
-        assert!(text.contains(&format!("→ {} (runbooks", list[0].remedy)) && text.ends_with("    → abort it\n"), "{text}");
+        assert!(text.contains(&format!("→ {} (kferry explain", list[0].remedy)) && text.ends_with("    → abort it\n"), "{text}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod completions;
 mod config;
+mod explain;
 pub mod findings;
 pub mod flags;
 mod keygen;
@@ -108,6 +109,7 @@ enum Command {
     Rollback(rollback::Args),
     #[cfg(feature = "kafka")]
     Prove(prove::Args),
+    Explain(explain::Args),
     Verify(verify::Args),
     Keygen(keygen::Args),
     License(license::Args),
@@ -140,6 +142,7 @@ impl Command {
             Command::Rollback(args) => rollback::run(args),
             #[cfg(feature = "kafka")]
             Command::Prove(args) => prove::run(args),
+            Command::Explain(args) => explain::run(args),
             Command::Verify(args) => verify::run(args),
             Command::Keygen(args) => keygen::run(args),
             Command::License(args) => license::run(args),

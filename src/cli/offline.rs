@@ -14,7 +14,7 @@ pub(super) fn refusal(usage: &clap::Error) -> Option<Error> {
     match usage.get(ContextKind::InvalidSubcommand) {
         Some(ContextValue::String(name)) if CLUSTER_COMMANDS.contains(&name.as_str()) => Some(Error::new(
             Code::UsageInvalid,
-            format!("`{name}` needs a Kafka client, and this build is the offline verifier; it has verify, keygen, license, config and completions"),
+            format!("`{name}` needs a Kafka client, and this build is the offline verifier; it has verify, keygen, explain, license, config, schema, completions and man"),
         )),
         _ => None,
     }

@@ -17,7 +17,11 @@ use std::path::PathBuf;
 
 /// Reads both clusters and writes the migration's plan; changes nothing
 ///
-/// A target that does not exist yet is accepted; what cannot be known without it is marked.
+/// A target that does not exist yet is accepted; what cannot be known without it is marked. The exit code is 0 once the files are written, whatever was found.
+///
+/// What it costs the source: its metadata, samples of the logs (at most about 256 MiB, no new ones after 60 s), and its largest logs as fast as they are handed out, for about a second (at most
+/// about 96 MiB, which seed.rate_limit does not hold back). Permissions are tried by requests that cannot take effect; a cluster's authorizer log shows them as denied where they are, and some
+/// name what nobody has (`__kferry_may_i_commit`, `nobodys-…`). README.md has numbers.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:\n  kferry plan --config migration.yaml\n  kferry plan --config migration.yaml --format json --out-dir plan-again --force")]
 pub struct Args {

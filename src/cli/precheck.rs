@@ -11,6 +11,8 @@ use serde::Serialize;
 use std::path::PathBuf;
 
 /// Reports blockers, warnings and information about both clusters; changes nothing
+///
+/// It costs the source what a plan costs (`kferry plan --help`). `kferry explain CODE` has each finding's page.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:\n  kferry precheck --config migration.yaml\n  kferry precheck --config migration.yaml --output json > findings.json")]
 pub struct Args {
@@ -46,7 +48,7 @@ fn text(found: &Precheck, colour: Colour) -> String {
     match found {
         Precheck::Planned(plan) => findings::precheck(plan, colour),
         Precheck::Unplanned(list) => {
-            format!("precheck: the source cannot be read, so that nothing else was examined\n\n{}{}", findings::findings(list, colour), findings::verdict(list))
+            format!("precheck: the source cannot be read; besides it only the target's reachability, both stores, the signing key and the configuration were examined\n\n{}{}", findings::findings(list, colour), findings::verdict(list))
         }
     }
 }

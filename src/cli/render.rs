@@ -45,7 +45,7 @@ pub(super) fn usage(usage: &clap::Error, output: Output) -> ExitCode {
 
 /// The three lines under which every error is shown.
 pub(super) fn text(code: Code, seen: &str) -> String {
-    format!("error[{code}]: {seen}\n  next: {}\n  see: runbooks/errors/{code}.md\n", code.remedy(), code = code.as_str())
+    format!("error[{code}]: {seen}\n  next: {}\n  see: kferry explain {code}\n", code.remedy(), code = code.as_str())
 }
 
 /// What every command prints on standard output where it fails under `--output json`; `config/schemas/error.json` describes it.

@@ -1,6 +1,5 @@
 //! A migration's status as text for people.
 
-use crate::error::page;
 use crate::driver::status::{CutoverStatus, FailureStatus, GroupStatus, PartitionStatus, Progress, Status};
 use crate::machine::state::State;
 use crate::telemetry::{bytes, count, duration};
@@ -145,7 +144,7 @@ fn failed(failure: &FailureStatus, status: &Status) -> [String; 2] {
     let ago_ms = (status.now.as_millisecond() - failure.at.as_millisecond()).max(0).unsigned_abs();
     [
         format!("{} ago, in {}: {}: {}", duration(ago_ms), failure.state, failure.code, failure.seen),
-        format!("→ {} ({})", failure.remedy, page(&failure.code)),
+        format!("→ {} (kferry explain {})", failure.remedy, failure.code),
     ]
 }
 

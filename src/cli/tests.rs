@@ -86,7 +86,7 @@ fn an_error_says_what_next_and_where_to_read() {
     insta::assert_snapshot!(render::text(Code::JournalLocked, "the journal is held by process 4711"), @r"
     error[KF-JOURNAL-LOCKED]: the journal is held by process 4711
       next: another kferry process holds this journal; wait for it to end, or stop it, then run the command again
-      see: runbooks/errors/KF-JOURNAL-LOCKED.md
+      see: kferry explain KF-JOURNAL-LOCKED
     ");
 }
 

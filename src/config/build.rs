@@ -82,7 +82,7 @@ pub(super) fn migration(reader: &Reader<'_>, section: &Spanned<raw::Migration>) 
             exclude: patterns(reader, "groups.exclude", groups.and_then(|g| g.exclude.as_ref()), |_| Ok(())),
         },
         seed: seed(reader, inner(&raw.seed)),
-        validation: validation(reader, inner(&raw.validation), cutover.sentinel),
+        validation: validation(reader, inner(&raw.validation)),
         on_config_drift: reader.choice("topology.on_config_drift", topology.and_then(|t| t.on_config_drift.as_ref()), &DRIFT_POLICIES).unwrap_or_default(),
         on_acl_drift: reader.choice("acl.on_drift", inner(&raw.acl).and_then(|a| a.on_drift.as_ref()), &DRIFT_POLICIES).unwrap_or_default(),
         source_principal: reader.quantity("acl.source_principal", inner(&raw.acl).and_then(|a| a.source_principal.as_ref()), principal),
@@ -256,15 +256,10 @@ fn webhook(reader: &Reader<'_>, written: &Text) -> Option<Secret> {
     Some(Secret::new(value.text))
 }
 
-fn validation(reader: &Reader<'_>, raw: Option<&raw::Validation>, sentinel: SentinelMode) -> ValidationConfig {
+fn validation(reader: &Reader<'_>, raw: Option<&raw::Validation>) -> ValidationConfig {
     let get = |leaf: fn(&raw::Validation) -> &Option<Text>| raw.and_then(|r| leaf(r).as_ref());
-    let unsaid = match sentinel {
-        SentinelMode::Invisible => 0,
-        // The sentinel is a record too.
-        SentinelMode::Visible => 1,
-    };
     ValidationConfig {
-        count_tolerance: reader.count("validation.count_tolerance", get(|r| &r.count_tolerance), unsaid, 0..=1_000_000) as i64,
+        count_tolerance: reader.count("validation.count_tolerance", get(|r| &r.count_tolerance), 0, 0..=1_000_000) as i64,
         spot_check_records_per_partition: reader.count(
             "validation.spot_check_records_per_partition",
             get(|r| &r.spot_check_records_per_partition),

@@ -20,6 +20,7 @@ mod text;
 mod yaml;
 
 pub use model::Config;
+pub use problem::nearest;
 
 use crate::error::{Code, Error, Result};
 use problem::File;

@@ -70,7 +70,7 @@ impl File<'_> {
 /// The name among `known` that `given` was probably meant to be.
 ///
 /// Case, `-` and `_` do not count; of the rest, one letter in three may differ.
-pub(super) fn nearest<'a>(given: &str, known: &[&'a str]) -> Option<&'a str> {
+pub fn nearest<'a>(given: &str, known: &[&'a str]) -> Option<&'a str> {
     let plain = |s: &str| s.to_ascii_lowercase().replace(['-', '_', ' '], "");
     let given = plain(given);
     known

@@ -155,8 +155,8 @@ fn values_are_read_as_they_are_meant() {
     assert_eq!(config.replication_factor, Some(3));
     assert_eq!((config.topics.include.as_slice(), config.topics.exclude.as_slice()), (&["orders-*".to_owned()][..], &["a".to_owned(), "b.c".to_owned()][..]));
     assert_eq!((config.seed.rate_limit, config.seed.memory_max_bytes, config.seed.segment_max_bytes), (Some(50 << 20), 1 << 30, 32 << 20));
-    // A webhook's URL says which freeze is meant, and a visible sentinel is one record more.
-    assert_eq!((config.cutover.freeze, config.validation.count_tolerance), (FreezeMode::Webhook, 1));
+    // A webhook's URL says which freeze is meant; no sentinel loosens a check.
+    assert_eq!((config.cutover.freeze, config.validation.count_tolerance), (FreezeMode::Webhook, 0));
     assert_eq!(config.cutover.producer_freeze_webhook.as_ref().map(Secret::reveal), Some("https://x/?t=hunter2"));
 }
 

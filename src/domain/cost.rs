@@ -6,7 +6,7 @@ mod items;
 mod places;
 pub mod prices;
 
-pub use places::region_of;
+pub use places::{region_of, region_of_store};
 
 use crate::config::model::{Config, CostConfig};
 use crate::domain::plan::Plan;

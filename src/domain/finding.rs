@@ -30,7 +30,7 @@ macro_rules! findings {
 
             pub fn remedy(self) -> &'static str { match self { $(FindingCode::$variant => $remedy,)* } }
 
-            /// The page in `runbooks/errors/` that explains it.
+            /// The text of its page in `runbooks/errors/`.
             pub fn page(self) -> &'static str {
                 match self { $(FindingCode::$variant => include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/runbooks/errors/", $code, ".md")),)* }
             }
@@ -59,7 +59,7 @@ findings! {
     WriteTxnMarkersForbidden, "KF-PRE-WRITE-TXN-MARKERS", Warning, "the target does not let kferry use WriteTxnMarkers", "grant Alter, before Kafka 3.8 ClusterAction, on the target's cluster to kferry's principal until the cutover, or accept the time";
     LogAppendTime, "KF-PRE-LOG-APPEND-TIME", Information, "the topic keeps append times", "nothing to do; the copied records have the same times, as their own (CreateTime)";
     OldFormat, "KF-PRE-OLD-FORMAT", Blocker, "the topic holds message sets of format v0 or v1", "this version copies format v2 only; exclude the topic with topics.exclude";
-    TieredStorage, "KF-PRE-TIERED-STORAGE", Warning, "the topic uses tiered storage", "its remote history is read through the brokers and copied to local storage on the target; check the target's disk room";
+    TieredStorage, "KF-PRE-TIERED-STORAGE", Warning, "the topic uses tiered storage", "its remote history is read through the brokers and copied to local storage on the target: add the topic's RemoteLogSizeBytes (kafka.server:type=BrokerTopicMetrics, on Amazon MSK in CloudWatch), times the replication factor, to KF-PRE-DISK-ROOM, and its share to the seed's time";
     UnknownConfig, "KF-PRE-UNKNOWN-CONFIG", Warning, "a topic setting that the target's version does not know", "nothing to do if the setting is obsolete; it is listed and left out";
     ConfigLeftOut, "KF-PRE-CONFIG-LEFT-OUT", Information, "a topic setting that is bound to the source, or needs what the target lacks", "set it on the target by hand if it is wanted there; it is listed and left out";
     ConfigAdjusted, "KF-PRE-CONFIG-ADJUSTED", Warning, "a topic setting that the target would refuse", "nothing to do if the nearest allowed value will do; otherwise change the setting on the source first";
@@ -117,9 +117,11 @@ findings! {
     StoreRetention, "KF-PRE-STORE-RETENTION", Warning, "the segments' bucket locks every object by default", "let the segments go to a bucket without a default retention: they are needed for as long as the migration lasts, and locked ones are paid for until their time is over";
     ObjectLockMissing, "KF-PRE-OBJECT-LOCK", Blocker, "the evidence is to be locked and its bucket has no Object Lock", "use a bucket that has Object Lock, or set evidence.object_lock to false";
     SigningKeyMissing, "KF-PRE-SIGNING-KEY", Blocker, "no usable signing key for the evidence", "run `kferry keygen --out kferry.key` and set evidence.signing_key_path";
+    StoreCrossRegion, "KF-PRE-STORE-CROSS-REGION", Warning, "the segments' bucket is in another Region than the clusters", "use a bucket in the target's Region for `backup`, or expect AWS's charge for transfer between Regions and a slower seed";
     DiskRoom, "KF-PRE-DISK-ROOM", Information, "bytes that the target has to hold", "check that the target's volumes have room for them";
     TransactionState, "KF-PRE-TRANSACTION-STATE", Warning, "the cluster cannot host a transaction coordinator at present", "bring up as many brokers as transaction.state.log.replication.factor asks for";
     FreezeUnsupported, "KF-PRE-FREEZE-UNSUPPORTED", Blocker, "the freeze mode is not in this version", "set cutover.freeze to manual or webhook";
+    SentinelUnsupported, "KF-PRE-SENTINEL-UNSUPPORTED", Blocker, "the sentinel mode is not in this version", "leave cutover.sentinel out, or set it to invisible";
     AuthCredentials, "KF-AUTH-CREDENTIALS", Blocker, "the cluster refuses the user or the password", "correct auth.username and auth.password of that cluster, or create the SCRAM user there";
     AuthServerSignature, "KF-AUTH-SERVER-SIGNATURE", Blocker, "the broker does not prove that it knows the password", "the broker is not who it should be: check the address, and change the password";
     AuthUnknownCa, "KF-AUTH-UNKNOWN-CA", Blocker, "the broker's certificate is signed by nobody that is trusted", "name the CA that signed the brokers' certificates in auth.ca of that cluster";

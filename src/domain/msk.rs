@@ -35,6 +35,20 @@ pub fn is_msk_host(host: &str) -> bool {
     inner.is_some_and(|inner| inner.split('.').any(|label| label == "kafka" || label == "kafka-serverless"))
 }
 
+/// Whether a host bears the name of an MSK Serverless cluster, such as `boot-abc123.c1.kafka-serverless.eu-west-1.amazonaws.com`.
+pub fn is_serverless_host(host: &str) -> bool {
+    is_msk_host(host) && host.split('.').any(|label| label == "kafka-serverless")
+}
+
+/// Why there is no migration to or from MSK Serverless.
+pub const SERVERLESS: &str = "which has no metadata mode to leave and takes only some of Kafka's topic settings, neither ACLs nor client quotas, and fewer partitions; \
+     kferry copies to and from provisioned clusters";
+
+/// The host of `host:port`.
+pub fn host_of(server: &str) -> &str {
+    server.rsplit_once(':').map_or(server, |(host, _)| host)
+}
+
 /// The Region in a broker's name: `b-1.NAME.ID.c2.kafka.REGION.amazonaws.com`, or with `kafka-serverless`.
 pub fn region_of_host(host: &str) -> Option<String> {
     let labels: Vec<&str> = host.split('.').collect();
@@ -44,7 +58,6 @@ pub fn region_of_host(host: &str) -> Option<String> {
 
 /// Whether a cluster is Amazon MSK's: by its ARN, by the bootstrap servers that were given, or by what its brokers call themselves.
 pub fn is_msk<'a>(cluster_arn: Option<&str>, mut bootstrap_servers: impl Iterator<Item = &'a str>, mut brokers: impl Iterator<Item = &'a str>) -> bool {
-    let host_of = |server: &'a str| server.rsplit_once(':').map_or(server, |(host, _)| host);
     cluster_arn.is_some_and(|arn| ClusterArn::parse(arn).is_some()) || bootstrap_servers.any(|s| is_msk_host(host_of(s))) || brokers.any(is_msk_host)
 }
 
@@ -81,6 +94,14 @@ mod tests {
         assert!(!is_msk(None, ["ec2-1-2-3-4.eu-west-1.compute.amazonaws.com:9092", "kafka.example.com:9092"].into_iter(), none()));
         assert!(!is_msk(Some("arn:aws:s3:::bucket"), none(), none()));
         assert_eq!(ClusterArn::parse("arn:aws:kafka:eu-west-1:1:cluster/shop/u-1").map(|a| (a.name, a.uuid)), Some(("shop".into(), "u-1".into())));
+    }
+
+    #[test]
+    fn serverless_is_told_by_its_address() {
+        assert!(is_serverless_host("boot-abc123.c1.kafka-serverless.eu-west-1.amazonaws.com"));
+        for host in [BROKER, "kafka-serverless.example.com", "boot.c1.kafka-serverless.eu-west-1.example.com"] {
+            assert!(!is_serverless_host(host), "{host}");
+        }
     }
 
     #[test]

@@ -27,8 +27,8 @@ mod topics;
 #[cfg(feature = "kafka")]
 pub(crate) use acls::open_without_bindings;
 pub(crate) use clients::asked_for_their_protocol;
-pub use clusters::{config_findings, describe_cluster, source_unreachable, target_unreachable, NOT_EXAMINED};
 pub(crate) use clusters::not_examined;
+pub use clusters::{config_findings, describe_cluster, places_findings, source_unreachable, target_unreachable, without_source, NOT_EXAMINED};
 pub(super) use content::replicated_bytes;
 pub use identity::derive_migration_id;
 pub(crate) use identity::by_configuration as id_by_configuration;

@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::config::model::ClusterConfig;
-use crate::domain::msk::MskCluster;
+use crate::domain::msk::{self, MskCluster};
 use crate::domain::plan::Plan;
 use crate::error::{Code, Error, Result};
 use crate::kafka::cluster::Side;
@@ -10,8 +10,11 @@ use crate::machine::fold::Migration;
 
 /// What the control plane says of a cluster that is given by its ARN; None for any other.
 ///
-/// **Errors**: KF-MSK-…; KF-CONFIG-UNSUPPORTED in a build without AWS.
+/// **Errors**: KF-MSK-…, of them KF-MSK-SERVERLESS by an address alone; KF-CONFIG-UNSUPPORTED in a build without AWS.
 pub async fn describe(side: Side, config: &ClusterConfig) -> Result<Option<MskCluster>> {
+    if let Some(server) = config.bootstrap_servers.iter().find(|server| msk::is_serverless_host(msk::host_of(server))) {
+        return Err(Error::new(Code::MskServerless, format!("{side}: {server} is MSK Serverless, {}", msk::SERVERLESS)));
+    }
     if config.cluster_arn.is_none() {
         return Ok(None);
     }

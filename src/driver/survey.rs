@@ -27,6 +27,7 @@ use crate::kafka::markers;
 use crate::kafka::source::Source;
 use crate::kafka::target::Target;
 use crate::telemetry::steps::Steps;
+use places::Places;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,8 +47,9 @@ pub async fn survey(config: &Config, migration_id: Option<String>, shown: &Steps
 /// Why there is no plan.
 struct Unread {
     source: Error,
-    /// What the target says meanwhile, where it does not let us in.
+    /// Why the target cannot be read either; None where it can.
     target: Option<Error>,
+    places: Places,
     /// The configuration with the brokers that were found.
     located: Config,
 }
@@ -77,9 +79,9 @@ async fn survey_both(config: &Config, migration_id: Option<String>, shown: &Step
     };
     let (source, connected, places) = futures::join!(Box::pin(read_source), Box::pin(connect_target), Box::pin(places::probe(config)));
     let target_cluster = connected.as_ref().ok().cloned();
-    let (source, places) = match source.and_then(|source| Ok((source, places?))) {
-        Ok(read) => read,
-        Err(source) => return Err(Unread { source, target: connected.err(), located }),
+    let source = match source {
+        Ok(source) => source,
+        Err(source) => return Err(Unread { source, target: connected.err(), places, located }),
     };
     let selected: Vec<&TopicSnapshot> = source.snapshot.topics.iter().filter(|t| t.name != TRANSACTION_STATE).collect();
     let read_target = async {
@@ -171,16 +173,13 @@ pub async fn precheck(config: &Config, shown: &Steps) -> Result<Precheck> {
     match Box::pin(survey_both(config, None, shown)).await {
         Ok(plan) => Ok(Precheck::Planned(Box::new(plan))),
         Err(unread) if may_be_a_finding(unread.source.code()) => {
-            let mut findings = vec![planning::source_unreachable(&unread.source)];
-            // Who is not let in is told at once, on both sides.
-            let of_target = unread.target.filter(|error| FindingCode::of_error(error.code()).is_some());
-            findings.extend(of_target.map(|error| planning::target_unreachable(&error)));
-            findings.extend(planning::config_findings(config));
+            let Places { backup, evidence, signing_key } = &unread.places;
+            let places = planning::places_findings(config, Some(backup), Some(evidence), signing_key);
+            let mut findings = planning::without_source(config, &unread.source, unread.target.as_ref(), places);
             if unread.source.code() == Code::KafkaRefused {
                 rights::without_plan(&unread.located, &mut findings).await;
+                findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
             }
-            let seen = "the target, both stores, the signing key, topics, groups and ACLs: they are examined once the source can be read";
-            findings.push(Finding::new(FindingCode::NotProbed, "", seen));
             Ok(Precheck::Unplanned(findings))
         }
         Err(unread) => Err(unread.source),

@@ -34,6 +34,8 @@ fn a_build_without_features_verifies_a_bundle() {
     bytes[middle] ^= 2;
     std::fs::write(&altered, bytes).unwrap();
     offline.run(&["verify", &altered.display().to_string(), "--public-key", &key]).expect_code(4);
+    let page = offline.run(&["explain", "KF-BUNDLE-INVALID"]).ok().stdout;
+    assert!(page.starts_with("# KF-BUNDLE-INVALID: "), "{page}");
     let refused = offline.run(&["execute", "--config", "kferry.yaml", "--journal-dir", "journal"]).expect_code(2);
     assert!(refused.stderr.contains("offline verifier"), "{refused}");
 }

@@ -100,6 +100,15 @@ fn a_calm_pair_says_no_more_than_what_it_is() {
     let at = |words: &str| text.find(words).unwrap_or_else(|| panic!("{words:?} is not said:\n{text}"));
     assert!(at("before you copy\n") < at("note     KF-PRE-IN-PLACE") && at("KF-PRE-IN-PLACE") < at("warning  KF-PRE-CONTROLLERS"), "{text}");
     assert!(at("warning  KF-PRE-CONTROLLERS") < at("note     KF-PRE-METADATA-MODES") && text.contains("    why: "), "{text}");
+    // Each finding names the command that explains it, which needs nothing but the binary.
+    let named: Vec<&str> = text.split("(kferry explain ").skip(1).filter_map(|rest| rest.split(')').next()).collect();
+    assert_eq!(named.iter().map(|code| (*code).to_owned()).collect::<BTreeSet<_>>(), set(&[&ALWAYS[..], &of_zookeeper].concat()), "{text}");
+    for code in named {
+        let page = migration.kferry().run(&["explain", code]).ok().stdout;
+        assert!(page.starts_with(&format!("# {code}: ")) && page.contains("**What to do**"), "{page}");
+    }
+    let mistyped = migration.kferry().run(&["explain", "KF-PRE-CONTROLERS"]).expect_code(2);
+    assert!(mistyped.stderr.contains("did you mean KF-PRE-CONTROLLERS?"), "{mistyped}");
 }
 
 /// A pair of which one side lets nobody in has less to be told, and a bucket with Object Lock keeps versions.
@@ -368,8 +377,10 @@ fn stores_and_settings_that_cannot_be_used_are_told() {
     }
     let outcome = with("  cutover:\n    freeze: acl\n").precheck();
     expect_found(&outcome, "blocker", "KF-PRE-FREEZE-UNSUPPORTED", "");
-    let outcome = with("  cutover:\n    freeze: manual\n").precheck();
-    assert!(!codes(&outcome).contains("KF-PRE-FREEZE-UNSUPPORTED"), "{outcome}");
+    let outcome = with("  cutover:\n    sentinel: visible\n").precheck();
+    expect_found(&outcome, "blocker", "KF-PRE-SENTINEL-UNSUPPORTED", "");
+    let outcome = with("  cutover:\n    freeze: manual\n    sentinel: invisible\n").precheck();
+    assert!(!codes(&outcome).iter().any(|code| code.ends_with("-UNSUPPORTED")), "{outcome}");
 }
 
 /// Most of the log lies in remote storage alone; the copy has all of it, transactions too.

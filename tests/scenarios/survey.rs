@@ -224,6 +224,19 @@ fn a_healthy_pair_and_every_kind_of_topic_that_is_not_plain() {
     let desk = Desk::new(&nobody, &other, "");
     let outcome = desk.precheck().expect_code(4);
     expect_found(&outcome, "blocker", "KF-PRE-SOURCE-UNREACHABLE", "source");
+    assert!(found(&outcome, "blocker").len() == 1 && outcome.stdout.contains("the target beyond its metadata, which was read"), "{outcome}");
+    // What does not hang on the source is told at once: the other firewall, a store, the key.
+    let lonely = Desk::new(&nobody, &nobody, "");
+    let yaml = lonely.read("kferry.yaml").replace("directory: segments", "directory: kferry.key/below").replace("signing_key_path: kferry.key", "signing_key_path: nothing.key");
+    lonely.dir.file("kferry.yaml", &yaml);
+    let outcome = lonely.precheck().expect_code(4);
+    for (code, subject) in [("SOURCE-UNREACHABLE", "source"), ("TARGET-UNREACHABLE", "target"), ("STORE-UNREACHABLE", "backup"), ("SIGNING-KEY", "evidence")] {
+        expect_found(&outcome, "blocker", &format!("KF-PRE-{code}"), subject);
+    }
+    // Serverless is told by its address, before anybody asks for it.
+    let serverless = "boot-abc123.c1.kafka-serverless.eu-west-1.amazonaws.com:9098";
+    expect_found(&Desk::new(serverless, &other, "").precheck().expect_code(4), "blocker", "KF-MSK-SERVERLESS", "source");
+    expect_found(&Desk::new(&one, serverless, &only(&["plain"])).precheck().expect_code(4), "blocker", "KF-MSK-SERVERLESS", "target");
     let refused = desk.run(&["plan"]).expect_code(8);
     assert!(refused.stderr.contains("error[KF-SOURCE-UNAVAILABLE]") && !desk.dir.path().join("migration-plan").exists(), "{refused}");
     let desk = Desk::new(&one, &nobody, &only(&["plain"]));

@@ -1,16 +1,12 @@
 //! A cluster's description, put together from several answers of the control plane.
 
 use super::ControlPlane;
-use crate::domain::msk::{Availability, MskCluster, MskConfiguration, MskKind, metadata_mode, server_properties};
+use crate::domain::msk::{Availability, MskCluster, MskConfiguration, MskKind, metadata_mode, server_properties, SERVERLESS};
 use crate::error::{Code, Error, Result};
 use aws_sdk_kafka::types::{Cluster, ClusterType, NodeInfo, OpenMonitoringInfo, Provisioned, StorageMode};
 
 /// Pages of a list that are read at most: a thousand secrets is what a cluster can have, and no cluster has so many nodes.
 const PAGES_MAX: usize = 100;
-
-/// Why there is no migration to or from it.
-const SERVERLESS: &str = "which has no metadata mode to leave and takes only some of Kafka's topic settings, neither ACLs nor client quotas, and fewer partitions; \
-     kferry copies to and from provisioned clusters";
 
 impl ControlPlane {
     /// Reads what the control plane knows of the cluster. What only adds to the picture and may not be read is named in `not_read`.

@@ -4,8 +4,8 @@ use super::acls::{AllowEveryone, who_may_write};
 use super::in_place;
 use super::msk;
 use super::report::{count, names};
-use super::{Context, HealthProbe, SigningKey, stores};
-use crate::config::model::{Config, FreezeMode};
+use super::{Context, HealthProbe, SigningKey, StoreProbe, stores};
+use crate::config::model::{Config, FreezeMode, SentinelMode};
 use crate::domain::acl::ALLOW_EVERYONE;
 use crate::domain::config_diff::parse_version;
 use crate::domain::finding::{Finding, FindingCode, Severity};
@@ -56,6 +56,30 @@ pub fn target_unreachable(error: &Error) -> Finding {
     }
 }
 
+/// What precheck finds where the source cannot be read: what does not depend on it, blockers first.
+pub fn without_source(config: &Config, source: &Error, target: Option<&Error>, places: Vec<Finding>) -> Vec<Finding> {
+    let mut found = vec![source_unreachable(source)];
+    found.extend(target.map(target_unreachable));
+    found.extend(config_findings(config));
+    found.extend(places);
+    let of_target = if target.is_none() { "the target beyond its metadata, which was read" } else { "the target" };
+    let seen = format!("{of_target}; topics, groups, ACLs: they are examined once the source can be read");
+    found.push(Finding::new(FindingCode::NotProbed, "", seen));
+    found.sort_by_key(|f| std::cmp::Reverse(f.severity));
+    found
+}
+
+/// What the trials of both stores and of the signing key tell.
+pub fn places_findings(config: &Config, backup: Option<&StoreProbe>, evidence: Option<&StoreProbe>, key: &SigningKey) -> Vec<Finding> {
+    let mut found = stores::findings(config, backup, evidence);
+    match key {
+        SigningKey::Usable => {}
+        SigningKey::Unset => found.push(Finding::new(FindingCode::SigningKeyMissing, "evidence", "evidence.signing_key_path is not set")),
+        SigningKey::Unusable(seen) => found.push(Finding::new(FindingCode::SigningKeyMissing, "evidence", seen.clone())),
+    }
+    found
+}
+
 /// What the configuration alone tells.
 pub fn config_findings(config: &Config) -> Vec<Finding> {
     let mut found = Vec::new();
@@ -66,6 +90,10 @@ pub fn config_findings(config: &Config) -> Vec<Finding> {
         // A webhook without its URL is refused with the configuration.
         FreezeMode::Manual | FreezeMode::Webhook => {}
         FreezeMode::Acl => found.push(Finding::new(FindingCode::FreezeUnsupported, "", "cutover.freeze is acl")),
+    }
+    match config.cutover.sentinel {
+        SentinelMode::Invisible => {}
+        SentinelMode::Visible => found.push(Finding::new(FindingCode::SentinelUnsupported, "", "cutover.sentinel is visible")),
     }
     found
 }
@@ -108,12 +136,7 @@ pub(super) fn findings(context: &Context) -> Vec<Finding> {
     if !writers.is_empty() {
         found.push(Finding::new(FindingCode::OthersMayWrite, "target", writers.join("; ")));
     }
-    found.extend(stores::findings(input));
-    match &input.signing_key {
-        SigningKey::Usable => {}
-        SigningKey::Unset => found.push(Finding::new(FindingCode::SigningKeyMissing, "evidence", "evidence.signing_key_path is not set")),
-        SigningKey::Unusable(seen) => found.push(Finding::new(FindingCode::SigningKeyMissing, "evidence", seen.clone())),
-    }
+    found.extend(places_findings(input.config, input.backup_store.as_ref(), input.evidence_store.as_ref(), &input.signing_key));
     found.push(Finding::new(FindingCode::NotProbed, "", not_examined()));
     found
 }

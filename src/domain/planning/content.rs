@@ -2,7 +2,7 @@
 
 use super::markers;
 use super::offsets_mode;
-use super::report::{count, duration, grouped, names};
+use super::report::{bytes, count, duration, grouped, names};
 use super::{Context, PartitionProbe};
 use crate::domain::append_limit;
 use crate::domain::finding::{Finding, FindingCode};
@@ -117,8 +117,10 @@ fn not_plain(context: &Context, plan: &TopicPlan, topic: &TopicSnapshot, found: 
     let what = format!("message sets of format {} among the samples of {} at offsets from {} on:", formats.join(" and "), count(plan.partitions.len(), "partition"), plan.partitions.iter().map(|p| p.log_start).min().unwrap_or(0));
     add(FindingCode::OldFormat, in_partitions(partitions(&|p| p.magic_min.is_some_and(|m| m < 2)), &what).into_iter().collect());
 
-    let tiered = topic.config("remote.storage.enable").filter(|v| *v == "true");
-    add(FindingCode::TieredStorage, tiered.map(|_| "remote.storage.enable=true; the sizes in this plan are those of local storage only".to_owned()).into_iter().collect());
+    let tiered = is_tiered(topic).then(|| {
+        format!("remote.storage.enable=true; {} are on the brokers' own disks and counted in this plan's sizes and times, what is in remote storage is in none of them", bytes(plan.size_bytes()))
+    });
+    add(FindingCode::TieredStorage, tiered.into_iter().collect());
 }
 
 /// The transactions that are open on a topic, each with whom it belongs to; what would end those that hang.
@@ -148,15 +150,16 @@ fn sizes_and_times(context: &Context, plan: &TopicPlan, topic: &TopicSnapshot, e
         found.push(Finding::new(FindingCode::FutureTimestamps, &plan.name, seen));
     }
 
+    let mut short = Vec::new();
     let deletes = topic.config("cleanup.policy").is_none_or(|v| v.contains("delete"));
     let retention_ms = topic.config("retention.ms").and_then(|v| v.parse::<i64>().ok()).filter(|v| *v >= 0);
     let wanted_ms = i64::try_from(estimate.seed_seconds.saturating_mul(1000 * limits::RETENTION_SEED_FACTOR)).unwrap_or(i64::MAX).max(limits::RETENTION_MIN_MS);
     if let (true, Some(retention_ms)) = (deletes, retention_ms.filter(|r| *r < wanted_ms)) {
-        let seen = format!(
-            "records are kept for {}, the seed is estimated at {}; what expires before it is copied is left out on both sides, and counted",
-            duration(retention_ms.unsigned_abs() / 1000),
-            duration(estimate.seed_seconds)
-        );
+        short.push(format!("records are kept for {}, the seed is estimated at {}", duration(retention_ms.unsigned_abs() / 1000), duration(estimate.seed_seconds)));
+    }
+    short.extend(short_by_size(plan, topic, estimate).filter(|_| deletes));
+    if !short.is_empty() {
+        let seen = format!("{}; what expires before it is copied is left out on both sides, and counted", short.join("; "));
         found.push(Finding::new(FindingCode::ShortRetention, &plan.name, seen));
     }
 
@@ -182,6 +185,25 @@ fn sizes_and_times(context: &Context, plan: &TopicPlan, topic: &TopicSnapshot, e
         let seen = format!("max.message.bytes is {allowed}, the largest batch seen has {largest} bytes; {limits}: larger ones go in several parts, at the same offsets");
         found.push(Finding::new(FindingCode::RequestSize, &plan.name, seen));
     }
+}
+
+/// Where a partition is as large as `retention.bytes` lets it be, or will be during the seed: from then on each write pushes out the oldest records.
+///
+/// How fast a single partition grows was not observed: each is taken to grow as its share of all bytes.
+fn short_by_size(plan: &TopicPlan, topic: &TopicSnapshot, estimate: &Estimate) -> Option<String> {
+    let most = topic.config("retention.bytes").and_then(|v| v.parse::<i64>().ok()).filter(|v| *v >= 0)?;
+    let written = estimate.written.map_or(0, |written| written.bytes_per_second());
+    let grown = i128::from(written) * i128::from(estimate.seed_seconds.saturating_mul(limits::RETENTION_SEED_FACTOR));
+    let in_the_end = |size: i64| i128::from(size) + grown * i128::from(size) / i128::from(estimate.size_bytes.max(1));
+    let full: Vec<(i32, i64)> = plan.partitions.iter().filter_map(|p| Some((p.partition, p.size_bytes?))).filter(|(_, size)| *size > 0 && in_the_end(*size) >= i128::from(most)).collect();
+    let (partition, largest) = full.iter().copied().max_by_key(|(_, size)| *size)?;
+    let others = if full.len() > 1 { format!(", and {} alike", count(full.len() - 1, "partition")) } else { String::new() };
+    Some(format!("partition {partition} holds {} of the {} that retention.bytes lets it keep{others}", bytes(largest), bytes(most)))
+}
+
+/// Whether a topic's history may lie in remote storage, which no size tells (KIP-405).
+pub(super) fn is_tiered(topic: &TopicSnapshot) -> bool {
+    topic.config("remote.storage.enable") == Some("true")
 }
 
 /// What concerns all topics together.

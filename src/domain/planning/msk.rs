@@ -3,6 +3,7 @@
 use super::Context;
 use super::report::{bytes, count, names};
 use crate::config::model::{AuthMode, Config, ScramSecrets};
+use crate::domain::cost::{region_of, region_of_store};
 use crate::domain::finding::{Finding, FindingCode};
 use crate::domain::msk::{Availability, ClusterArn, MskCluster, MskKind, configuration_differences, scram_secret};
 use crate::domain::plan::TopicPlan;
@@ -23,7 +24,7 @@ pub(super) fn findings(context: &Context, topics: &[TopicPlan], needed_bytes: i6
             of_one(name, msk, &mut found);
         }
     }
-    cross_region(input.config, topics, &mut found);
+    cross_region(context, topics, &mut found);
     if let Some(target) = &input.target_msk {
         disk_room(target, needed_bytes, &mut found);
     }
@@ -51,14 +52,25 @@ fn of_one(name: &str, msk: &MskCluster, found: &mut Vec<Finding>) {
     }
 }
 
-fn cross_region(config: &Config, topics: &[TopicPlan], found: &mut Vec<Finding>) {
-    let region = |arn: &Option<String>| arn.as_deref().and_then(ClusterArn::parse).map(|arn| arn.region);
-    if let (Some(source), Some(target)) = (region(&config.source.cluster_arn), region(&config.target.cluster_arn))
+/// What crosses from Region to Region, where ARNs, brokers' names or zones tell them; kferry is taken to run in the target's.
+fn cross_region(context: &Context, topics: &[TopicPlan], found: &mut Vec<Finding>) {
+    let input = context.input;
+    let (source, target) = (region_of(&input.config.source, Some(&input.source)), region_of(&input.config.target, input.target.as_ref()));
+    let size = bytes(topics.iter().map(TopicPlan::size_bytes).fold(0, i64::saturating_add));
+    if let (Some(source), Some(target)) = (&source, &target)
         && source != target
     {
-        let size: i64 = topics.iter().map(TopicPlan::size_bytes).fold(0, i64::saturating_add);
-        let seen = format!("from {source} to {target}: at least {} cross the border once, all that is written until the cutover too, and the target is read again for the proof", bytes(size));
+        let seen = format!("from {source} to {target}: at least {size} cross the border once, all that is written until the cutover too, and the target is read again for the proof");
         found.push(Finding::new(FindingCode::CrossRegion, "", seen));
+    }
+    let (here, whose) = match (target, source) {
+        (Some(target), _) => (target, "target"),
+        (None, Some(source)) => (source, "source"),
+        (None, None) => return,
+    };
+    if let Some(store) = region_of_store(&input.config.backup).filter(|store| *store != here) {
+        let seen = format!("the segments go to {store}, the {whose} is in {here}: at least {size} cross the border, and all that is written until the cutover too");
+        found.push(Finding::new(FindingCode::StoreCrossRegion, "backup", seen));
     }
 }
 

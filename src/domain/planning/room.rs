@@ -1,7 +1,7 @@
 //! Whether the target has room for what is copied to it.
 
 use super::content;
-use super::report::{bytes, names};
+use super::report::{bytes, count, names};
 use super::Context;
 use crate::domain::finding::{Finding, FindingCode, Severity};
 use crate::domain::limits::{self, FREE_ROOM_PERCENT_MAX};
@@ -18,6 +18,10 @@ pub(super) fn findings(context: &Context, topics: &[TopicPlan]) -> Vec<Finding> 
     }
     if fillers > 0 {
         seen.push_str(&format!(", and for a while at most {} of prefix fillers", bytes(fillers)));
+    }
+    let tiered: Vec<&str> = topics.iter().filter(|t| context.input.source.topic(&t.name).is_some_and(content::is_tiered)).map(|t| t.name.as_str()).collect();
+    if !tiered.is_empty() {
+        seen.push_str(&format!(", without the remote part of {} with tiered storage: {}", count(tiered.len(), "topic"), names(&tiered)));
     }
     let needed = content::needed_bytes(topics);
     let practice = context.input.target_health.as_ref().map(|h| &h.practice);

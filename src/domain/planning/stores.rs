@@ -1,14 +1,19 @@
 //! What precheck finds about the two stores.
 
-use super::{PlanInput, StoreProbe};
+use super::StoreProbe;
+use crate::config::model::Config;
 use crate::domain::finding::{Finding, FindingCode};
 use crate::domain::store_cause::StoreCause;
 
-pub(super) fn findings(input: &PlanInput) -> Vec<Finding> {
+pub(super) fn findings(
+    config: &Config,
+    backup: Option<&StoreProbe>,
+    evidence: Option<&StoreProbe>,
+) -> Vec<Finding> {
     let mut found = Vec::new();
     for (name, probe) in [
-        ("backup", &input.backup_store),
-        ("evidence", &input.evidence_store),
+        ("backup", backup),
+        ("evidence", evidence),
     ] {
         match probe {
             None => found.push(Finding::new(
@@ -19,18 +24,14 @@ pub(super) fn findings(input: &PlanInput) -> Vec<Finding> {
             Some(probe) => of_probe(name, probe, &mut found),
         }
     }
-    if let Some(retention) = input
-        .backup_store
-        .as_ref()
-        .and_then(|probe| probe.default_retention.as_ref())
-    {
+    if let Some(retention) = backup.and_then(|probe| probe.default_retention.as_ref()) {
         let seen = format!(
             "every object that is put there is locked ({retention}), of the segments too: nobody can delete them before"
         );
         found.push(Finding::new(FindingCode::StoreRetention, "backup", seen));
     }
-    if let Some(probe) = &input.evidence_store {
-        evidence(probe, input.config.evidence.object_lock, &mut found);
+    if let Some(probe) = evidence {
+        of_evidence(probe, config.evidence.object_lock, &mut found);
     }
     found
 }
@@ -53,7 +54,7 @@ fn of_probe(name: &str, probe: &StoreProbe, found: &mut Vec<Finding>) {
 }
 
 /// What the upload of a probe was begun with tells most; where it says nothing, the bucket's configuration does.
-fn evidence(probe: &StoreProbe, locked: bool, found: &mut Vec<Finding>) {
+fn of_evidence(probe: &StoreProbe, locked: bool, found: &mut Vec<Finding>) {
     let said = probe
         .failures
         .iter()

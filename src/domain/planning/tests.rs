@@ -1,6 +1,6 @@
 use super::fixture::*;
 use super::*;
-use crate::config::model::{AuthMode, FreezeMode, OffsetsMode};
+use crate::config::model::{AuthMode, FreezeMode, OffsetsMode, SentinelMode, StoreConfig};
 use crate::error::{Code, Error};
 use crate::domain::acl::{ALLOW_EVERYONE, DriftPolicy, Operation};
 use crate::domain::finding::FindingCode;
@@ -248,6 +248,7 @@ fn every_code_is_provoked_by_its_cause_and_by_nothing_in_a_healthy_pair() {
         (C::SigningKeyMissing, |_, i, _| i.signing_key = SigningKey::Unset),
         (C::TransactionState, |_, i, _| drop(i.source.broker_configs.insert("transaction.state.log.replication.factor".into(), "4".into()))),
         (C::FreezeUnsupported, |c, _, _| c.cutover.freeze = FreezeMode::Acl),
+        (C::SentinelUnsupported, |c, _, _| c.cutover.sentinel = SentinelMode::Visible),
         (C::MskBusy, |c, i, _| by_arns(c, i, |_, target| target.state = "HEALING".into())),
         (C::MskExpress, |c, i, _| by_arns(c, i, |source, _| source.kind = MskKind::Express)),
         (C::MskNotRead, |c, i, _| by_arns(c, i, |source, _| source.not_read.push("kafka:ListNodes is not permitted".into()))),
@@ -261,6 +262,10 @@ fn every_code_is_provoked_by_its_cause_and_by_nothing_in_a_healthy_pair() {
         (C::CrossRegion, |c, i, _| {
             by_arns(c, i, |_, _| ());
             c.target.cluster_arn = c.target.cluster_arn.take().map(|arn| arn.replace("eu-west-1", "us-east-1"));
+        }),
+        (C::StoreCrossRegion, |c, i, _| {
+            i.target.as_mut().unwrap().brokers[0].rack = Some("eu-west-1a".into());
+            c.backup = StoreConfig::S3 { bucket: "segments".into(), prefix: String::new(), region: Some("us-east-1".into()), kms_key_arn: None, endpoint_url: None };
         }),
         (C::MskScramSecrets, |c, i, _| by_arns(c, i, |source, _| source.scram_secrets = Some(vec![crate::machine::sample::scram_secret()]))),
         (C::MskScramUnfit, |c, i, _| {
@@ -1017,4 +1022,69 @@ fn the_seeds_time_goes_by_what_the_source_was_seen_to_hand_out() {
         plan.estimate.freeze_ms.unwrap()
     };
     assert_eq!(freeze(101) - freeze(1), 800);
+}
+
+fn of_code(plan: &Plan, code: FindingCode) -> Vec<(String, String)> {
+    plan.findings.iter().filter(|f| f.code == code).map(|f| (f.subject.clone(), f.seen.clone())).collect()
+}
+
+#[test]
+fn regions_are_told_by_brokers_too_and_segments_elsewhere_are_told() {
+    let of = |source: &str, target: &str, bucket: Option<&str>| {
+        planned(|c, i, _| {
+            c.source.bootstrap_servers = vec![format!("b-1.old.abc123.c2.kafka.{source}.amazonaws.com:9096")];
+            i.target.as_mut().unwrap().brokers[0].rack = Some(format!("{target}a"));
+            c.backup = StoreConfig::S3 { bucket: "segments".into(), prefix: String::new(), region: bucket.map(str::to_owned), kms_key_arn: None, endpoint_url: None };
+        })
+    };
+    let (apart, none) = (of("eu-west-1", "us-east-1", Some("us-east-1")), of("eu-west-1", "eu-west-1", None));
+    assert!(of_code(&apart, FindingCode::CrossRegion)[0].1.starts_with("from eu-west-1 to us-east-1: at least "));
+    assert_eq!(of_code(&apart, FindingCode::StoreCrossRegion), [], "kferry runs beside the target");
+    assert_eq!((of_code(&none, FindingCode::CrossRegion), of_code(&none, FindingCode::StoreCrossRegion)), (vec![], vec![]));
+    let bucket = of_code(&of("eu-west-1", "us-east-1", Some("eu-west-1")), FindingCode::StoreCrossRegion);
+    assert!(bucket[0].0 == "backup" && bucket[0].1.starts_with("the segments go to eu-west-1, the target is in us-east-1: "), "{bucket:?}");
+}
+
+#[test]
+fn a_log_that_is_as_large_as_it_may_be_is_told_and_one_with_room_is_not() {
+    let of = |bytes: i64, written: u64, policy: &str| {
+        let plan = planned(|_, i, _| {
+            let configs = [("retention.bytes", "1000000"), ("cleanup.policy", policy), ("retention.ms", "-1")];
+            *source_topic(i, "orders") = topic("orders", (3, 9), 3, &[(0, 10), (0, 0)], &configs);
+            source_topic(i, "orders").partitions[0].size_bytes = Some(bytes);
+            i.written = Some(crate::domain::plan::Written { records: written, bytes: written, unsized_records: 0, window_ms: 1_000 });
+        });
+        of_code(&plan, FindingCode::ShortRetention).into_iter().filter(|(topic, _)| topic == "orders").collect::<Vec<_>>()
+    };
+    let full = of(1_000_000, 0, "delete");
+    assert!(full[0].1.starts_with("partition 0 holds 1.0 MB of the 1.0 MB that retention.bytes lets it keep; what expires"), "{full:?}");
+    assert_eq!((of(900_000, 0, "delete"), of(1_000_000, 0, "compact")), (vec![], vec![]));
+    assert_eq!(of(900_000, 50_000_000, "delete").len(), 1, "it grows beyond");
+}
+
+#[test]
+fn what_is_in_remote_storage_is_said_to_be_in_no_size() {
+    let plan = planned(|_, i, _| *source_topic(i, "orders") = topic("orders", (3, 9), 3, &[(0, 10_000)], &[("remote.storage.enable", "true")]));
+    let tiered = of_code(&plan, FindingCode::TieredStorage);
+    assert!(tiered[0].1.starts_with("remote.storage.enable=true; 1.0 MB are on the brokers' own disks"), "{tiered:?}");
+    let room = of_code(&plan, FindingCode::DiskRoom);
+    assert!(room[0].1.contains("without the remote part of 1 topic with tiered storage: orders"), "{room:?}");
+}
+
+#[test]
+fn a_source_that_cannot_be_read_does_not_hide_the_target_the_stores_and_the_key() {
+    let config = config();
+    let down = |cluster: &str| Error::new(Code::SourceUnavailable, format!("{cluster}: connection refused"));
+    let failing = StoreProbe { failures: vec![crate::domain::store_cause::StoreFailure { cause: StoreCause::Denied, seen: "s3:PutObject".into() }], ..StoreProbe::default() };
+    let found = |target: Option<&Error>| {
+        let places = places_findings(&config, Some(&failing), Some(&StoreProbe::default()), &SigningKey::Unset);
+        without_source(&config, &down("source"), target, places)
+    };
+    let codes_of = |found: &[Finding]| found.iter().map(|f| f.code).collect::<Vec<_>>();
+    use FindingCode as C;
+    let both = found(Some(&down("target")));
+    assert_eq!(codes_of(&both), [C::SourceUnreachable, C::TargetUnreachable, C::StoreDenied, C::SigningKeyMissing, C::NotProbed]);
+    let one = found(None);
+    assert_eq!(codes_of(&one), [C::SourceUnreachable, C::StoreDenied, C::SigningKeyMissing, C::NotProbed]);
+    assert!(one[3].seen.starts_with("the target beyond its metadata"), "{one:?}");
 }

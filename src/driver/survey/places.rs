@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::config::model::StoreConfig;
 use crate::domain::planning::{SigningKey, StoreProbe};
 use crate::domain::store_cause::{StoreCause, StoreFailure};
-use crate::error::{Code, Result};
+use crate::error::Code;
 use crate::evidence::key;
 use crate::store::{self, Capabilities, Probed};
 use jiff::{SignedDuration, Timestamp};
@@ -17,12 +17,12 @@ pub(super) struct Places {
 }
 
 /// Tries both stores by real calls and reads the signing key; what is wrong is in the answer.
-pub(super) async fn probe(config: &Config) -> Result<Places> {
+pub(super) async fn probe(config: &Config) -> Places {
     let evidence = &config.evidence;
     let kept = SignedDuration::from_hours(24 * i64::from(evidence.retention_days));
     let retain_until = evidence.object_lock.then(|| Timestamp::now().checked_add(kept).unwrap_or(Timestamp::MAX));
     let (backup, evidence) = futures::join!(try_store(&config.backup, None), try_store(&evidence.store, retain_until));
-    Ok(Places { backup, evidence, signing_key: signing_key(config) })
+    Places { backup, evidence, signing_key: signing_key(config) }
 }
 
 async fn try_store(config: &StoreConfig, retain_until: Option<Timestamp>) -> StoreProbe {
