@@ -24,8 +24,8 @@ mod samples;
 mod stores;
 mod topics;
 
-#[cfg(feature = "kafka")]
 pub(crate) use acls::open_without_bindings;
+#[cfg(feature = "kafka")]
 pub(crate) use clients::asked_for_their_protocol;
 pub(crate) use clusters::not_examined;
 pub use clusters::{config_findings, describe_cluster, places_findings, source_unreachable, target_unreachable, without_source, NOT_EXAMINED};
