@@ -177,7 +177,10 @@ fn cutover(plan: &Plan, config: &Config, paths: Paths) -> Step {
         command: command("cutover", paths),
         happens,
         takes: format!("the catching-up, then a freeze {}. If the commit is not reached by then, producers go on at the source and the migration is back in TAIL", expected_freeze(plan, &deadline)),
-        go: vec!["`status` says awaiting_client_switch. If it says tail, the cutover did not happen: start the producers at the source again if you stopped them by hand, and try again later".to_owned()],
+        go: vec![
+            "`status` says awaiting_client_switch: the cutover stands, whatever the exit code, and **no producer may start at the source**. Exit code 3 says that something is to be seen to: run the command again".to_owned(),
+            "if `status` says tail, the cutover did not happen: start the producers at the source again if you stopped them by hand, and try again later".to_owned(),
+        ],
         back: format!("before the commit: as above, and {thaw}; sentinels that were already written stay on the source, unseen. After the commit: see the next step"),
     }
 }
@@ -209,9 +212,9 @@ fn switch(plan: &Plan, config: &Config, paths: Paths) -> Step {
         takes: "as long as your deployments take".to_owned(),
         go: vec!["every client runs against the target, and `status` says validating".to_owned()],
         back: format!(
-            "`{}`, as long as nothing was written to the target since the commit; otherwise it is refused, since it would lose records. Then start producers and consumers at the source by hand{}",
+            "`{}`, as long as nothing was written to the target since the commit; otherwise it is refused, since it would lose records. Then start producers and consumers at the source{}",
             command("rollback", paths),
-            if config.cutover.freeze == FreezeMode::Webhook { ": the webhook is not called" } else { "" }
+            if config.cutover.freeze == FreezeMode::Webhook { "; your receiver is told `thaw`" } else { " by hand" }
         ),
     }
 }
