@@ -238,7 +238,7 @@ mod tests {
         plan.topics[0].action = crate::domain::plan::TopicAction::Adopt;
         plan.findings.push(Finding::new(FindingCode::ScramUsers, "target", "alice"));
         let text = render(&plan, &config, PATHS);
-        for said in ["From `committed` on your receiver may start", "the webhook is not called", "access-map.json` are attached", "KF-PRE-SCRAM-USERS names", "their logs go on at the offset reached"] {
+        for said in ["From `committed` on your receiver may start", "your receiver is told `thaw`", "access-map.json` are attached", "KF-PRE-SCRAM-USERS names", "their logs go on at the offset reached"] {
             assert!(text.contains(said), "{said} is not in {text}");
         }
     }

@@ -128,8 +128,11 @@ fn what_came_to_the_source_after_the_plan_is_not_left_behind_unasked() {
     let outcome = migration.run("cutover").expect_code(4);
     assert!(outcome.stderr.contains("error[KF-SOURCE-GREW]") && outcome.stderr.contains("hold records: grown-new\n"), "{outcome}");
     assert!(migration.webhook.events().is_empty(), "nobody is frozen for nothing");
+    let leave = |topic: &str| migration.kferry().run(&["cutover", "--config", "kferry.yaml", "--journal-dir", "journal", "--leave-behind", topic]);
+    refused(leave("grown-orders"), 2, &["KF-USAGE", "this topic is planned"]);
+    refused(leave("grown-nwe"), 2, &["KF-USAGE", "no such topic"]);
     // Where the operator says so it stays there, and the evidence says that, too.
-    migration.kferry().run(&["cutover", "--config", "kferry.yaml", "--journal-dir", "journal", "--leave-behind", "grown-new"]).ok();
+    leave("grown-new").ok();
     assert_eq!(migration.expect_fact("cutover_started")["left_behind"], serde_json::json!(["grown-new"]));
     // What was validated before the clients' switch is not what the evidence is to say.
     migration.run("validate").ok();

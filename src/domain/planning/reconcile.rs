@@ -63,8 +63,8 @@ impl fmt::Display for Drift {
             Drift::ClusterChanged { planned, seen } => write!(f, "the source is cluster {seen}, the plan was made for {planned}"),
             Drift::TopicDeleted { topic } => write!(f, "topic {topic} no longer exists on the source"),
             Drift::TopicRecreated { topic, planned, seen } => write!(f, "topic {topic} was created anew on the source: {planned} when planned, {seen} now"),
-            Drift::PartitionsAdded { topic, planned, seen } => write!(f, "topic {topic} has {seen} partitions on the source, {planned} when planned"),
-            Drift::TopicAdded { topic } => write!(f, "topic {topic} is new on the source and not in the plan"),
+            Drift::PartitionsAdded { topic, planned, seen } => write!(f, "topic {topic} has {seen} partitions on the source, {planned} when planned: a cutover is refused (KF-SOURCE-GREW)"),
+            Drift::TopicAdded { topic } => write!(f, "topic {topic} is new on the source and not in the plan: once it holds records, a cutover is refused (KF-SOURCE-GREW)"),
             Drift::SettingsChanged { topic, keys } => write!(f, "topic {topic} has changed settings on the source: {}", keys.join(", ")),
             Drift::LogShrunk { topic, partition, planned_end, seen_end } => {
                 write!(f, "the log of {topic}-{partition} ends at {seen_end} on the source, {planned_end} when planned")

@@ -957,10 +957,10 @@ fn what_changed_on_the_source_since_the_plan() {
         words,
         [
             "topic orders was created anew on the source: id id-of-orders when planned, id another now",
-            "topic payments has 3 partitions on the source, 2 when planned",
+            "topic payments has 3 partitions on the source, 2 when planned: a cutover is refused (KF-SOURCE-GREW)",
             "the log of payments-1 ends at 400 on the source, 500 when planned",
             "topic payments has changed settings on the source: retention.ms",
-            "topic new is new on the source and not in the plan",
+            "topic new is new on the source and not in the plan: once it holds records, a cutover is refused (KF-SOURCE-GREW)",
         ]
     );
     assert_eq!(drifts.iter().filter(|d| d.failure().is_some()).count(), 1);

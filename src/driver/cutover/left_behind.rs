@@ -19,6 +19,25 @@ struct Grown {
     topics: Vec<String>,
 }
 
+/// Refuses names that can be left behind by nobody: of planned topics, and of topics that are not there.
+///
+/// **Errors**: KF-USAGE; the source's unavailability.
+pub async fn check_names(source: &Source, plan: &Plan, left_behind: &[String]) -> Result<()> {
+    if left_behind.is_empty() {
+        return Ok(());
+    }
+    let metadata = source.refresh().await?;
+    for name in left_behind {
+        if plan.topics.iter().any(|planned| planned.name == *name) {
+            return Err(Error::new(Code::UsageInvalid, format!("--leave-behind {name}: this topic is planned, and has been copied")));
+        }
+        if metadata.topic(name).is_none() {
+            return Err(Error::new(Code::UsageInvalid, format!("--leave-behind {name}: the source has no such topic")));
+        }
+    }
+    Ok(())
+}
+
 /// Refuses a cutover that would leave records behind: those of partitions and topics that were added after the plan. `left_behind` are topics that the operator leaves there.
 ///
 /// A new topic that has never had a record is not refused. **Errors**: KF-SOURCE-GREW, KF-TOPIC-CHANGED; the source's unavailability.

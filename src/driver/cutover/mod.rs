@@ -69,7 +69,7 @@ fn report(context: &Context, args: &flags::Migration) -> Result<Exit> {
     let (config, journal) = (args.config.display(), args.journal_dir.display());
     print(&format!("next: point every client at the target, then kferry cutover-ack --config {config} --journal-dir {journal}"));
     let foreseen = |id: &str| migration.plan.groups.iter().any(|g| g.group_id == id && !g.left_alone.is_empty());
-    let unforeseen = report.groups.iter().any(|g| !g.left_alone.is_empty() && !foreseen(&g.group_id));
+    let unforeseen = report.groups.iter().any(|g| !g.left_alone.is_empty() && !g.offsets.is_empty() && !foreseen(&g.group_id));
     Ok(if unforeseen || release::is_unheard(migration) { Exit::Warning } else { Exit::Done })
 }
 
@@ -86,6 +86,8 @@ async fn go(context: &mut Context, left_behind: &[String]) -> Result<()> {
     }
     changes::refuse(&context.config, context.migration()?)?;
     refuse_quarantined(context)?;
+    let interrupt = context.interrupt.clone();
+    interrupt.or(left_behind::check_names(&context.clusters.source, &context.migration()?.plan, left_behind)).await?;
     freeze.ready()?;
     check_source(context).await?;
     refuse_left_behind(context, left_behind).await?;
