@@ -178,7 +178,7 @@ fn cutover(plan: &Plan, config: &Config, paths: Paths) -> Step {
         happens,
         takes: format!("the catching-up, then a freeze {}. If the commit is not reached by then, producers go on at the source and the migration is back in TAIL", expected_freeze(plan, &deadline)),
         go: vec![
-            "`status` says awaiting_client_switch: the cutover stands, whatever the exit code, and **no producer may start at the source**. Exit code 3 says that something is to be seen to: run the command again".to_owned(),
+            "`status` says awaiting_client_switch: the cutover stands, whatever the exit code, and **no producer may start at the source**. Exit code 3 says that somebody has to see to what is named".to_owned(),
             "if `status` says tail, the cutover did not happen: start the producers at the source again if you stopped them by hand, and try again later".to_owned(),
         ],
         back: format!("before the commit: as above, and {thaw}; sentinels that were already written stay on the source, unseen. After the commit: see the next step"),
