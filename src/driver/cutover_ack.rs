@@ -41,9 +41,10 @@ async fn acknowledge(context: &mut Context, accepted: Option<u64>) -> Result<()>
     for remark in late_writes::refuse(context).await? {
         print(&format!("warning: {remark}"));
     }
-    let members = cutover::groups::with_members_on_source(context).await;
-    if !members.is_empty() {
-        print(&format!("warning: {}", still_there(&members)));
+    match cutover::groups::with_members_on_source(context).await {
+        Ok(members) if members.is_empty() => {}
+        Ok(members) => print(&format!("warning: {}", still_there(&members))),
+        Err(error) => print(&format!("warning: whether groups have members on the source still could not be told: {}", error.seen())),
     }
     let migration = context.migration()?;
     if migration.state == State::Validating {

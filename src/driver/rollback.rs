@@ -10,16 +10,19 @@ use super::{acls, cutover, quotas, release, scram_secrets, topics};
 use crate::cli::{flags, print};
 use crate::config::Config;
 use crate::domain::acl::AclBinding;
+use crate::domain::config_diff::same_value;
 use crate::domain::partition::TopicPartition;
 use crate::domain::plan::{Plan, TopicAction};
 use crate::domain::quota::{QuotaEntity, QuotaValue};
+use crate::domain::topology::ConfigSource;
 use crate::error::{Code, Error, Exit, Result};
 use crate::freeze::Freeze;
 use crate::freeze::manual::Terminal;
 use crate::journal::Entry;
+use crate::kafka::configs::Configs;
 use crate::kafka::offsets::OffsetAt;
 use crate::machine::fact::{Effect, Fact};
-use crate::machine::footprint::Footprint;
+use crate::machine::footprint::{ConfigChange, Footprint};
 use crate::machine::state::State;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -249,22 +252,38 @@ fn adopted_partitions(plan: &Plan, partitions_of: impl Fn(&str) -> usize) -> Vec
     adopted.flat_map(|t| (0..partitions_of(&t.name) as i32).map(|p| TopicPartition::new(t.name.as_str(), p))).collect()
 }
 
-/// Puts back what stood on adopted topics before.
+/// Puts back what stood on adopted topics before, save what somebody has changed since kferry set it.
 async fn restore_settings(context: &mut Context) -> Result<()> {
     let changed = context.migration()?.footprint.configs.clone();
-    for (topic, changes) in changes_back(&changed) {
-        if context.clusters.target.metadata().topic(&topic).is_some() {
-            topics::set_topic_configs(context, &topic, changes).await?;
-        }
+    let names: Vec<String> = changed.keys().cloned().collect();
+    let present = context.clusters.target.topic_configs(&names).await?;
+    let (back, spared) = changes_back(&changed, &present);
+    for (topic, changes) in back {
+        topics::set_topic_configs(context, &topic, changes).await?;
     }
+    spared.iter().for_each(|setting| eprintln!("WARNING: {setting} was changed on the target since kferry set it, and is left as it is"));
     Ok(())
 }
 
-fn changes_back(changed: &BTreeMap<String, BTreeMap<String, crate::machine::footprint::ConfigChange>>) -> Vec<(String, topics::Changes)> {
-    let back = |changes: &BTreeMap<String, crate::machine::footprint::ConfigChange>| {
-        changes.iter().map(|(key, change)| (key.clone(), change.before.clone())).collect()
-    };
-    changed.iter().map(|(topic, changes)| (topic.clone(), back(changes))).collect()
+type Changed = BTreeMap<String, BTreeMap<String, ConfigChange>>;
+
+/// What is to be set on the topics that are there, and the settings that are not kferry's any more.
+fn changes_back(changed: &Changed, present: &BTreeMap<String, Configs>) -> (Vec<(String, topics::Changes)>, Vec<String>) {
+    let (mut back, mut spared) = (Vec::new(), Vec::new());
+    for (topic, changes) in changed {
+        let Some(configs) = present.get(topic) else { continue };
+        let own = |key: &str| configs.get(key).filter(|c| c.source == ConfigSource::Topic).and_then(|c| c.value.as_deref());
+        let is_ours = |key: &str, change: &ConfigChange| match (own(key), change.value.as_deref()) {
+            (Some(seen), Some(set)) => same_value(key, seen, set),
+            (seen, set) => seen == set,
+        };
+        let (ours, others): (Vec<_>, Vec<_>) = changes.iter().partition(|(key, change)| is_ours(key, change));
+        spared.extend(others.into_iter().map(|(key, _)| format!("topic {topic}: {key}")));
+        if !ours.is_empty() {
+            back.push((topic.clone(), ours.into_iter().map(|(key, change)| (key.clone(), change.before.clone())).collect()));
+        }
+    }
+    (back, spared)
 }
 
 /// Topics deleted and bindings of ours deleted, over all runs of the rollback.
@@ -315,7 +334,8 @@ mod tests {
     use super::*;
     use crate::domain::acl::Operation;
     use crate::domain::quota::QuotaChange;
-    use crate::machine::footprint::{ConfigChange, LimitChange};
+    use crate::domain::topology::ConfigValue;
+    use crate::machine::footprint::LimitChange;
     use crate::machine::sample::{self, binding, entries, planned};
 
     #[test]
@@ -331,9 +351,18 @@ mod tests {
     fn settings_go_back_to_what_stood_there_before() {
         let change = |before: Option<&str>| ConfigChange { value: Some("-1".into()), before: before.map(str::to_owned) };
         let changed = [("orders".to_owned(), [("retention.ms".to_owned(), change(Some("5"))), ("flush.ms".to_owned(), change(None))].into())].into();
-        let [(topic, changes)] = &changes_back(&changed)[..] else { panic!("one topic") };
-        assert_eq!(topic, "orders");
+        let present = |of: &[(&str, &str)]| -> BTreeMap<String, Configs> {
+            let own = |value: &str| ConfigValue { value: Some(value.to_owned()), source: ConfigSource::Topic };
+            [("orders".to_owned(), of.iter().map(|(key, value)| ((*key).to_owned(), own(value))).collect())].into()
+        };
+        let (back, spared) = changes_back(&changed, &present(&[("retention.ms", "-1"), ("flush.ms", "-1")]));
+        let [(topic, changes)] = &back[..] else { panic!("one topic") };
+        assert_eq!((topic.as_str(), spared.len()), ("orders", 0));
         assert_eq!(*changes, [("retention.ms".to_owned(), Some("5".to_owned())), ("flush.ms".to_owned(), None)].into());
+        // Somebody has set another value, or taken ours away: it is his.
+        let (back, spared) = changes_back(&changed, &present(&[("retention.ms", "77")]));
+        assert_eq!((back.len(), spared), (0, vec!["topic orders: flush.ms".to_owned(), "topic orders: retention.ms".to_owned()]));
+        assert_eq!(changes_back(&changed, &BTreeMap::new()), (vec![], vec![]), "the topic is gone");
     }
 
     #[test]

@@ -125,13 +125,15 @@ async fn read_back(context: &Context, outcomes: &[GroupOutcome], drained: &BTree
     Ok(foreign.values().map(Vec::len).sum())
 }
 
-/// Groups that still have members on the source, by name; best effort.
-pub async fn with_members_on_source(context: &Context) -> Vec<String> {
+/// Groups that still have members on the source, by name.
+///
+/// **Errors**: the source's unavailability, KF-KAFKA-REFUSED.
+pub async fn with_members_on_source(context: &Context) -> Result<Vec<String>> {
     let source = &context.clusters.source;
-    let Ok(mut listed) = source.list_groups().await else { return Vec::new() };
+    let mut listed = source.list_groups().await?;
     listed.retain(|g| group_left_out(&context.config.groups, &g.group_id).is_none());
-    let groups = source.describe_groups(&listed).await.unwrap_or_default();
+    let groups = source.describe_groups(&listed).await?;
     // Groups that are not described are known by their state alone.
     let active = |g: &GroupSnapshot| g.members > 0 || (g.uncommittable().is_some() && !matches!(g.state.as_str(), "" | "Empty" | "Dead"));
-    groups.into_iter().filter(active).map(|g| g.group_id).collect()
+    Ok(groups.into_iter().filter(active).map(|g| g.group_id).collect())
 }

@@ -121,7 +121,13 @@ async fn refuse_left_behind(context: &Context, left_behind: &[String]) -> Result
 /// An attempt whose process died before the commit: its producers are let go again, wherever it stood.
 pub async fn abandon_dead_attempt(context: &mut Context, freeze: &Freeze) -> Result<()> {
     let attempt = context.migration()?.cutover_attempt;
-    let expires_at = context.migration()?.cutover.as_ref().and_then(|c| c.expires_at.as_ref()).and_then(|at| at.parse().ok());
+    let migration = context.migration()?;
+    // As it was asked for, where nobody had confirmed it yet.
+    let asked = migration.footprint.pending.values().find_map(|effect| match effect {
+        Effect::FreezeProducers { attempt: of, expires_at, .. } if *of == attempt => Some(expires_at),
+        _ => None,
+    });
+    let expires_at = migration.cutover.as_ref().and_then(|c| c.expires_at.as_ref()).or(asked).and_then(|at| at.parse().ok());
     let request = request(context, attempt, expires_at.unwrap_or_else(Timestamp::now))?;
     let error = Error::new(Code::Interrupted, "the process that ran the attempt ended before its commit");
     abandon(context, freeze, &request, &error).await
@@ -305,7 +311,8 @@ async fn to_the_brink(
     drain(context, copying, number, &partitions).await?;
     still_frozen(context, &partitions).await?;
     let groups = groups::carry_over(context, number, &partitions).await?;
-    let members = groups::with_members_on_source(context).await;
+    // Nothing hangs on it, and the evidence does not say that there are none where nobody could tell.
+    let members = groups::with_members_on_source(context).await.unwrap_or_else(|error| vec![format!("could not be told: {}", error.seen())]);
     refuse_left_behind(context, left_behind).await?;
     still_frozen(context, &partitions).await?;
     Ok((sentinels.identity().producer_id, partitions, groups, members))
