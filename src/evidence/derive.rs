@@ -5,6 +5,7 @@ use super::bundle::{
 };
 use super::comparison::Comparison;
 use crate::domain::digest::Digest;
+use crate::domain::msk::MskKind;
 use crate::domain::offset::{OffsetMap, SourceOffset, TargetOffset};
 use crate::domain::partition::TopicPartition;
 use crate::domain::plan::Plan;
@@ -141,9 +142,36 @@ pub(super) fn not_covered(migration: &Migration) -> Vec<String> {
     for (group, reason) in groups.into_iter().filter(|(_, reason)| !reason.is_empty()) {
         add(&mut lines, format!("group {group}: offsets not carried over: {reason}"));
     }
+    untried(migration).into_iter().for_each(|line| add(&mut lines, line));
     match &migration.validation {
         Some(report) => report.not_covered.iter().for_each(|line| add(&mut lines, line.clone())),
         None => add(&mut lines, "validation: the five checks have not run".to_owned()),
+    }
+    lines
+}
+
+/// What this migration rests on and this version of kferry was never run against: its tests have doubles of these alone.
+fn untried(migration: &Migration) -> Vec<String> {
+    let mut lines = Vec::new();
+    let (plan, config) = (&migration.plan, &migration.config);
+    for (side, msk) in [("source", &plan.source_msk), ("target", &plan.target_msk)] {
+        if let Some(msk) = msk {
+            lines.push(format!("untried: the {side} is Amazon MSK; this version was tried with stock brokers behind a double of MSK's control plane"));
+            if msk.kind == MskKind::Express {
+                lines.push(format!("untried: the {side} has Express brokers, of which this version has seen none"));
+            }
+        }
+        if config[side]["auth_mode"] == "iam" {
+            lines.push(format!("untried: AWS's own IAM on the {side}; this version was tried with brokers that verify its tokens, not with policies for each call"));
+        }
+    }
+    for (name, store) in [("backup", &config["backup"]), ("evidence", &config["evidence"]["store"])] {
+        if store["s3_bucket"].is_string() && store["endpoint_url"].is_null() {
+            lines.push(format!("untried: the {name} store is S3 of AWS; this version was tried with another server of the same protocol"));
+        }
+        if store["kms_key_arn"].is_string() {
+            lines.push(format!("untried: KMS for the {name} store; this version was tried with its documented answers alone"));
+        }
     }
     lines
 }
@@ -173,5 +201,35 @@ fn uncovered_offsets(lines: &mut Vec<String>, migration: &Migration, partition: 
 fn add(lines: &mut Vec<String>, line: String) {
     if !lines.contains(&line) {
         lines.push(line);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::planning::fixture;
+    use crate::domain::topology::MetadataMode;
+    use crate::machine::sample;
+    use serde_json::json;
+    use std::sync::Arc;
+
+    #[test]
+    fn what_this_version_was_never_run_against_is_listed() {
+        let mut migration = Migration::fold(&sample::entries([sample::planned()])).unwrap();
+        let store = |endpoint: Option<&str>, key: Option<&str>| json!({ "s3_bucket": "b", "endpoint_url": endpoint, "kms_key_arn": key });
+        let sides = |mode: &str| json!({ "auth_mode": mode });
+        migration.config = json!({ "source": sides("mtls"), "target": sides("plain"), "backup": store(Some("http://s3"), None), "evidence": { "store": { "directory": "/e" } } });
+        assert_eq!(untried(&migration), Vec::<String>::new());
+
+        let mut plan = sample::plan();
+        plan.target_msk = Some(fixture::msk("payments", MetadataMode::Kraft));
+        plan.target_msk.as_mut().unwrap().kind = MskKind::Express;
+        migration.plan = Arc::new(plan);
+        migration.config = json!({ "source": sides("mtls"), "target": sides("iam"), "backup": store(None, Some("arn:aws:kms:…")), "evidence": { "store": store(None, None) } });
+        let lines = untried(&migration);
+        let named = ["target is Amazon MSK", "Express brokers", "IAM on the target", "backup store is S3 of AWS", "KMS for the backup store", "evidence store is S3 of AWS"];
+        assert_eq!(lines.len(), named.len(), "{lines:?}");
+        assert!(named.iter().zip(&lines).all(|(part, line)| line.contains(part) && line.starts_with("untried: ")), "{lines:?}");
+        assert!(named.iter().all(|part| not_covered(&migration).iter().any(|line| line.contains(part))));
     }
 }

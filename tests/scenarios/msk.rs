@@ -107,6 +107,8 @@ fn a_whole_migration_by_arns_on_both_sides() {
     migration.expect_same(lab, &["msk-whole-orders", "msk-whole-empty"]);
     let bundle = migration.evidence().to_string();
     assert!(bundle.contains(&users[4]) && !bundle.contains(S3::SECRET_KEY));
+    let not_covered = migration.expect_verified()["not_covered"].to_string();
+    assert!(not_covered.contains("untried: the source is Amazon MSK") && not_covered.contains("untried: the target is Amazon MSK") && !not_covered.contains("S3 of AWS"), "{not_covered}");
 }
 
 /// Waits until the journal has so many effects of this name under way or done, and the double has carried them out.
