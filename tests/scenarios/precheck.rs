@@ -415,7 +415,7 @@ fn tiered_storage_is_told_and_all_of_the_log_is_copied() {
     expect_found(&outcome, "warning", "KF-PRE-TIERED-STORAGE", topics[0]);
     assert!(!found(&outcome, "warning").contains(&("KF-PRE-TIERED-STORAGE".into(), topics[2].into())), "{outcome}");
     let told = seen(&outcome, "KF-PRE-TIERED-STORAGE");
-    assert!(told.ends_with("the sizes in this plan are those of local storage only"), "{told}");
+    assert!(told.ends_with("what is in remote storage is in none of them"), "{told}");
     migration.execute();
     migration.cutover();
     migration.conclude();
