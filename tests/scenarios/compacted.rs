@@ -124,6 +124,7 @@ fn every_record_that_is_left_keeps_its_offset() {
 
 /// The source goes on compacting what was copied, while producers write; afterwards the target's cleaner does as well.
 #[test]
+#[ignore = "slow: tests/full runs it"]
 fn compaction_goes_on_meanwhile_on_both_sides() {
     let (lab, agent) = (Lab::shared(), Agent::shared());
     let (source, target) = (lab.source.bootstrap(), lab.target.bootstrap());
