@@ -193,6 +193,24 @@ fn a_commit_of_which_nobody_was_told_before_the_freeze_ran_out_is_not_rolled_for
     assert!(!on_target(lab, &topic));
 }
 
+/// Who read of a failure alone would let producers go on at the source.
+#[test]
+#[ignore = "slow: tests/full runs it"]
+fn what_fails_behind_the_commit_says_that_the_cutover_stands() {
+    let lab = Lab::shared();
+    let (target, topic) = (lab.target.bootstrap(), topic(lab, "behind"));
+    let migration = lab.setup("behind").begin();
+    migration.execute();
+    migration.webhook.before(move |event| {
+        if event == "committed" {
+            Agent::shared().delete_topics(&target, &[&topic]);
+        }
+    });
+    refused(migration.run("cutover"), 3, &["error[KF-CUTOVER-UNFINISHED]", "the target is the cluster of record since 20", "KF-TARGET-UNAVAILABLE: target: list the log starts of 2 partitions, behind-orders-"]);
+    migration.expect_state("awaiting_client_switch");
+    assert!(!migration.webhook.events().contains(&"thaw".to_owned()), "{:?}", migration.webhook.events());
+}
+
 #[test]
 fn validation_says_what_differs_and_blocks_the_end() {
     let (lab, agent) = (Lab::shared(), Agent::shared());
