@@ -93,7 +93,7 @@ fn watched(plan: &Plan, frozen: &[FrozenPartition], accepted: &BTreeMap<TopicPar
             watched.remarks.push(format!("topic {} does not exist on the source any more, so nobody can tell whether it was written to", topic.name));
             continue;
         };
-        let anew = matches!((&topic.source_topic_id, now.topic_id_text()), (Some(planned), Some(seen)) if *planned != seen);
+        let anew = now.is_another_than(topic.source_topic_id.as_deref());
         if anew {
             watched.remarks.push(format!("topic {} was deleted on the source and created anew", topic.name));
         }

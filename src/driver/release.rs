@@ -124,11 +124,6 @@ async fn refuse_run_out(context: &Context) -> Result<()> {
     late_writes::refuse(context).await.map(drop).map_err(|error| if error.code() == Code::LateWrites { error.within(closed) } else { error })
 }
 
-/// Whether who stopped the producers has not been told of the commit.
-pub fn is_unheard(migration: &Migration) -> bool {
-    notice_is_open(migration)
-}
-
 /// Sets the limits that would have slowed the copy down, save where somebody has changed them on the target since the plan.
 async fn set_withheld_quotas(context: &mut Context, plan: &Plan) -> Result<()> {
     quotas::settle_quotas(context).await?;
@@ -148,7 +143,8 @@ fn is_notice(effect: &Effect, of: u32) -> bool {
     matches!(effect, Effect::NotifyCommitted { attempt } if *attempt == of)
 }
 
-fn notice_is_open(migration: &Migration) -> bool {
+/// Whether who stopped the producers was to be told of the commit, and has not heard it.
+pub fn notice_is_open(migration: &Migration) -> bool {
     let Some(report) = &migration.cutover_report else { return false };
     migration.footprint.pending.values().any(|effect| is_notice(effect, report.attempt))
 }

@@ -60,6 +60,11 @@ impl TopicMetadata {
     pub fn topic_id_text(&self) -> Option<String> {
         self.topic_id.map(topic_id_text)
     }
+
+    /// Whether it was created anew since it had this id; false where either id is not known.
+    pub fn is_another_than(&self, topic_id: Option<&str>) -> bool {
+        matches!((topic_id, self.topic_id_text()), (Some(before), Some(now)) if before != now)
+    }
 }
 
 /// A topic id as Kafka's tools print it: base64url without padding.

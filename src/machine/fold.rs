@@ -111,6 +111,8 @@ pub struct Quarantine {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CutoverProgress {
     pub attempt: u32,
+    /// New topics that the operator leaves on the source.
+    pub left_behind: Vec<String>,
     pub started_at: Timestamp,
     /// When the freeze ends by itself, once producers are frozen.
     pub expires_at: Option<String>,
@@ -335,10 +337,11 @@ impl Migration {
             Fact::PartitionQuarantined { partition, code, seen } => {
                 self.partition_mut(partition).quarantine = Some(Quarantine { code: code.clone(), seen: seen.clone(), at });
             }
-            Fact::CutoverStarted { attempt, .. } => {
+            Fact::CutoverStarted { attempt, left_behind } => {
                 self.cutover_attempt = *attempt;
                 self.cutover = Some(CutoverProgress {
                     attempt: *attempt,
+                    left_behind: left_behind.clone(),
                     started_at: at,
                     expires_at: None,
                     freeze_proven: false,

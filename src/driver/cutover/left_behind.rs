@@ -1,9 +1,9 @@
 //! What the source has that the plan has not: a cutover would leave it behind.
 
 use crate::config::Config;
-use crate::domain::limits::NAMES_SHOWN_MAX;
 use crate::domain::partition::TopicPartition;
 use crate::domain::plan::Plan;
+use crate::domain::planning::names;
 use crate::domain::selection::topic_left_out;
 use crate::error::{Code, Error, Result};
 use crate::kafka::metadata::Metadata;
@@ -46,16 +46,13 @@ pub async fn refuse(source: &Source, plan: &Plan, config: &Config, left_behind: 
     let mut grown = grown(plan, config, left_behind, &metadata)?;
     if !grown.topics.is_empty() {
         let of = |name: &String| metadata.topic(name).into_iter().flat_map(|t| t.partitions.iter().map(|p| TopicPartition::new(t.name.clone(), p.partition)).collect::<Vec<_>>());
-        let names: Vec<TopicPartition> = grown.topics.iter().flat_map(of).collect();
-        let ends = source.offsets(&names, OffsetAt::LogEnd).await?;
+        let partitions: Vec<TopicPartition> = grown.topics.iter().flat_map(of).collect();
+        let ends = source.offsets(&partitions, OffsetAt::LogEnd).await?;
         grown.topics.retain(|topic| ends.iter().any(|(partition, end)| *partition.topic == **topic && *end > 0));
     }
     let mut seen = grown.partitions;
     if !grown.topics.is_empty() {
-        let shown = grown.topics.iter().take(NAMES_SHOWN_MAX).cloned().collect::<Vec<_>>().join(", ");
-        let more = grown.topics.len().saturating_sub(NAMES_SHOWN_MAX);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        seen.push(format!("topics that came after the plan hold records: {shown}{more}"));
+        seen.push(format!("topics that came after the plan hold records: {}", names(&grown.topics)));
     }
     if seen.is_empty() { Ok(()) } else { Err(Error::new(Code::SourceGrew, seen.join("; "))) }
 }
@@ -64,7 +61,7 @@ fn grown(plan: &Plan, config: &Config, left_behind: &[String], metadata: &Metada
     let mut grown = Grown::default();
     for planned in &plan.topics {
         let Some(now) = metadata.topic(&planned.name) else { continue };
-        if matches!((&planned.source_topic_id, now.topic_id_text()), (Some(planned), Some(seen)) if *planned != seen) {
+        if now.is_another_than(planned.source_topic_id.as_deref()) {
             return Err(Error::new(Code::TopicChanged, format!("topic {} was created anew on the source", planned.name)));
         }
         if now.partitions.len() > planned.partitions.len() {

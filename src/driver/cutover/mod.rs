@@ -70,7 +70,7 @@ fn report(context: &Context, args: &flags::Migration) -> Result<Exit> {
     print(&format!("next: point every client at the target, then kferry cutover-ack --config {config} --journal-dir {journal}"));
     let foreseen = |id: &str| migration.plan.groups.iter().any(|g| g.group_id == id && !g.left_alone.is_empty());
     let unforeseen = report.groups.iter().any(|g| !g.left_alone.is_empty() && !g.offsets.is_empty() && !foreseen(&g.group_id));
-    Ok(if unforeseen || release::is_unheard(migration) { Exit::Warning } else { Exit::Done })
+    Ok(if unforeseen || release::notice_is_open(migration) { Exit::Warning } else { Exit::Done })
 }
 
 async fn go(context: &mut Context, left_behind: &[String]) -> Result<()> {
@@ -188,7 +188,7 @@ async fn attempt(context: &mut Context, copying: &mut Copying, freeze: &Freeze, 
     let manual = context.config.cutover.freeze == FreezeMode::Manual;
     let patience = if manual { Duration::from_millis(context.config.cutover.drain_timeout_ms) } else { max_freeze };
     let mut request = request(context, number, after(Timestamp::now(), patience))?;
-    match frozen(context, copying, freeze, &sentinels, &before, &mut request, max_freeze, left_behind).await {
+    match frozen(context, copying, freeze, &sentinels, &before, &mut request, max_freeze).await {
         // An entry that could not be written may be durable all the same: whoever opens the journal next decides, and nobody is thawed here.
         Ok(report) => context.record(Fact::CutoverCommitted { report: Box::new(report) }).map(drop),
         Err(error) => {
@@ -217,7 +217,6 @@ fn after(from: Timestamp, duration: Duration) -> Timestamp {
 }
 
 /// From the freeze to the brink of the commit.
-#[allow(clippy::too_many_arguments)]
 async fn frozen(
     context: &mut Context,
     copying: &mut Copying,
@@ -226,7 +225,6 @@ async fn frozen(
     before: &freeze_proof::Producers,
     request: &mut FreezeRequest,
     max_freeze: Duration,
-    left_behind: &[String],
 ) -> Result<CutoverReport> {
     let number = request.attempt;
     let asked_at = Instant::now();
@@ -258,7 +256,7 @@ async fn frozen(
     context.record(Fact::ProducersFrozen { attempt: number, expires_at: request.expires_at.to_string() })?;
     let reserve = (max_freeze / 10).clamp(COMMIT_RESERVE_MIN, COMMIT_RESERVE_MAX);
     let deadline = frozen_since + max_freeze.saturating_sub(reserve);
-    let work = to_the_brink(context, copying, sentinels, before, number, deadline, left_behind);
+    let work = to_the_brink(context, copying, sentinels, before, number, deadline);
     let (sentinel_producer_id, partitions, groups, groups_with_members_on_source) = match tokio::time::timeout_at(deadline.into(), work).await {
         Ok(done) => done?,
         Err(_) => {
@@ -303,7 +301,6 @@ async fn to_the_brink(
     before: &freeze_proof::Producers,
     number: u32,
     deadline: Instant,
-    left_behind: &[String],
 ) -> Result<(i64, Vec<FrozenPartition>, Vec<GroupOutcome>, Vec<String>)> {
     let proof = freeze_proof::prove(context, before, deadline).await?;
     context.record(Fact::FreezeProven { attempt: number, settle_ms: proof.settle_ms, producers_seen: proof.producers_seen })?;
@@ -313,6 +310,7 @@ async fn to_the_brink(
     let groups = groups::carry_over(context, number, &partitions).await?;
     // Nothing hangs on it, and the evidence does not say that there are none where nobody could tell.
     let members = groups::with_members_on_source(context).await.unwrap_or_else(|error| vec![format!("could not be told: {}", error.seen())]);
+    let left_behind = context.migration()?.cutover.as_ref().map_or(&[][..], |cutover| &cutover.left_behind);
     refuse_left_behind(context, left_behind).await?;
     still_frozen(context, &partitions).await?;
     Ok((sentinels.identity().producer_id, partitions, groups, members))
